@@ -1,0 +1,50 @@
+"""The record a plugin returns for each thing it offers. Light: pydantic only, no torch."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from edframe.errors import PluginError
+from edframe.version import API_VERSION
+
+Kind = Literal["featurizer", "model", "loss", "dataset"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's options: frozen, no unknown keys, every field with a unit-bearing description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Component:
+    """One featurizer, model, loss or dataset that a plugin offers.
+
+    kind: which of the four. name: what users type. summary: one line. config: the options' class.
+    factory: ``"module:Class"``, imported only when the component is used. references: BibTeX entries.
+    api: the API version of edframe it was written for.
+    """
+
+    kind: Kind
+    name: str
+    summary: str
+    config: type[ComponentConfig]
+    factory: str
+    references: tuple[str, ...] = ()
+    api: int = API_VERSION
+
+    def load(self) -> Any:
+        """Import and return the factory. Raises PluginError when the path does not resolve."""
+        module, _, attribute = self.factory.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"{self.kind} '{self.name}': its factory '{self.factory}' cannot be loaded ({error}). "
+                "Reinstall the plugin that provides it, or report this to its authors."
+            ) from error

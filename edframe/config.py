@@ -1,0 +1,254 @@
+"""The validated description of one experiment, and how it is put together from its sources.
+
+Precedence: defaults < YAML file < ``--featurizer/--model/--loss/--data`` < ``--set a.b=value``. Validation has two
+passes: the fixed keys and the names of the components, then each component's options by its plugin's own class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edframe.component import ComponentConfig, Kind
+from edframe.errors import ConfigError, PluginError
+from edframe.layers import Layers
+from edframe.registry import Registry, suggest
+
+BLOCKS: dict[str, Kind] = {"data": "dataset", "featurizer": "featurizer", "model": "model", "loss": "loss"}
+"""Config key of each component block, and the kind it chooses."""
+
+DEFAULTS: dict[str, Any] = {
+    "data": {"name": "li-o-li"},
+    "featurizer": {"name": "sad"},
+    "model": {"name": "unet"},
+    "loss": {"name": "sinkhorn"},
+}
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Splits(_Block):
+    """Which samples are trained on and which are held out."""
+
+    folds: int = Field(4, ge=2)
+    """Number of folds of the cross-validation; each sample is in the test part of exactly one."""
+    fold: int = Field(0, ge=0)
+    """The fold whose test part is held out in this run, from 0."""
+    validation: int = Field(8, ge=1)
+    """Samples taken from the training part to choose the best checkpoint."""
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Splits:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds: with {self.folds} folds they are 0 to {self.folds - 1}")
+        return self
+
+
+class Training(_Block):
+    """The optimisation."""
+
+    steps: int = Field(500, ge=1)
+    """Optimiser steps."""
+    batch_size: int = Field(2, ge=1)
+    """Samples per step and process."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak step size of AdamW, reached after warm-up; it then falls to zero along a cosine."""
+    warmup_steps: int = Field(25, ge=0)
+    """Steps over which the learning rate rises linearly from zero."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """Decoupled weight decay of AdamW (Loshchilov & Hutter 2019)."""
+    clip_norm: float = Field(1.0, gt=0)
+    """Largest norm of the gradient over all weights; longer ones are scaled down."""
+    ema_decay: float = Field(0.98, ge=0, lt=1)
+    """Decay per step of the running average of the weights, which is what is evaluated and kept; 0: no average."""
+    augment: bool = True
+    """Move each training sample by a random symmetry of its cell and, on periodic axes, a random translation."""
+    evaluate_every: int = Field(100, ge=1)
+    """Steps between evaluations on the validation samples."""
+    checkpoint_every: int = Field(100, ge=1)
+    """Steps between checkpoints; one is also written at the end and on Ctrl-C."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    """Precision of the model's arithmetic, by Lightning Fabric's names. Losses are computed in at least float32."""
+
+
+class _Fixed(_Block):
+    """The keys of an experiment that are not component blocks."""
+
+    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
+    """Used in the run directory's name; letters, digits, '.', '_', '-'. Empty: data, model and loss."""
+    splits: Splits = Splits()
+    """Cross-validation."""
+    training: Training = Training()
+    """Optimisation."""
+    metrics: tuple[str, ...] = ()
+    """Names of losses evaluated as metrics beside the one trained on, with their default options."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Root of all random numbers; split by purpose (initial weights, folds, batches, augmentation, dropout)."""
+    device: str = Field("auto", pattern=r"^(auto|([1-9]\d*x)?(cpu|cuda|mps))$")
+    """auto, cpu, cuda or mps; 4xcuda trains on four devices with DistributedDataParallel."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A chosen component: its kind, its name and its validated options."""
+
+    kind: Kind
+    name: str
+    options: ComponentConfig
+
+    def dump(self) -> dict[str, Any]:
+        """The block as written in a config file."""
+        return {"name": self.name, **self.options.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A complete, validated experiment."""
+
+    name: str
+    data: Choice
+    featurizer: Choice
+    model: Choice
+    loss: Choice
+    metrics: tuple[Choice, ...]
+    splits: Splits
+    training: Training
+    seed: int
+    device: str
+
+    def dump(self) -> dict[str, Any]:
+        """Every value, resolved, as plain data."""
+        return {
+            "name": self.name,
+            **{block: getattr(self, block).dump() for block in BLOCKS},
+            "metrics": [metric.name for metric in self.metrics],
+            "splits": self.splits.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json"),
+            "seed": self.seed,
+            "device": self.device,
+        }
+
+    def to_yaml(self) -> str:
+        """``dump`` as YAML; ``edframe run`` on it repeats the experiment."""
+        return yaml.safe_dump(self.dump(), sort_keys=False, allow_unicode=True)
+
+
+def resolve(
+    registry: Registry,
+    file: Path | None = None,
+    choices: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> tuple[Experiment, list[str]]:
+    """The experiment from all sources, and notes on what replaced what.
+
+    choices: component flags, e.g. ``{"loss": "l2"}``. settings: ``a.b=value`` strings of ``--set``.
+    flags: other values by their own flag, e.g. ``{"splits.fold": 2}``. Raises ConfigError, naming key and source.
+    """
+    layers = Layers(DEFAULTS)
+    if file is not None:
+        layers.add_file(file, blocks=BLOCKS)
+    notes = [note for key, name in (choices or {}).items() if (note := layers.choose(key, name))]
+    for path, value in (flags or {}).items():
+        layers.put(path, value, f"--{path.rpartition('.')[2]}")
+    for setting in settings:
+        layers.add_setting(setting)
+    return validate(layers, registry), notes
+
+
+def validate(layers: Layers, registry: Registry) -> Experiment:
+    """Both validation passes over merged layers. Raises ConfigError."""
+    known = [*_Fixed.model_fields, *BLOCKS]
+    for key in layers.values:
+        if key not in known:
+            raise ConfigError(f"{layers.where(key)}: there is no key '{key}'{suggest(key, known)}")
+    fixed = _validated(_Fixed, {k: v for k, v in layers.values.items() if k not in BLOCKS}, "", layers)
+    found = {block: _choose(block, kind, layers, registry) for block, kind in BLOCKS.items()}
+    name = fixed.name or "-".join(found[block].name for block in ("data", "model", "loss"))
+    metrics = tuple(_metric(metric, layers, registry) for metric in fixed.metrics)
+    return Experiment(
+        name=name, **found, metrics=metrics, splits=fixed.splits, training=fixed.training, seed=fixed.seed,
+        device=fixed.device,
+    )  # fmt: skip
+
+
+def _choose(block: str, kind: Kind, layers: Layers, registry: Registry) -> Choice:
+    value = layers.values[block]
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{layers.where(block)}: write `{block}: {{name: {value}}}` instead of `{block}: {value}`")
+    if not isinstance(value.get("name"), str):
+        names = ", ".join(registry.names(kind))
+        raise ConfigError(f"{layers.where(block)}: '{block}' needs a name. Choices: {names}")
+    try:
+        component = registry.get(kind, value["name"])
+    except PluginError as error:
+        raise ConfigError(f"{layers.where(f'{block}.name')}: {error}") from error
+    options = {key: option for key, option in value.items() if key != "name"}
+    return Choice(kind, component.name, _validated(component.config, options, block, layers))
+
+
+def _metric(name: str, layers: Layers, registry: Registry) -> Choice:
+    try:
+        component = registry.get("loss", name)
+    except PluginError as error:
+        raise ConfigError(f"{layers.where('metrics')}: {error}") from error
+    return Choice("loss", component.name, component.config())
+
+
+def _validated(model: type[M], values: Mapping[str, Any], block: str, layers: Layers) -> M:
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+    path = ".".join([block] if block else []) + "".join(f".{part}" for part in problem["loc"])
+    path = path.lstrip(".")
+    where = layers.where(path)
+    inner, key = _owner(model, problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        raise ConfigError(f"{where}: there is no option '{path}'{suggest(key, inner.model_fields)}")
+    message = problem["msg"].removeprefix("Value error, ")
+    given = "" if problem["type"] == "value_error" else f" = {problem['input']!r}"
+    field = inner.model_fields.get(key)
+    about = f" ({key}: {field.description.rstrip('.')}; default {field.default})" if field and field.description else ""
+    raise ConfigError(f"{where}: {path}{given}: {message[0].lower()}{message[1:]}{about}")
+
+
+def _owner(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[type[BaseModel], str]:
+    """The innermost config class along an error's location, and the key within it."""
+    for part in loc[:-1]:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return model, str(loc[-1]) if loc else ""
+
+
+def schema(registry: Registry) -> dict[str, Any]:
+    """JSON Schema of a config file, for editors, over all installed components."""
+    result = _Fixed.model_json_schema()
+    for block, kind in BLOCKS.items():
+        variants = []
+        for name in registry.names(kind):
+            try:
+                component = registry.get(kind, name)
+            except PluginError:
+                continue
+            variant = component.config.model_json_schema()
+            variant["title"] = name
+            variant["description"] = component.summary
+            variant["properties"] = {"name": {"const": name}, **variant.get("properties", {})}
+            variant["required"] = ["name", *variant.get("required", [])]
+            variants.append(variant)
+        result["properties"][block] = {"oneOf": variants}
+    result["title"] = "edframe experiment"
+    return result

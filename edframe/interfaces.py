@@ -1,0 +1,153 @@
+"""What a component must be able to do. Four kinds, four small interfaces.
+
+A factory is called with its validated config and what it must know to be built:
+
+| kind       | call                                                  |
+|------------|-------------------------------------------------------|
+| dataset    | ``factory(config)``                                   |
+| featurizer | ``factory(config, contents)``                         |
+| model      | ``factory(config, channels=c, spins=s, dimension=d)`` |
+| loss       | ``factory(config)``                                   |
+
+Torch is imported by the implementations, never here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from edframe.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+    from pymatgen.core import Structure
+    from torch import Tensor
+
+    from edframe.data.sample import Sample
+    from edframe.grid import Grid
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a dataset holds, as far as a featurizer must know it. Stored with every checkpoint.
+
+    species: chemical symbols in order of atomic number. max_atoms: of the largest structure.
+    spins: 1 (total density) or 2 (total and magnetisation). dimension: of the grids.
+    """
+
+    species: tuple[str, ...]
+    max_atoms: int
+    spins: int = 1
+    dimension: int = 3
+
+
+class Dataset(ABC):
+    """A finite sequence of samples, each loadable by its index."""
+
+    @property
+    @abstractmethod
+    def ids(self) -> Sequence[str]:
+        """Unique names of the samples, in order."""
+
+    @property
+    @abstractmethod
+    def contents(self) -> Contents:
+        """Species, number of atoms, spin channels and dimension."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """One sample. Raises IndexError past the end."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash that changes when any label or structure changes; recorded as the run's provenance."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def build(self, advance: Callable[[int, int], None], *, recompute: bool = False, workers: int = 1) -> None:
+        """Do the slow work once and cache it; ``advance(done, total)`` reports progress. Resumes when repeated.
+
+        recompute: make the labels anew from first principles. Raises DataError where a dataset cannot.
+        """
+        if recompute:
+            raise DataError(f"{type(self).__name__} reads finished labels: it has nothing to recompute")
+
+    def describe(self) -> Mapping[str, Any]:
+        """Facts for ``edframe data info``: level of theory, where the labels come from, licences."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a model sees. channels ``[b, c, x, y, z]``; baseline ``[b, s, x, y, z]`` in e/Å^d, or None."""
+
+    channels: Tensor
+    baseline: Tensor | None
+
+
+class Featurizer(ABC):
+    """Pictures of the atoms: scalar fields on the grid, so that moving the grid moves the channels alike."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> Sequence[str]:
+        """A name for each channel."""
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether a baseline density comes with the channels."""
+        return False
+
+    @abstractmethod
+    def __call__(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Features:
+        """Channels (float32, on ``device``) of structures that share ``grid``.
+
+        Raises DataError for a structure it cannot picture: an unknown species, too many atoms.
+        """
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Channels in, density out. Trained by gradient when it is an ``nn.Module``; see also FittedModel."""
+
+    def __call__(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
+        """The density ``[b, s, x, y, z]`` in e/Å^d: its total is nonnegative and integrates to ``electrons``
+        ``[b]`` (relative 1e-6). Neither depends on how much vacuum surrounds the atoms."""
+
+
+@runtime_checkable
+class FittedModel(Model, Protocol):
+    """A model in closed form. Its ``state_dict`` holds tensors, like that of an ``nn.Module``."""
+
+    def fit(self, samples: Iterable[tuple[Features, Sample]]) -> None:
+        """Determine all parameters from the training samples."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything ``fit`` found."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what ``state_dict`` returned."""
+
+
+class Loss(ABC):
+    """How far a predicted density is from its reference: differentiable in the prediction, also a metric."""
+
+    unit: str
+    """Unit of the value, as printed in tables."""
+
+    @abstractmethod
+    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+        """One number per sample ``[b]``; both densities are ``[b, s, x, y, z]`` in e/Å^d on ``grid``.
+
+        Raises DataError for a grid it cannot treat.
+        """
+
+    def with_diagnostics(
+        self, predicted: Tensor, reference: Tensor, grid: Grid
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The value ``[b]`` and named quantities ``[b]`` worth logging, such as a solver's marginal error."""
+        return self(predicted, reference, grid), {}

@@ -1,0 +1,1 @@
+"""Featurizers for edframe: Gaussians on the atoms, and superposed atomic densities."""

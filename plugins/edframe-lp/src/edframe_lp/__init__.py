@@ -1,0 +1,1 @@
+"""Losses for edframe: l1 and l2."""

@@ -1,0 +1,1 @@
+"""Datasets for edframe: densities computed by PySCF; the Li-O-Li set."""

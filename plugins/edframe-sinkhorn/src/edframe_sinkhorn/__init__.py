@@ -1,0 +1,1 @@
+"""Loss for edframe: the debiased Sinkhorn divergence on a grid."""

@@ -1,0 +1,1 @@
+"""Model for edframe: a mixer and a U-Net that correct a baseline density."""
