@@ -184,6 +184,8 @@ def validate(layers: Layers, registry: Registry) -> Experiment:
 
 def _choose(block: str, kind: Kind, layers: Layers, registry: Registry) -> Choice:
     value = layers.values[block]
+    if value is None:
+        value = {}
     if not isinstance(value, Mapping):
         raise ConfigError(f"{layers.where(block)}: write `{block}: {{name: {value}}}` instead of `{block}: {value}`")
     if not isinstance(value.get("name"), str):
@@ -217,9 +219,12 @@ def _validated(model: type[M], values: Mapping[str, Any], block: str, layers: La
     if problem["type"] == "extra_forbidden":
         raise ConfigError(f"{where}: there is no option '{path}'{suggest(key, inner.model_fields)}")
     message = problem["msg"].removeprefix("Value error, ")
-    given = "" if problem["type"] == "value_error" else f" = {problem['input']!r}"
+    given = "" if problem["type"] in ("value_error", "missing") else f" = {problem['input']!r}"
     field = inner.model_fields.get(key)
-    about = f" ({key}: {field.description.rstrip('.')}; default {field.default})" if field and field.description else ""
+    about = ""
+    if field and field.description:
+        default = "" if field.is_required() else f"; default {field.get_default(call_default_factory=True)}"
+        about = f" ({key}: {field.description.rstrip('.')}{default})"
     raise ConfigError(f"{where}: {path}{given}: {message[0].lower()}{message[1:]}{about}")
 
 
@@ -244,6 +249,7 @@ def schema(registry: Registry) -> dict[str, Any]:
             except PluginError:
                 continue
             variant = component.config.model_json_schema()
+            result.setdefault("$defs", {}).update(variant.pop("$defs", {}))
             variant["title"] = name
             variant["description"] = component.summary
             variant["properties"] = {"name": {"const": name}, **variant.get("properties", {})}

@@ -72,12 +72,14 @@ class Grid:
     @cached_property
     def voxel(self) -> NDArray[np.float64]:
         """Edges of one voxel as rows, ``[d, d]`` in Å."""
-        return self.vectors / np.array(self.shape)[:, None]
+        edges: NDArray[np.float64] = self.vectors / np.array(self.shape)[:, None]
+        return edges
 
     @cached_property
     def spacing(self) -> NDArray[np.float64]:
         """Lengths of the voxel edges, ``[d]`` in Å."""
-        return np.linalg.norm(self.voxel, axis=1)
+        lengths: NDArray[np.float64] = np.linalg.norm(self.voxel, axis=1)
+        return lengths
 
     @property
     def points(self) -> int:
@@ -127,15 +129,23 @@ class Grid:
         """Point operations of the lattice that map grid points to grid points, ``[op, d, d]``.
 
         A point with index ``i`` goes to ``(W @ i) mod n``. The first is the identity. Open axes stay as they are.
-        A cubic cell with equal n has 48, a triclinic one 2.
+        A cubic cell with equal n has 48, a triclinic one 2. Lengths and angles count as equal to about 1e-5, for
+        files give cells in few digits.
         """
         d = self.dimension
         metric = self.vectors @ self.vectors.T
+        lengths = np.sqrt(np.diag(metric))
         ratio = np.array(self.shape)[:, None] / np.array(self.shape)[None, :]
+        # Column a of an operation is a lattice vector as long as vector a. Its coefficients are products with the
+        # reciprocal vectors, so they are at most the product of the two lengths.
+        reach = np.floor(lengths.max() * np.linalg.norm(np.linalg.inv(self.vectors), axis=0) * (1 + 1e-5)).astype(int)
+        candidates = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))))
+        squares = np.einsum("ki,ij,kj->k", candidates, metric, candidates)
+        columns = [candidates[np.abs(squares - length**2) <= 1e-5 * length**2] for length in lengths]
         found = []
-        for entries in itertools.product((0, 1, -1), repeat=d * d):
-            w = np.array(entries).reshape(d, d)
-            if abs(round(np.linalg.det(w))) != 1 or not np.allclose(w.T @ metric @ w, metric, rtol=1e-9):
+        for chosen in itertools.product(*columns):
+            w = np.stack(chosen, axis=1)
+            if (np.abs(w.T @ metric @ w - metric) > 1e-5 * np.outer(lengths, lengths)).any():
                 continue
             if not all(p or _fixes_axis(w, axis) for axis, p in enumerate(self.periodic)):
                 continue

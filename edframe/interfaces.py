@@ -23,7 +23,7 @@ from edframe.errors import DataError
 
 if TYPE_CHECKING:
     import torch
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
     from torch import Tensor
 
     from edframe.data.sample import Sample
@@ -56,6 +56,11 @@ class Dataset(ABC):
     @abstractmethod
     def contents(self) -> Contents:
         """Species, number of atoms, spin channels and dimension."""
+
+    @property
+    def groups(self) -> Sequence[int]:
+        """A label per sample. Samples that share one (mirror images, neighbours in time) are never split."""
+        return range(len(self.ids))
 
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
@@ -102,6 +107,11 @@ class Featurizer(ABC):
         """Whether a baseline density comes with the channels."""
         return False
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the channels depend on the order in which atoms are listed, as with one channel per atom."""
+        return False
+
     @abstractmethod
     def __call__(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Features:
         """Channels (float32, on ``device``) of structures that share ``grid``.
@@ -146,8 +156,6 @@ class Loss(ABC):
         Raises DataError for a grid it cannot treat.
         """
 
-    def with_diagnostics(
-        self, predicted: Tensor, reference: Tensor, grid: Grid
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def with_diagnostics(self, predicted: Tensor, reference: Tensor, grid: Grid) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The value ``[b]`` and named quantities ``[b]`` worth logging, such as a solver's marginal error."""
         return self(predicted, reference, grid), {}

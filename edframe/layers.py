@@ -21,10 +21,14 @@ class Layers:
         self._sources: dict[str, str] = {}
 
     def where(self, path: str) -> str:
-        """Source of the value at ``path``, or of the nearest enclosing key."""
+        """Source of the value at ``path``, or of the nearest enclosing key.
+
+        A block whose values come from several sources is that of the last flag: it had the last word.
+        """
         while path:
-            if path in self._sources:
-                return self._sources[path]
+            inside = [source for known, source in self._sources.items() if f"{known}.".startswith(f"{path}.")]
+            if inside:
+                return next((source for source in reversed(inside) if source.startswith("--")), inside[0])
             path = path.rpartition(".")[0]
         return "default"
 

@@ -81,12 +81,15 @@ class Registry:
             raise PluginError(f"a hook has the wrong arguments ({error}); hooks of edframe take none") from error
         if not manager.get_hookcallers(plugin):
             raise PluginError(f"it implements no hook; mark one of {', '.join(HOOKS.values())} with @hookimpl")
-        checked = []
+        checked: list[Component] = []
         for kind, hook in HOOKS.items():
             for returned in getattr(manager.hook, hook)():
                 checked.extend(_check_record(record, kind, hook) for record in _as_records(returned, hook))
-        for component in checked:
-            key = (component.kind, component.name)
+        keys = [(component.kind, component.name) for component in checked]
+        for kind, name in keys:
+            if keys.count((kind, name)) > 1:
+                raise PluginError(f"it offers {kind} '{name}' twice; rename one")
+        for key, component in zip(keys, checked, strict=True):
             self.provided.setdefault(key, []).append(Provided(component, distribution, version))
 
     def names(self, kind: Kind) -> list[str]:
@@ -134,7 +137,8 @@ def _check_hook_names(plugin: object) -> None:
     for attribute, value in vars(plugin).items():
         marked = inspect.isroutine(value) and hasattr(value, f"{hookspecs.PROJECT}_impl")
         if (marked or attribute.startswith("edframe_")) and callable(value) and attribute not in HOOKS.values():
-            raise PluginError(f"it has a hook '{attribute}' that edframe does not know{suggest(attribute, HOOKS.values())}")
+            near = suggest(attribute, HOOKS.values())
+            raise PluginError(f"it has a hook '{attribute}' that edframe does not know{near}")
         if attribute in HOOKS.values() and not marked:
             raise PluginError(f"its function '{attribute}' is not marked: add @edframe.plugin.hookimpl above it")
 

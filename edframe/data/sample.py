@@ -13,7 +13,7 @@ from edframe.errors import DataError
 from edframe.grid import Grid
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
 
 @dataclass(frozen=True)

@@ -48,3 +48,15 @@ def positions(left: int, right: int) -> NDArray[np.float64]:
         return centre + length * np.array([side * np.cos(angle), np.sin(angle), 0.0])
 
     return np.stack([lithium(left, -1.0), centre, lithium(right, +1.0)])
+
+
+def mirror_class(left: int, right: int) -> int:
+    """The same number for configurations that are mirror images: left–right, up–down, or both."""
+
+    def flipped(index: int) -> int:
+        length, angle = divmod(index, len(ANGLES))
+        return length * len(ANGLES) + len(ANGLES) - 1 - angle
+
+    images = [(left, right), (right, left), (flipped(left), flipped(right)), (flipped(right), flipped(left))]
+    a, b = min(images)
+    return a * N_PATCH + b

@@ -15,28 +15,26 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from edframe_pyscf import geometry, scf
+from edframe_pyscf.matrices import pack
 
 
-def recompute(folder: Path, *, workers: int, advance: Callable[[], None] = lambda: None) -> Path:
+def recompute(folder: Path, *, workers: int, advance: Callable[[int, int], None]) -> Path:
     """Converge every configuration into ``folder/parts`` and gather them in ``folder/li_o_li.safetensors``.
 
-    Finished parts are kept and skipped. ``advance`` is called once for each configuration.
+    Finished parts are kept and skipped. ``advance(done, total)`` reports progress.
     Raises DataError when a configuration does not converge; the parts already done stay.
     """
     parts = folder / "parts"
     parts.mkdir(parents=True, exist_ok=True)
-    todo = []
-    for pair in geometry.pairs():
-        if (parts / f"{geometry.sample_id(*pair)}.safetensors").exists():
-            advance()
-        else:
-            todo.append(pair)
+    pairs = geometry.pairs()
+    todo = [pair for pair in pairs if not (parts / f"{geometry.sample_id(*pair)}.safetensors").exists()]
     # Spawned, not forked: PySCF's OpenMP threads do not survive a fork.
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread)
     try:
-        for done in as_completed([pool.submit(_solve_part, pair, parts) for pair in todo]):
-            done.result()
-            advance()
+        futures = [pool.submit(_solve_part, pair, parts) for pair in todo]
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            advance(len(pairs) - len(todo) + done, len(pairs))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     target = folder / "li_o_li.safetensors"
@@ -57,19 +55,6 @@ def _solve_part(pair: tuple[int, int], parts: Path) -> None:
     solution = scf.solve(cell, name)
     packed = pack(solution.density_matrix)
     _save({"density_matrix": packed}, parts / f"{name}.safetensors", {"scf": json.dumps(solution.record())})
-
-
-def pack(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Lower triangle of a symmetric matrix ``[orbital, orbital]`` as float32 ``[pair]``."""
-    return matrix[np.tril_indices(len(matrix))].astype(np.float32)
-
-
-def unpack(packed: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The symmetric float64 matrix ``[orbital, orbital]`` of a packed lower triangle."""
-    n = int((np.sqrt(8 * len(packed) + 1) - 1) / 2)
-    matrix = np.zeros((n, n))
-    matrix[np.tril_indices(n)] = packed
-    return matrix + np.tril(matrix, -1).T
 
 
 def _gather(parts: Path, target: Path) -> None:

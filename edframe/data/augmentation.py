@@ -1,0 +1,37 @@
+"""Random symmetries of the cell and translations: exact moves of grid points, no interpolation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edframe.grid import Grid
+
+
+class Motions:
+    """The moves that map a grid onto itself: point operations of its lattice, translations on periodic axes."""
+
+    def __init__(self, grid: Grid, device: torch.device | str) -> None:
+        self.shape = torch.tensor(grid.shape, device=device)
+        self.periodic = torch.tensor(grid.periodic, device=device)
+        self.operations = torch.from_numpy(grid.symmetries()).to(device)
+        axes = [torch.arange(n, device=device) for n in grid.shape]
+        self.points = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """``count`` random moves as source indices ``[b, point]``. The generator is on the CPU."""
+        chosen = torch.randint(len(self.operations), (count,), generator=generator)
+        offsets = torch.rand((count, len(self.shape)), generator=generator).to(self.shape.device)
+        shift = (offsets * self.shape).long() * self.periodic
+        operations = self.operations[chosen.to(self.shape.device)]
+        index = torch.zeros((count, self.points.shape[1]), dtype=torch.long, device=self.shape.device)
+        for axis, n in enumerate(self.shape.tolist()):
+            source = (operations[:, axis, :, None] * self.points).sum(dim=1) + shift[:, axis, None]
+            index = index * n + source.remainder(n)
+        return index
+
+
+def move(fields: Tensor, index: Tensor) -> Tensor:
+    """Apply one move per sample to scalar fields ``[b, c, x, y, z]``."""
+    flat = fields.flatten(2)
+    return flat.gather(2, index[:, None].expand(-1, flat.shape[1], -1)).reshape(fields.shape)

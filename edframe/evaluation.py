@@ -1,0 +1,94 @@
+"""Evaluate a trained model on held-out samples: metrics per sample, their summary, and a few predictions to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edframe.data.loading import Batch, Loader
+from edframe.interfaces import Loss
+from edframe.metrics import centre_of_atoms, nmae, standard, summarise, units
+from edframe.run import Run
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    loader: Loader,
+    indices: Sequence[int],
+    losses: Mapping[str, Loss],
+    run: Run,
+    show: Callable[[Mapping[str, Any]], None],
+) -> None:
+    """Log a "sample" event for each of ``indices`` and one "summary"; keep the worst, median and best predictions.
+
+    ``losses`` are evaluated as metrics under their names. Intervals treat the samples of one group as one draw.
+    """
+    model.eval()
+    records: list[dict[str, float]] = []
+    ids: list[str] = []
+    groups = loader.dataset.groups
+    for done, index in enumerate(indices, start=1):
+        batch = loader.batch([index])
+        records.append(_measure(model, batch, losses))
+        ids.append(batch.samples[0].id)
+        show({"event": "progress", "what": "evaluation", "done": done, "total": len(indices)})
+    dimension = loader.dataset.contents.dimension
+    named_units = {**units(dimension), **{name: loss.unit for name, loss in losses.items()}, "baseline_nmae": "%"}
+    summary = {
+        "event": "summary",
+        "samples": len(indices),
+        "metrics": {
+            name: {
+                "unit": named_units[name],
+                **summarise([r[name] for r in records], groups=[groups[i] for i in indices]).to_dict(),
+            }
+            for name in records[0]
+        },
+    }
+    ranked = sorted(range(len(indices)), key=lambda i: records[i]["nmae"])
+    for role, place in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
+        _keep(model, loader.batch([indices[place]]), role, records[place]["nmae"], run)
+    run.log(*({"event": "sample", "id": name, **r} for name, r in zip(ids, records, strict=True)), summary)
+    show(summary)
+
+
+def predict(model: nn.Module, batch: Batch) -> Tensor:
+    """The density ``[b, s, x, y, z]`` of a batch, in e/Å^d."""
+    features = batch.features
+    density: Tensor = model(features.channels, features.baseline, batch.grid, batch.electrons)
+    return density
+
+
+def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> dict[str, float]:
+    predicted = predict(model, batch)
+    positions = batch.samples[0].structure.frac_coords[:, : batch.grid.dimension] @ batch.grid.vectors
+    centres = torch.from_numpy(centre_of_atoms(positions, batch.grid))[None]
+    values = standard(predicted, batch.density, batch.grid, centres, batch.electrons)
+    for name, loss in losses.items():
+        values[name] = loss(predicted, batch.density, batch.grid)
+    if batch.features.baseline is not None:
+        values["baseline_nmae"] = nmae(batch.features.baseline, batch.density)
+    return {name: float(value) for name, value in values.items()}
+
+
+def _keep(model: nn.Module, batch: Batch, role: str, error: float, run: Run) -> None:
+    sample = batch.samples[0]
+    tensors = {"predicted": predict(model, batch)[0], "reference": batch.density[0]}
+    if batch.features.baseline is not None:
+        tensors["baseline"] = batch.features.baseline[0]
+    metadata = {
+        "id": sample.id,
+        "role": role,
+        "grid": json.dumps(sample.grid.to_dict()),
+        "species": json.dumps([site.specie.symbol for site in sample.structure]),
+        "positions": json.dumps(sample.structure.cart_coords.tolist()),
+        "electrons": repr(sample.electrons),
+        "nmae": repr(error),
+    }
+    on_cpu = {key: tensor.cpu() for key, tensor in tensors.items()}
+    run.save_tensors(f"predictions/{role}.safetensors", on_cpu, metadata)  # not by id, which may not be a file name

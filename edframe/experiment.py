@@ -1,0 +1,182 @@
+"""From a validated config to a finished run: build the parts, train or fit, evaluate, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from edframe.config import Choice, Experiment
+from edframe.data.loading import Loader
+from edframe.data.splits import Split, split
+from edframe.errors import ConfigError
+from edframe.evaluation import evaluate
+from edframe.interfaces import Dataset, Featurizer, Loss
+from edframe.registry import Registry
+from edframe.report import write_report
+from edframe.run import Run
+from edframe.seeds import seed_for
+from edframe.training import BEST, Interrupted, train
+
+Show = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The built components of one experiment."""
+
+    dataset: Dataset
+    featurizer: Featurizer
+    model: nn.Module
+    loss: Loss
+    metrics: dict[str, Loss]
+    split: Split
+
+
+def build(experiment: Experiment, registry: Registry) -> Parts:
+    """Import and construct every component, with initial weights from the experiment's seed."""
+
+    def make(choice: Choice, *args: Any, **kwargs: Any) -> Any:
+        return registry.get(choice.kind, choice.name).load()(choice.options, *args, **kwargs)
+
+    dataset: Dataset = make(experiment.data)
+    contents = dataset.contents
+    featurizer: Featurizer = make(experiment.featurizer, contents)
+    torch.manual_seed(seed_for(experiment.seed, "weights"))
+    model = make(
+        experiment.model, channels=len(featurizer.channels), spins=contents.spins, dimension=contents.dimension
+    )
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model '{experiment.model.name}' is not an nn.Module, which is what `run` can train")
+    folds = experiment.splits
+    parts = split(
+        dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=experiment.seed
+    )
+    metrics = {choice.name: make(choice) for choice in experiment.metrics}
+    loss = make(experiment.loss)
+    return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts)
+
+
+def fabric_for(experiment: Experiment) -> Fabric:
+    """Lightning Fabric for ``device``: one process on auto, cpu, cuda or mps; ``4xcuda`` for four with DDP.
+
+    Raises ConfigError when the device is not there.
+    """
+    count, _, kind = experiment.device.rpartition("x")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device '{experiment.device}': this machine has no CUDA device; use --device cpu")
+    if kind == "cuda" and int(count or 1) > torch.cuda.device_count():
+        raise ConfigError(f"device '{experiment.device}': this machine has {torch.cuda.device_count()} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"device '{experiment.device}': this machine has no MPS device; use --device cpu")
+    devices = int(count or 1)
+    return Fabric(
+        accelerator=kind,
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        precision=experiment.training.precision,
+    )
+
+
+def execute(experiment: Experiment, registry: Registry, run: Run, fabric: Fabric, *, resume: bool, show: Show) -> None:
+    """Train, evaluate and report into ``run``; ``show`` gets every event. Raises Interrupted on a signal."""
+    parts = build(experiment, registry)
+    zero = fabric.is_global_zero
+    started = time.perf_counter()
+    if zero:
+        parts.dataset.build(_progress(show, "densities"), workers=os.cpu_count() or 1)
+        run.record(**_facts(experiment, registry, parts, fabric), status="running", resumed=resume)
+    fabric.barrier()
+    try:
+        loader = Loader(parts.dataset, parts.featurizer, fabric.device)
+        header = {
+            "contents": json.dumps(asdict(parts.dataset.contents)),
+            "channels": json.dumps(list(parts.featurizer.channels)),
+        }
+        model = train(
+            fabric, parts.model, parts.loss, loader, parts.split, experiment.training,
+            seed=experiment.seed, run=run, header=header, resume=resume, show=show,
+        )  # fmt: skip
+        if zero:
+            evaluate(model, loader, parts.split.test, parts.metrics, run, show)
+    except Interrupted:
+        if zero:
+            run.record(status="interrupted", finished=_now())
+        raise
+    except Exception as error:
+        if zero:
+            _record_failure(run, error)
+        raise
+    if zero:
+        run.record(status="finished", finished=_now(), seconds=round(time.perf_counter() - started, 1))
+        write_report(run.path)
+    fabric.barrier()
+
+
+def _record_failure(run: Run, error: Exception) -> None:
+    try:
+        run.record(status="failed", finished=_now(), error=str(error))
+    except Exception:  # noqa: S110 - the disk may be full, which is why we are here; the first error is the one to show
+        return
+
+
+def _progress(show: Show, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: show({"event": "progress", "what": what, "done": done, "total": total})
+
+
+def _facts(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fabric) -> dict[str, Any]:
+    choices = [experiment.data, experiment.featurizer, experiment.model, experiment.loss, *experiment.metrics]
+    found = [registry.find(choice.kind, choice.name) for choice in choices]
+    owners = {provided.distribution: provided.version for provided in found}
+    libraries = ("edframe", "torch", "lightning-fabric", "numpy", "scipy", "pymatgen")
+    references = dict.fromkeys(entry for provided in found for entry in provided.component.references)
+    return {
+        "command": shlex.join(["edframe", *sys.argv[1:]]),
+        "versions": {name: version(name) for name in libraries} | owners | {"python": platform.python_version()},
+        "git_commit": _git_commit(),
+        "device": str(fabric.device),
+        "processes": fabric.world_size,
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "seeds": {purpose: seed_for(experiment.seed, purpose) for purpose in ("weights", "folds", "batches")},
+        "dataset": {
+            "name": experiment.data.name,
+            "fingerprint": parts.dataset.fingerprint(),
+            "samples": len(parts.dataset),
+            "train": len(parts.split.train),
+            "validation": len(parts.split.validation),
+            "test": len(parts.split.test),
+        },
+        "started": _now(),
+        "references": list(references),
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of a source checkout of edframe, or None for an installed one."""
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

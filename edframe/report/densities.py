@@ -1,0 +1,165 @@
+"""Figures of densities: reference, prediction and their difference in a plane through the atoms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edframe.report.read import Prediction
+from edframe.report.slices import Plane, corners, through_atoms
+from edframe.report.style import BLUE, DENSITY, DIFFERENCE, GREY, INK, ORANGE, panels, png, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARGIN = 2.6
+"""Å of surroundings shown around the atoms; beyond it a valence density is below 10⁻³ e/Å³."""
+IN_PLANE = 0.6
+"""Å; an atom farther than this from the plane is drawn hollow."""
+SMOOTHED = 300**2
+"""Points up to which colours are interpolated between grid points; finer planes look smooth as they are."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """A drawn figure and what its caption must say."""
+
+    image: bytes
+    plane: str
+    alt: str
+
+
+def slices(sample: Prediction) -> Slices:
+    """Reference, prediction, difference and the baseline's difference, on shared scales."""
+    plane = through_atoms(sample.positions, sample.grid)
+    with styled():
+        image = _lines(sample, plane) if sample.grid.dimension == 1 else _maps(sample, plane)
+    what = "line" if sample.grid.dimension == 1 else "plane"
+    formula = "–".join(sample.species) if len(sample.species) < 6 else f"{len(sample.species)} atoms"
+    alt = f"Density of {formula} in a {what} through the atoms: reference, prediction and difference"
+    return Slices(image, plane.title, alt)
+
+
+def _maps(sample: Prediction, plane: Plane) -> bytes:
+    from matplotlib.colors import AsinhNorm, LogNorm
+
+    reference, predicted = plane.cut(sample.reference[0]), plane.cut(sample.predicted[0])
+    differences = [("prediction − reference", predicted - reference)]
+    if sample.baseline is not None:
+        differences.append(("baseline − reference", plane.cut(sample.baseline[0]) - reference))
+    top = max(float(reference.max()), float(predicted.max()), 1e-12)
+    density_norm = LogNorm(10.0 ** (np.ceil(np.log10(top)) - 5), top)
+    limit = max(float(np.abs(d).max()) for _, d in differences) or 1e-12
+    # Errors near nuclei are a hundred times those in bonds: linear up to 1% of the largest, logarithmic above.
+    difference_norm = AsinhNorm(linear_width=limit / 100, vmin=-limit, vmax=limit)
+    bounds = _view(plane)
+    unit = "e/Å" + {2: "²", 3: "³"}[sample.grid.dimension]
+    shown: list[tuple[str, NDArray[np.float64], Any, str]] = [
+        ("reference", reference, density_norm, DENSITY),
+        ("prediction", predicted, density_norm, DENSITY),
+        *((title, values, difference_norm, DIFFERENCE) for title, values in differences),
+    ]
+    width = 10.0
+    aspect = (bounds[3] - bounds[2]) / (bounds[1] - bounds[0])
+    height = float(np.clip(width / len(shown) * aspect * 0.92, 1.4, 7)) + 1.3
+    figure, axes = panels(len(shown), width, height, layout="compressed")
+    for number, (ax, (title, values, norm, colours)) in enumerate(zip(axes, shown, strict=True)):
+        mesh = _map(ax, plane, values, norm, colours)
+        ax.set(title=f"({'abcd'[number]}) {title}", xlabel=plane.labels[0], xlim=bounds[:2], ylim=bounds[2:])
+        if number == 0:
+            ax.set_ylabel(plane.labels[1])
+        else:
+            ax.tick_params(labelleft=False)
+        _atoms(ax, sample, plane, dark=colours == DENSITY)
+        if number == 0:
+            bar = figure.colorbar(mesh, ax=axes[:2], location="bottom", shrink=0.75, aspect=38, pad=0.03, extend="min")
+            bar.set_label(f"electron density ({unit})")
+        if number == 2:
+            bar = figure.colorbar(mesh, ax=axes[2:], location="bottom", shrink=0.75 if len(axes) > 3 else 0.95,
+                                  aspect=38 if len(axes) > 3 else 24, pad=0.03)  # fmt: skip
+            bar.set_label(f"difference ({unit})")
+            ticks = _symmetric_ticks(limit)
+            bar.set_ticks(ticks, labels=[f"{t:g}".replace("-", "−") for t in ticks])
+            bar.ax.minorticks_off()
+    return png(figure)
+
+
+def _map(ax: Axes, plane: Plane, values: NDArray[np.float64], norm: Any, colours: str) -> Any:
+    # What is below the scale, or negative, takes its lowest colour instead of a hole.
+    clipped = np.maximum(values, norm.vmin) if colours == DENSITY else values
+    # Voxels are drawn below, so that the outer half of the outermost ones is not left white.
+    mesh = corners(plane.points)
+    drawn = ax.pcolormesh(mesh[..., 0], mesh[..., 1], clipped, norm=norm, cmap=colours)
+    if values.size <= SMOOTHED and min(values.shape) > 1:
+        ax.pcolormesh(plane.points[..., 0], plane.points[..., 1], clipped, norm=norm, cmap=colours, shading="gouraud")
+    if colours == DENSITY and min(values.shape) > 1:
+        # Densities fall off exponentially: between grid points their logarithm is nearly linear, they are not.
+        decades = np.arange(np.floor(np.log10(norm.vmin)) + 1, np.ceil(np.log10(norm.vmax)))
+        x, y = plane.points[..., 0], plane.points[..., 1]
+        ax.contour(
+            x, y, np.log10(clipped), levels=decades, linestyles="solid", colors="white", linewidths=0.6, alpha=0.75
+        )
+    ax.set_aspect("equal")
+    for spine in ax.spines.values():
+        spine.set_visible(True)
+    ax.grid(visible=False)
+    return drawn
+
+
+def _view(plane: Plane) -> tuple[float, float, float, float]:
+    """Limits of the picture: the atoms and MARGIN around them, but no more than the cell."""
+    mesh = corners(plane.points)
+    low, high = mesh.min(axis=(0, 1)), mesh.max(axis=(0, 1))
+    if len(plane.atoms):
+        low = np.maximum(low, plane.atoms.min(axis=0) - MARGIN)
+        high = np.minimum(high, plane.atoms.max(axis=0) + MARGIN)
+    return float(low[0]), float(high[0]), float(low[1]), float(high[1])
+
+
+def _atoms(ax: Axes, sample: Prediction, plane: Plane, dark: bool) -> None:
+    """A mark and a symbol at each atom; hollow where the atom is off the plane."""
+    from matplotlib.patheffects import withStroke
+
+    colour, halo = ("white", INK) if dark else (INK, "white")
+    many = len(sample.species) > 24  # symbols would cover the density
+    for symbol, (x, y), height in zip(sample.species, plane.atoms, plane.height, strict=True):
+        inside = abs(height) <= IN_PLANE
+        ax.plot(x, y, "o", markersize=3.2, markerfacecolor=colour if inside else "none", markeredgecolor=colour,
+                markeredgewidth=0.7, alpha=1.0 if inside else 0.7, clip_on=True)  # fmt: skip
+        if not many:
+            ax.annotate(symbol, (x, y), xytext=(3.5, 3.5), textcoords="offset points", color=colour, fontsize=8.5,
+                        fontweight="bold", annotation_clip=True,
+                        path_effects=[withStroke(linewidth=1.4, foreground=halo)])  # fmt: skip
+
+
+def _symmetric_ticks(limit: float) -> list[float]:
+    """−…, 0, …+ in decades, as many as fit the linear width of 1% of ``limit``."""
+    top = np.floor(np.log10(limit))
+    decades = [10.0**e for e in (top - 1, top)]
+    return [*(-d for d in reversed(decades)), 0.0, *decades]
+
+
+def _lines(sample: Prediction, plane: Plane) -> bytes:
+    x = plane.points[..., 0]
+    reference, predicted = plane.cut(sample.reference[0]), plane.cut(sample.predicted[0])
+    figure, axes = panels(2, 10, 3.3)
+    axes[0].plot(x, reference, color=INK, linewidth=2.2, label="reference")
+    axes[0].plot(x, predicted, color=ORANGE, linestyle="--", label="prediction")
+    axes[1].plot(x, predicted - reference, color=ORANGE, label="prediction − reference")
+    if sample.baseline is not None:
+        baseline = plane.cut(sample.baseline[0])
+        axes[0].plot(x, baseline, color=GREY, linewidth=1, label="baseline")
+        axes[1].plot(x, baseline - reference, color=GREY, linewidth=1, label="baseline − reference")
+    axes[1].axhline(0, color=INK, linewidth=0.6)
+    axes[0].set(xlabel=plane.labels[0], ylabel="electron density (e/Å)", title="(a) density")
+    axes[1].set(xlabel=plane.labels[0], ylabel="difference (e/Å)", title="(b) difference")
+    for ax in axes:
+        ax.legend()
+        for symbol, atom in zip(sample.species, plane.atoms, strict=True):
+            ax.axvline(atom[0], color=BLUE, linewidth=0.6, linestyle=":")
+            ax.annotate(symbol, (atom[0], 1), xycoords=("data", "axes fraction"), xytext=(2, -9),
+                        textcoords="offset points", color=BLUE)  # fmt: skip
+    return png(figure)

@@ -1,0 +1,218 @@
+"""The page: everything a run left on disk, put into the template and written."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edframe.errors import RunError
+from edframe.metrics import DESCRIPTIONS
+from edframe.report import curves, densities
+from edframe.report.numbers import duration, flat, interval, number
+from edframe.report.read import ROLES, Prediction, RunFiles, read_run
+
+NAMES = {
+    "nmae": "NMAE", "rmse": "RMSE", "electron_count_error": "electron count", "dipole_error": "dipole moment",
+    "low_density_nmae": "NMAE, low density", "baseline_nmae": "NMAE of the baseline",
+}  # fmt: skip
+"""What the metrics are called in tables; a loss goes by its own name."""
+
+WORST = 10
+"""Rows of the table of worst samples."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure: file name below ``figures/``, PNG, text for those who do not see it, caption."""
+
+    name: str
+    image: bytes
+    alt: str
+    caption: str
+
+    @property
+    def source(self) -> str:
+        """The image as a data URI, so that the page needs no other file."""
+        return "data:image/png;base64," + base64.b64encode(self.image).decode("ascii")
+
+
+def build(directory: Path) -> Path:
+    """Write the report of the run in ``directory``; return the path of ``report.html``. Raises RunError."""
+    run = read_run(directory)
+    numbers, structures = _number_pictures(run), _density_pictures(run)
+    figures = directory / "figures"
+    try:
+        figures.mkdir(exist_ok=True)
+        for picture in (*numbers.values(), *structures):
+            _replace(figures / f"{picture.name}.png", picture.image)
+        bibliography = "\n\n".join(run.references) or "% No component of this run names a reference."
+        _replace(directory / "references.bib", f"{bibliography}\n".encode())
+        page = directory / "report.html"
+        _replace(page, _render(run, numbers, structures).encode())
+    except OSError as error:
+        raise RunError(f"the report cannot be written to {directory}: {error.strerror or error}") from error
+    return page
+
+
+def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[Picture]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("edframe.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(number=number, interval=interval)
+    provenance = {key: value for key, value in run.provenance.items() if key != "references"}
+    return environment.get_template("template.html").render(
+        title=str(run.config.get("name") or run.directory.name),
+        composition=[_component(run, block) for block in ("data", "featurizer", "model", "loss")],
+        headline=_headline(run),
+        facts=_facts(run),
+        status=str(run.provenance.get("status", "")),
+        summary=_summary_rows(run),
+        numbers=numbers,
+        structures=structures,
+        maps=any(sample.grid.dimension > 1 for sample in run.predictions),
+        worst=_worst(run),
+        samples=len(run.samples),
+        validated=bool(run.validations),
+        config_text=run.config_text,
+        provenance=flat(provenance),
+        references=run.references,
+    )
+
+
+def _component(run: RunFiles, block: str) -> dict[str, str]:
+    chosen = run.config.get(block)
+    return {"kind": block, "name": str(chosen.get("name", "–")) if isinstance(chosen, Mapping) else "–"}
+
+
+def _headline(run: RunFiles) -> str:
+    error = run.summary.get("nmae") or {}
+    if not isinstance(error.get("mean"), int | float):
+        return "This run has no test results: it has not been evaluated, or was stopped before."
+    count = len(run.samples)
+    where = f"On {count} test structures" if count > 1 else "On one test structure" if count else "On the test set"
+    text = f"{where} the predicted density is off by {number(error['mean'])} % of the electrons (NMAE"
+    known = interval(error.get("low"), error.get("high"))
+    text += f"; 95% interval of the mean {known} %)" if known != "–" else ")"
+    base = (run.summary.get("baseline_nmae") or {}).get("mean")
+    if not isinstance(base, int | float):
+        return f"{text}. The featurizer gives no baseline to compare with."
+    text += f"; the baseline it starts from, by {number(base)} %."
+    if 0 < error["mean"] < base:
+        text += f" The model removes {100 * (1 - error['mean'] / base):.0f} % of the baseline's error."
+    elif error["mean"] >= base:
+        text += " The model does not improve on its baseline."
+    return text
+
+
+def _facts(run: RunFiles) -> list[tuple[str, str]]:
+    about = run.provenance
+    dataset: Any = about.get("dataset")
+    dataset = dataset if isinstance(dataset, Mapping) else {}
+    split = [f"{dataset[part]} {word}" for part, word in (
+        ("train", "training"), ("validation", "validation"), ("test", "test")) if part in dataset]  # fmt: skip
+    rows = [
+        ("structures", ", ".join(split)),
+        ("steps", str(run.steps[-1]["step"]) if run.steps else ""),
+        ("wall time", duration(about["seconds"]) if "seconds" in about else ""),
+        ("device", str(about.get("device", ""))),
+        ("finished", str(about.get("finished") or "")),
+        ("status", str(about.get("status", ""))),
+    ]
+    return [(key, value) for key, value in rows if value]
+
+
+def _summary_rows(run: RunFiles) -> list[dict[str, Any]]:
+    """Baselines directly below what they are the baseline of."""
+    order = sorted(run.summary, key=lambda name: list(run.summary).index(name.removeprefix("baseline_"))
+                   if name.removeprefix("baseline_") in run.summary else len(run.summary))  # fmt: skip
+    density_unit = str((run.summary.get("rmse") or {}).get("unit") or "e/Å³")
+    return [
+        {
+            "name": NAMES.get(name) or (f"{name.removeprefix('baseline_')} of the baseline"
+                                        if name.startswith("baseline_") else name),
+            "about": DESCRIPTIONS.get(name, "").replace("e/Å^d", density_unit),
+            "baseline": name.startswith("baseline_"),
+            "unit": str(run.summary[name].get("unit", "")),
+            **{key: run.summary[name].get(key) for key in ("mean", "median", "max", "low", "high")},
+        }
+        for name in order
+    ]  # fmt: skip
+
+
+def _worst(run: RunFiles) -> dict[str, Any]:
+    ranked = [s for s in run.samples if isinstance(s.get("nmae"), int | float)]
+    ranked.sort(key=lambda s: -s["nmae"] if s["nmae"] == s["nmae"] else float("-inf"))
+    keys = [key for key in (run.summary or (ranked[0] if ranked else {})) if any(key in s for s in ranked)]
+    keys = [key for key in keys if key not in ("event", "id")]
+    units = {key: str((run.summary.get(key) or {}).get("unit", "")) for key in keys}
+    return {
+        "columns": [{"name": NAMES.get(key, key), "unit": units[key]} for key in keys],
+        "rows": [(str(s["id"]), [s.get(key) for key in keys]) for s in ranked[:WORST]],
+    }
+
+
+def _number_pictures(run: RunFiles) -> dict[str, Picture]:
+    """Figures that the template places by name."""
+    drawn = {
+        "learning": (
+            curves.learning(run),
+            "Loss and validation NMAE against optimiser steps",
+            "Left: loss of each training batch, its running median, and the loss on the validation structures. "
+            "Right: NMAE on the validation structures, by which the checkpoint was chosen.",
+        ),
+        "optimisation": (
+            curves.optimisation(run),
+            "Quantities recorded during the optimisation, against steps",
+            "What else was recorded at each step; faint: every value, strong: running median.",
+        ),
+        "errors": (
+            curves.errors(run),
+            "Distribution of the NMAE over the test structures",
+            "NMAE of each test structure."
+            + (" Right: against that of the baseline." if any("baseline_nmae" in s for s in run.samples) else ""),
+        ),
+    }
+    return {name: Picture(name, image, alt, text) for name, (image, alt, text) in drawn.items() if image is not None}
+
+
+def _density_pictures(run: RunFiles) -> list[Picture]:
+    ranked = sorted(run.predictions, key=lambda p: (ROLES.get(p.role, len(ROLES)), p.id))
+    pictures = []
+    for index, sample in enumerate(ranked):
+        drawn = densities.slices(sample)
+        role = sample.role if sample.role in ROLES else "kept"
+        # Not the sample's id: it comes from a data set and may be no file name.
+        name = f"density-{role}" if sum(p.role == sample.role for p in ranked) == 1 else f"density-{role}-{index + 1}"
+        pictures.append(Picture(name, drawn.image, drawn.alt, _caption(sample, drawn.plane)))
+    return pictures
+
+
+def _caption(sample: Prediction, plane: str) -> str:
+    which = {"worst": "Worst", "median": "Median", "best": "Best"}.get(sample.role, "A kept")
+    text = f"{which} test structure, {sample.id}: NMAE {number(sample.nmae)} %, {sample.electrons:g} electrons."
+    if plane:
+        text += f" {plane[0].upper()}{plane[1:]}."
+    return text
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write beside ``file``, then rename over it: a reader sees the old report or the new one, never half of one."""
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a report from being shared
+        os.replace(temporary, file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,152 @@
+"""A run on disk: configuration, provenance, events and checkpoints. Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from edframe.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+"""Layout of a run directory; raised when older ones can no longer be read."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory. ``create`` makes one, ``open`` checks an existing one."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, folder: Path, name: str, config: str) -> Run:
+        """Make ``folder/<UTC time>-<name>-<short id>`` with its config.yaml. Raises RunError."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        run = cls(folder / f"{stamp}-{name}-{secrets.token_hex(3)}")
+        try:
+            (run.path / "checkpoints").mkdir(parents=True)
+        except OSError as error:
+            raise RunError(f"{run.path} cannot be made ({error.strerror}); choose another folder by --runs") from error
+        run.write("config.yaml", config.encode())
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run. Raises RunError when it is not one, or one of another format."""
+        run = cls(path)
+        if not (path / "config.yaml").is_file():
+            raise RunError(f"{path} is not a run directory: it has no config.yaml; give a folder made by `edframe run`")
+        provenance = run.provenance()
+        if provenance.get("format") != FORMAT:
+            made_by = provenance.get("versions", {}).get("edframe", "unknown")
+            raise RunError(
+                f"{path} has format {provenance.get('format')} (edframe {made_by}) and this edframe reads format "
+                f"{FORMAT}: install that version to continue it, or repeat it by `edframe run {path / 'config.yaml'}`"
+            )
+        return run
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole: temporary, fsync, rename. Raises RunError, leaving the old file, when that fails."""
+        target = self.path / name
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise self._write_error(target, error) from error
+
+    def _write_error(self, target: Path, error: OSError) -> RunError:
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        return RunError(
+            f"{target} cannot be written: {reason}. What was saved before is intact; free some space, then "
+            f"`edframe run --resume {self.path}`"
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """What is known about how the run was made. Raises RunError when the file is absent or damaged."""
+        try:
+            return dict(json.loads((self.path / "provenance.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.path / 'provenance.json'} cannot be read ({error}); repeat the run by "
+                f"`edframe run {self.path / 'config.yaml'}`"
+            ) from error
+
+    def record(self, **facts: Any) -> None:
+        """Merge facts into provenance.json."""
+        known = self.provenance() if (self.path / "provenance.json").exists() else {"format": FORMAT}
+        self.write("provenance.json", json.dumps({**known, **facts}, indent=2, ensure_ascii=False).encode())
+
+    def log(self, *events: Mapping[str, Any]) -> None:
+        """Append events to metrics.jsonl, one line each."""
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        target = self.path / "metrics.jsonl"
+        try:
+            with target.open("a", encoding="utf-8") as file:
+                file.write(lines)
+        except OSError as error:
+            raise self._write_error(target, error) from error
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events; a last line cut short by a kill is left out."""
+        target = self.path / "metrics.jsonl"
+        if not target.exists():
+            return []
+        events = []
+        for line in target.read_text(encoding="utf-8").splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                break
+        return events
+
+    def rewind(self, step: int) -> None:
+        """Drop events after ``step``, and every result, so that a resumed run logs each event once."""
+        kept = [e for e in self.events() if e.get("event") in ("step", "validation") and e["step"] <= step]
+        self.write("metrics.jsonl", "".join(json.dumps(event) + "\n" for event in kept).encode())
+
+    def save_tensors(self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+        """Write a safetensors file whole; the header carries the format and the configuration."""
+        from safetensors.torch import save
+
+        header = {"format": str(FORMAT), "config": (self.path / "config.yaml").read_text(encoding="utf-8"), **metadata}
+        self.write(name, save({key: tensor.contiguous() for key, tensor in tensors.items()}, header))
+
+    def load_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Read a safetensors file and its header. Raises RunError when it is absent or damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        target = self.path / name
+        try:
+            with safe_open(target, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{target} is not there: the run was stopped before its first checkpoint; repeat it by "
+                f"`edframe run {self.path / 'config.yaml'}`"
+            ) from error
+        except (SafetensorError, OSError) as error:
+            raise RunError(
+                f"{target} is damaged, it may have been cut short ({error}); restore it from a copy, or repeat the "
+                f"run by `edframe run {self.path / 'config.yaml'}`"
+            ) from error
+
+    def config(self) -> dict[str, Any]:
+        """config.yaml as plain data."""
+        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))

@@ -1,0 +1,218 @@
+"""Checks of losses: on random positive densities of equal mass, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from edframe.errors import EdframeError
+from edframe.grid import Grid
+from edframe.interfaces import Loss
+from edframe.testing import examples
+from edframe.testing.subject import Subject
+
+SHAPE = (6, 6, 4)
+
+
+def unit_is_named(subject: Subject) -> None:
+    """``unit`` is a string that tables print, such as 'e/Å³'."""
+    unit = getattr(_loss(subject), "unit", None)
+    assert isinstance(unit, str), f"a loss must have its unit as a string in `unit`, not {unit!r}"
+
+
+def one_number_per_sample(subject: Subject) -> None:
+    """The value has shape ``[b]`` and is finite."""
+    _assert_numbers(_value(subject, *_pair()), batch=3)
+
+
+def zero_at_equality(subject: Subject) -> None:
+    """The value is zero when both densities are the same, within 1e-6 of its value for different ones."""
+    predicted, reference, grid = _pair()
+    scale = _value(subject, predicted, reference, grid).abs().max()
+    same = _value(subject, reference, reference, grid).abs().max()
+    assert same <= 1e-6 * scale, f"a loss must be zero at equality; it is {same:.3g}, and {scale:.3g} between others"
+
+
+def nonnegative(subject: Subject) -> None:
+    """The value is never negative."""
+    predicted, reference, grid = _pair()
+    for a, b in ((predicted, reference), (reference, predicted)):
+        value = _value(subject, a, b, grid)
+        assert value.min() >= -1e-6 * value.abs().max(), f"a loss must not be negative; it is {value.min():.3g}"
+
+
+def gradient_matches_differences(subject: Subject) -> None:
+    """The gradient with respect to the prediction agrees with finite differences that keep the mass."""
+    predicted, reference, grid = _pair()
+    gradient = _gradient(subject, predicted, reference, grid)
+    generator = torch.Generator().manual_seed(3)
+    directions = torch.randn(4, *predicted.shape, generator=generator, dtype=torch.float64)
+    directions -= directions.flatten(3).mean(-1).reshape(*directions.shape[:3], *(1,) * grid.dimension)
+    step = 1e-4 * predicted.min() / directions.abs().max()
+    analytic = torch.stack([(gradient * v).sum() for v in directions])
+    numeric = torch.stack(
+        [
+            (
+                _value(subject, predicted + step * v, reference, grid)
+                - _value(subject, predicted - step * v, reference, grid)
+            )
+            .sum()
+            .double()
+            / (2 * step)
+            for v in directions
+        ]
+    )
+    error = (analytic - numeric).norm() / numeric.norm().clamp(min=1e-300)
+    assert error < 0.02, (
+        f"the gradient must match finite differences in float64; along four directions it is {analytic.tolist()}, "
+        f"by differences {numeric.tolist()}"
+    )
+
+
+def gradient_is_finite_at_equality(subject: Subject) -> None:
+    """The gradient is finite where the prediction equals the reference: training may get there."""
+    _, reference, grid = _pair()
+    gradient = _gradient(subject, reference, reference, grid)
+    assert gradient.isfinite().all(), "the gradient must be finite at equality: mind sqrt and norms at zero"
+
+
+def batch_equals_one_by_one(subject: Subject) -> None:
+    """The value of a sample does not depend on the others in its batch."""
+    predicted, reference, grid = _pair()
+    together = _value(subject, predicted, reference, grid)
+    alone = torch.cat([_value(subject, p[None], r[None], grid) for p, r in zip(predicted, reference, strict=True)])
+    _assert_same(together, alone, "a sample's value must not depend on the others in its batch")
+
+
+def moving_both_changes_nothing(subject: Subject) -> None:
+    """On a periodic grid, translating both densities by whole voxels keeps the value."""
+    predicted, reference, grid = _pair()
+    moved = [field.roll((2, -1, 3), (-3, -2, -1)) for field in (predicted, reference)]
+    _assert_same(
+        _value(subject, predicted, reference, grid),
+        _value(subject, moved[0], moved[1], grid),
+        "translating both densities on a periodic grid must not change the value",
+    )
+
+
+def skewed_cell_is_exact_or_refused(subject: Subject) -> None:
+    """A skewed cell that describes the same lattice and points gives the same value, or is refused."""
+    predicted, reference, grid = _pair()
+    skewed = [examples.relabelled(field, grid.dimension) for field in (predicted, reference)]
+    try:
+        value = _value(subject, skewed[0], skewed[1], examples.sheared(grid))
+    except EdframeError:
+        return
+    message = "a triclinic grid must be treated exactly, or refused with a DataError"
+    _assert_same(_value(subject, predicted, reference, grid), value, message)
+
+
+def lower_dimensions_work_or_are_refused(subject: Subject) -> None:
+    """Grids of one and two dimensions give one finite number per sample, or are refused."""
+    for shape in (SHAPE[:1], SHAPE[:2]):
+        try:
+            value = _value(subject, *_pair(shape))
+        except EdframeError:
+            continue
+        _assert_numbers(value, batch=3)
+
+
+def open_boundary_works_or_is_refused(subject: Subject) -> None:
+    """A grid without periodic axes gives one finite number per sample, or is refused."""
+    try:
+        value = _value(subject, *_pair(periodic=False))
+    except EdframeError:
+        return
+    _assert_numbers(value, batch=3)
+
+
+def two_spin_channels_work_or_are_refused(subject: Subject) -> None:
+    """Densities with a magnetisation give one finite number per sample, or are refused."""
+    try:
+        value = _value(subject, *_pair(spins=2))
+    except EdframeError:
+        return
+    _assert_numbers(value, batch=3)
+
+
+def single_precision_is_enough(subject: Subject) -> None:
+    """Float32 densities, as in training, give the value of float64 to 1e-3."""
+    predicted, reference, grid = _pair()
+    single = _value(subject, predicted.float(), reference.float(), grid)
+    message = "the value of float32 densities must agree with that of float64"
+    _assert_same(_value(subject, predicted, reference, grid), single.double(), message, tolerance=1e-3)
+
+
+def diagnostics_are_per_sample(subject: Subject) -> None:
+    """``with_diagnostics`` gives the same value, and named tensors ``[b]``."""
+    predicted, reference, grid = _pair()
+    value, diagnostics = _loss(subject).with_diagnostics(predicted, reference, grid)
+    _assert_same(_value(subject, predicted, reference, grid), value, "with_diagnostics must give the loss's value")
+    for name, quantity in diagnostics.items():
+        shape = getattr(quantity, "shape", None)
+        assert shape == (3,), f"the diagnostic '{name}' must be a tensor with one number per sample, [3] here"
+
+
+def inputs_stay_untouched(subject: Subject) -> None:
+    """Neither density is modified."""
+    predicted, reference, grid = _pair()
+    copies = predicted.clone(), reference.clone()
+    _value(subject, predicted, reference, grid)
+    unchanged = torch.equal(predicted, copies[0]) and torch.equal(reference, copies[1])
+    assert unchanged, "a loss must not modify the densities it is given"
+
+
+def _loss(subject: Subject) -> Loss:
+    loss = subject.make()
+    if not callable(loss):
+        raise AssertionError("the factory of a loss must return an object that can be called")
+    return loss  # type: ignore[no-any-return]
+
+
+def _pair(shape: Sequence[int] = SHAPE, spins: int = 1, periodic: bool = True) -> tuple[Tensor, Tensor, Grid]:
+    # Unequal spacings, so that a loss which forgets the cell is seen.
+    grid = Grid.of([0.8 * n + i for i, n in enumerate(shape)], tuple(shape), periodic)
+    return examples.densities(grid, 3, spins, seed=1), examples.densities(grid, 3, spins, seed=2), grid
+
+
+def _value(subject: Subject, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+    return _loss(subject)(predicted, reference, grid).detach()
+
+
+def _gradient(subject: Subject, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+    leaf = predicted.clone().requires_grad_()
+    value = _loss(subject)(leaf, reference, grid).sum()
+    assert value.requires_grad, "the value must be differentiable with respect to the prediction"
+    return torch.autograd.grad(value, leaf)[0]
+
+
+def _assert_numbers(value: Tensor, batch: int) -> None:
+    shape = tuple(value.shape)
+    assert shape == (batch,), f"a loss must return one number per sample, shape [{batch}], not {shape}"
+    assert value.isfinite().all(), f"a loss must be finite; it is {value.tolist()}"
+
+
+def _assert_same(first: Tensor, second: Tensor, message: str, tolerance: float = 1e-4) -> None:
+    error = (first - second).abs().max() / first.abs().max()
+    assert error <= tolerance, f"{message}; it differs by {error:.3g} relative"
+
+
+CHECKS = (
+    unit_is_named,
+    one_number_per_sample,
+    zero_at_equality,
+    nonnegative,
+    gradient_matches_differences,
+    gradient_is_finite_at_equality,
+    batch_equals_one_by_one,
+    moving_both_changes_nothing,
+    skewed_cell_is_exact_or_refused,
+    lower_dimensions_work_or_are_refused,
+    open_boundary_works_or_is_refused,
+    two_spin_channels_work_or_are_refused,
+    single_precision_is_enough,
+    diagnostics_are_per_sample,
+    inputs_stay_untouched,
+)

@@ -1,0 +1,76 @@
+"""From coarse to fine: the grids and blurs a solve passes through, and the maps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+COARSEST = 4
+"""Points along the longest axis of the coarsest grid: any start converges there at once."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One grid, by its shape, and the blur in Å to solve with on it."""
+
+    shape: tuple[int, ...]
+    blur: float
+
+
+def schedule(lengths: Sequence[float], shape: Sequence[int], blur: float) -> list[Level]:
+    """Levels from the coarsest grid to ``shape`` with ``blur``; spacing and blur halve from one to the next.
+
+    A coarse level has the blur of one of its voxels, or ``blur`` if that is larger. A ``blur`` below one voxel is
+    approached by halves on the finest grid.
+    """
+    spacing = max(length / n for length, n in zip(lengths, shape, strict=True))
+    levels = [Level(tuple(shape), blur)]
+    while levels[0].blur < spacing:
+        levels.insert(0, Level(tuple(shape), min(2 * levels[0].blur, spacing)))
+    while max(levels[0].shape) > COARSEST:
+        spacing *= 2
+        coarse = tuple(
+            min(n, max(1, round(length / spacing))) for length, n in zip(lengths, levels[0].shape, strict=True)
+        )
+        voxel = max(length / n for length, n in zip(lengths, coarse, strict=True))
+        levels.insert(0, Level(coarse, max(blur, voxel)))
+    return levels
+
+
+def restrict(mass: Tensor, shape: Sequence[int]) -> Tensor:
+    """Masses ``[b, n1, …, nd]`` summed into the blocks of a coarser ``shape``; voxels cut by a block are shared."""
+    for axis, coarse in enumerate(shape, start=1):
+        fine = mass.shape[axis]
+        if coarse != fine:
+            edges = torch.arange(fine + 1, dtype=torch.float64, device=mass.device) * (coarse / fine)
+            block = torch.arange(coarse, dtype=torch.float64, device=mass.device)[:, None]
+            covered = torch.minimum(edges[1:], block + 1) - torch.maximum(edges[:-1], block)
+            mass = _apply(covered.clamp(min=0) * (fine / coarse), mass, axis)
+    return mass
+
+
+def prolong(potential: Tensor, shape: Sequence[int], periodic: Sequence[bool]) -> Tensor:
+    """A potential ``[b, n1, …, nd]`` at block centres, interpolated linearly to the voxels of a finer ``shape``.
+
+    Open axes are extrapolated linearly to their ends.
+    """
+    for axis, (fine, wraps) in enumerate(zip(shape, periodic, strict=True), start=1):
+        coarse = potential.shape[axis]
+        if coarse != fine:
+            position = (torch.arange(fine, dtype=torch.float64, device=potential.device) + 0.5) * (coarse / fine) - 0.5
+            left = position.floor()
+            if not wraps:
+                left = left.clamp(0, max(coarse - 2, 0))
+            right_weight = (position - left)[:, None]
+            identity = torch.eye(coarse, dtype=torch.float64, device=potential.device)
+            rows_left = identity[left.long() % coarse]
+            rows_right = identity[(left.long() + 1) % coarse]
+            potential = _apply((1 - right_weight) * rows_left + right_weight * rows_right, potential, axis)
+    return potential
+
+
+def _apply(matrix: Tensor, field: Tensor, axis: int) -> Tensor:
+    return (field.movedim(axis, -1) @ matrix.T).movedim(-1, axis).contiguous()

@@ -1,0 +1,46 @@
+"""What the command line needs to list plugins must not import what only a run needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "pymatgen", "pyscf", "matplotlib", "zarr", "scipy", "lightning_fabric")
+
+
+def imported(code):
+    """Those of HEAVY that a fresh interpreter has after running ``code``."""
+    report = f"import sys\n{code}\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import edframe",
+        "import edframe.plugin",
+        "import edframe.config",
+        "import edframe.interfaces",
+        "import edframe.data.sample",
+        "import edframe.testing",
+        "from edframe.registry import Registry; Registry.discover()",
+        "from edframe.config import resolve, schema; from edframe.registry import Registry\n"
+        "schema(Registry.discover())",
+    ],
+)
+def test_import_is_light(code):
+    assert imported(code) == []
+
+
+def test_heavy_imports_would_be_seen():
+    assert imported("import torch") == ["torch"]
+
+
+def test_discovery_sees_the_plugins_of_this_repository():
+    """Or the check of discovery above proves nothing."""
+    code = "from edframe.registry import Registry; assert 'unet' in Registry.discover().names('model')"
+    assert imported(code) == []

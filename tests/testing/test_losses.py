@@ -1,0 +1,171 @@
+"""A right loss passes every check, and for each check a wrong loss fails it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from edframe.errors import DataError
+from edframe.interfaces import Loss
+from edframe.testing import checks, losses
+
+CHECKS = {check.__name__: check for check in losses.CHECKS}
+
+
+class Right(Loss):
+    """Integral of the squared difference."""
+
+    unit = "e²/Å³"
+
+    def __init__(self, config):
+        self.config = config
+
+    def __call__(self, predicted, reference, grid):
+        return self.field(predicted, reference).flatten(1).sum(1) * grid.voxel_volume
+
+    def field(self, predicted, reference):
+        return (predicted - reference).square()
+
+
+class Refusing(Right):
+    """Takes orthogonal periodic 3D grids and total densities only."""
+
+    def __call__(self, predicted, reference, grid):
+        if not grid.orthogonal or not all(grid.periodic) or grid.dimension != 3 or predicted.shape[1] != 1:
+            raise DataError("refused")
+        return super().__call__(predicted, reference, grid)
+
+
+class NoUnit(Right):
+    unit = None
+
+
+class BatchMean(Right):
+    def __call__(self, predicted, reference, grid):
+        return super().__call__(predicted, reference, grid).mean()
+
+
+class Infinite(Right):
+    def __call__(self, predicted, reference, grid):
+        return super().__call__(predicted, reference, grid) / 0
+
+
+class Offset(Right):
+    def __call__(self, predicted, reference, grid):
+        return super().__call__(predicted, reference, grid) + 1
+
+
+class Signed(Right):
+    def field(self, predicted, reference):
+        return predicted.square() - reference.square()
+
+
+class HalfDetached(Right):
+    def field(self, predicted, reference):
+        return (predicted.detach() - reference) * (predicted - reference)
+
+
+class Detached(Right):
+    def field(self, predicted, reference):
+        return (predicted.detach() - reference).square()
+
+
+class Root(Right):
+    def __call__(self, predicted, reference, grid):
+        return super().__call__(predicted, reference, grid).sqrt()
+
+
+class BatchSized(Right):
+    def __call__(self, predicted, reference, grid):
+        return super().__call__(predicted, reference, grid) / len(predicted)
+
+
+class Positional(Right):
+    def field(self, predicted, reference):
+        return (predicted - reference).square() * torch.arange(predicted.shape[-1])
+
+
+class LengthsOnly(Right):
+    """Takes the product of the edges for the volume of a voxel."""
+
+    def __call__(self, predicted, reference, grid):
+        return self.field(predicted, reference).flatten(1).sum(1) * math.prod(grid.spacing)
+
+
+class NotInPlane(Right):
+    def __call__(self, predicted, reference, grid):
+        return super().__call__(predicted, reference, grid) * (1 if grid.dimension == 3 else math.nan)
+
+
+class PeriodicOnly(Right):
+    def __call__(self, predicted, reference, grid):
+        return super().__call__(predicted, reference, grid) * (1 if all(grid.periodic) else math.inf)
+
+
+class SpinByCase(Right):
+    def __call__(self, predicted, reference, grid):
+        if predicted.shape[1] == 2:
+            return self.field(predicted, reference).flatten(2).sum(2)
+        return super().__call__(predicted, reference, grid)
+
+
+class HalfPrecise(Right):
+    def field(self, predicted, reference):
+        if predicted.dtype == torch.float32:
+            return (predicted.bfloat16() - reference.bfloat16()).square()
+        return super().field(predicted, reference)
+
+
+class OtherValue(Right):
+    def with_diagnostics(self, predicted, reference, grid):
+        return 2 * self(predicted, reference, grid), {}
+
+
+class ScalarDiagnostic(Right):
+    def with_diagnostics(self, predicted, reference, grid):
+        return self(predicted, reference, grid), {"largest": predicted.max()}
+
+
+class InPlace(Right):
+    def field(self, predicted, reference):
+        return predicted.sub_(reference).square()
+
+
+WRONG = [
+    ("unit_is_named", NoUnit, "unit as a string"),
+    ("one_number_per_sample", BatchMean, r"shape \[3\], not \(\)"),
+    ("one_number_per_sample", Infinite, "must be finite"),
+    ("zero_at_equality", Offset, "zero at equality"),
+    ("nonnegative", Signed, "must not be negative"),
+    ("gradient_matches_differences", HalfDetached, "match finite differences"),
+    ("gradient_matches_differences", Detached, "must be differentiable"),
+    ("gradient_is_finite_at_equality", Root, "finite at equality"),
+    ("batch_equals_one_by_one", BatchSized, "others in its batch"),
+    ("moving_both_changes_nothing", Positional, "translating both"),
+    ("skewed_cell_is_exact_or_refused", LengthsOnly, "treated exactly, or refused"),
+    ("lower_dimensions_work_or_are_refused", NotInPlane, "must be finite"),
+    ("open_boundary_works_or_is_refused", PeriodicOnly, "must be finite"),
+    ("two_spin_channels_work_or_are_refused", SpinByCase, r"shape \[3\], not \(3, 2\)"),
+    ("single_precision_is_enough", HalfPrecise, "float32 densities must agree"),
+    ("diagnostics_are_per_sample", OtherValue, "must give the loss's value"),
+    ("diagnostics_are_per_sample", ScalarDiagnostic, "'largest' must be a tensor"),
+    ("inputs_stay_untouched", InPlace, "must not modify"),
+]
+
+
+@pytest.mark.parametrize("loss", [Right, Refusing])
+@pytest.mark.parametrize("check", checks("loss"), ids=str)
+def test_right_loss_passes(subject_of, check, loss):
+    check(subject_of("loss", loss))
+
+
+@pytest.mark.parametrize(("name", "loss", "message"), WRONG)
+def test_wrong_loss_fails(subject_of, name, loss, message):
+    with pytest.raises(AssertionError, match=message):
+        CHECKS[name](subject_of("loss", loss))
+
+
+def test_every_check_has_a_wrong_loss():
+    assert {name for name, _, _ in WRONG} == set(CHECKS)

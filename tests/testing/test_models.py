@@ -1,0 +1,196 @@
+"""A right model passes every check, and for each check a wrong model fails it."""
+
+from __future__ import annotations
+
+from unittest import SkipTest
+
+import pytest
+import torch
+from torch import nn
+
+from edframe.errors import DataError
+from edframe.testing import checks, models
+
+CHECKS = {check.__name__: check for check in models.CHECKS}
+
+
+class Right(nn.Module):
+    """(√ρ₀ + w·channels)², scaled to the electrons."""
+
+    def __init__(self, config, channels, spins, dimension):
+        super().__init__()
+        self.dimension = dimension
+        self.weight = nn.Parameter(torch.randn(spins, channels))
+
+    def forward(self, channels, baseline, grid, electrons):
+        root = 0 if baseline is None else baseline[:, :1].sqrt()
+        amplitude = torch.einsum("sc,bc...->bs...", self.weight, self.seen(channels))
+        return self.scaled((root + amplitude[:, :1]).square(), amplitude[:, 1:], grid, electrons)
+
+    def seen(self, channels):
+        return channels
+
+    def scaled(self, total, amplitude, grid, electrons):
+        norm = total.double().flatten(1).sum(1) * grid.voxel_volume
+        total = total * (electrons / norm).float().reshape(-1, *[1] * (total.ndim - 1))
+        return torch.cat([total, total * amplitude.tanh()], dim=1)
+
+
+class Fitted:
+    """Baseline plus a mixture of the channels, whose weights are their mean overlaps with the first."""
+
+    def __init__(self, config, channels, spins, dimension):
+        if spins != 1 or dimension != 3:
+            raise DataError("refused")
+        self.weight = torch.zeros(channels)
+
+    def fit(self, samples):
+        rows = [features.channels.flatten(2)[0] @ features.channels.flatten(2)[0].T for features, _ in samples]
+        self.weight = torch.stack(rows).mean(0)[0].clone()
+
+    def state_dict(self):
+        return {"weight": self.weight}
+
+    def load_state_dict(self, state):
+        self.weight = state["weight"]
+
+    def __call__(self, channels, baseline, grid, electrons):
+        total = torch.einsum("c,bc...->b...", self.weight, channels)[:, None] + (0 if baseline is None else baseline)
+        return Right.scaled(self, total, total[:, 1:], grid, electrons)
+
+
+class Unfit(Fitted):
+    fit = None
+
+
+class NoSpinAxis(Right):
+    def scaled(self, *arguments):
+        return super().scaled(*arguments).squeeze(1)
+
+
+class NotANumber(Right):
+    def scaled(self, *arguments):
+        return super().scaled(*arguments).log().log()
+
+
+class Negative(Right):
+    def scaled(self, *arguments):
+        return -super().scaled(*arguments)
+
+
+class Scaled(Right):
+    def scaled(self, *arguments):
+        return super().scaled(*arguments) * 1.00001
+
+
+class PeriodicOnly(Right):
+    def scaled(self, total, amplitude, grid, electrons):
+        return super().scaled(total, amplitude, grid, electrons) * (1 if all(grid.periodic) else 2)
+
+
+class TotalOnly(Right):
+    def scaled(self, *arguments):
+        return super().scaled(*arguments)[:, :1]
+
+
+class NotInPlane(Right):
+    def scaled(self, *arguments):
+        return super().scaled(*arguments) * (1 if self.dimension == 3 else 2)
+
+
+class Noisy(Right):
+    def seen(self, channels):
+        return channels * torch.rand(channels.shape)
+
+
+class BatchNormalised(Right):
+    def seen(self, channels):
+        return channels / channels.mean(0, keepdim=True).clamp_min(0.1)
+
+
+class InstanceNormalised(Right):
+    def seen(self, channels):
+        return channels / channels.flatten(2).std(2).reshape(*channels.shape[:2], 1, 1, 1)
+
+
+class Biased(Right):
+    def seen(self, channels):
+        return channels + 0.1
+
+
+class Unused(Right):
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.spare = nn.Parameter(torch.ones(1))
+
+
+class Gradientless(Right):
+    def forward(self, *arguments):
+        with torch.no_grad():
+            return super().forward(*arguments)
+
+
+class Forgetful(Right):
+    """Keeps a weight where ``state_dict`` does not see it."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.hidden = [torch.rand(())]
+
+    def seen(self, channels):
+        return channels * self.hidden[0]
+
+
+class NotATensor(Right):
+    def state_dict(self):
+        return {"weight": self.weight, "version": 1}
+
+
+class InPlace(Right):
+    def seen(self, channels):
+        return channels.mul_(2)
+
+
+WRONG = [
+    ("output_has_the_shape_of_a_density", NoSpinAxis, r"\[b, s, \*grid\]"),
+    ("output_has_the_shape_of_a_density", Unfit, "nn.Module, or have fit"),
+    ("density_is_finite", NotANumber, "must be finite"),
+    ("density_is_nonnegative", Negative, "never be negative"),
+    ("density_holds_the_electrons", Scaled, "must integrate to the electrons"),
+    ("open_boundary_is_accepted", PeriodicOnly, "on an open grid"),
+    ("two_spin_channels_work_or_are_refused", TotalOnly, r"not \(2, 1, 12, 10, 8\)"),
+    ("two_dimensions_work_or_are_refused", NotInPlane, "in two dimensions"),
+    ("prediction_is_deterministic", Noisy, "dropout and sampling"),
+    ("batch_equals_one_by_one", BatchNormalised, "others in its batch"),
+    ("vacuum_changes_nothing_with_baseline", InstanceNormalised, "with a baseline"),
+    ("vacuum_changes_nothing_without_baseline", Biased, "without a baseline"),
+    ("gradient_reaches_every_parameter", Unused, "'spare' must have a gradient"),
+    ("gradient_reaches_every_parameter", Gradientless, "must be differentiable"),
+    ("state_survives_a_file", Forgetful, "put all that matters into it"),
+    ("state_survives_a_file", NotATensor, "must hold tensors only"),
+    ("inputs_stay_untouched", InPlace, "must not modify"),
+]
+
+
+@pytest.mark.parametrize("check", checks("model"), ids=str)
+def test_right_model_passes(subject_of, check):
+    check(subject_of("model", Right))
+
+
+@pytest.mark.parametrize("check", checks("model"), ids=str)
+def test_right_fitted_model_passes(subject_of, check):
+    if str(check) == "gradient_reaches_every_parameter":
+        with pytest.raises(SkipTest, match="closed form"):
+            check(subject_of("model", Fitted))
+    else:
+        check(subject_of("model", Fitted))
+
+
+@pytest.mark.parametrize(("name", "model", "message"), WRONG)
+def test_wrong_model_fails(subject_of, name, model, message):
+    with pytest.raises(AssertionError, match=message):
+        CHECKS[name](subject_of("model", model))
+
+
+def test_every_check_has_a_wrong_model():
+    assert {name for name, _, _ in WRONG} == set(CHECKS)
