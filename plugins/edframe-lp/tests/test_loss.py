@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -104,8 +106,5 @@ def test_shapes_that_do_not_fit_are_refused_by_name(loss, shape):
 
 
 def test_importing_the_plugin_imports_no_torch():
-    import subprocess
-    import sys
-
     code = "import sys, edframe_lp.plugin; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -59,4 +59,5 @@ class AndersonMixing:
         scaled = scaled + REGULARISATION * torch.eye(filled, dtype=gram.dtype, device=gram.device)
         solution, _ = torch.linalg.solve_ex(scaled, scale[:, :, None])
         solution = solution[..., 0] * scale
-        return solution / solution.sum(1, keepdim=True)
+        normalised: Tensor = solution / solution.sum(1, keepdim=True)
+        return normalised

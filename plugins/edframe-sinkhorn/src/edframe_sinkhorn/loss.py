@@ -42,7 +42,7 @@ class SinkhornLoss(Loss):
                     f"sinkhorn treats the total density only, [b, 1, {', '.join(map(str, grid.shape))}], not "
                     f"{list(density.shape)}: use spins=1"
                 )
-        value, error, iterations = _Divergence.apply(predicted, reference, grid, self.config)
+        value, error, iterations = _Divergence.apply(predicted, reference, grid, self.config)  # type: ignore[no-untyped-call]
         return value, {"marginal_error": error, "iterations": iterations}
 
 

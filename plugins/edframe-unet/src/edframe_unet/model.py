@@ -39,8 +39,9 @@ class UNet(nn.Module):
     def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
         """Density ``[b, s, x, y, z]`` in e/Å^d from ``channels`` ``[b, c, x, y, z]`` and ``electrons`` ``[b]``."""
         root = torch.zeros_like(channels[:, :1]) if baseline is None else baseline[:, :1].clamp_min(0).sqrt()
-        amplitude = self._amplitude(torch.cat([channels, root], dim=1), grid.periodic)
-        total = (root + amplitude[:, :1]).square()
+        seen = torch.cat([channels.sign() * channels.abs().sqrt(), root], dim=1)
+        amplitude = self._amplitude(seen / (1 + seen.abs()), grid.periodic)
+        total = (root + amplitude[:, :1] / (1 + root)).square()
         axes = tuple(range(1, total.ndim))
         norm = total.double().sum(dim=axes, keepdim=True) * grid.voxel_volume
         wanted = electrons.double().reshape(-1, *[1] * len(axes))
