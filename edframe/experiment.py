@@ -30,7 +30,7 @@ from edframe.registry import Registry
 from edframe.report import write_report
 from edframe.run import Run
 from edframe.seeds import seed_for
-from edframe.training import BEST, Interrupted, train
+from edframe.training import Interrupted, train
 
 Show = Callable[[Mapping[str, Any]], None]
 
@@ -63,9 +63,7 @@ def build(experiment: Experiment, registry: Registry) -> Parts:
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model '{experiment.model.name}' is not an nn.Module, which is what `run` can train")
     folds = experiment.splits
-    parts = split(
-        dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=experiment.seed
-    )
+    parts = split(dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=experiment.seed)
     metrics = {choice.name: make(choice) for choice in experiment.metrics}
     loss = make(experiment.loss)
     return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts)
@@ -130,7 +128,7 @@ def execute(experiment: Experiment, registry: Registry, run: Run, fabric: Fabric
 def _record_failure(run: Run, error: Exception) -> None:
     try:
         run.record(status="failed", finished=_now(), error=str(error))
-    except Exception:  # noqa: S110 - the disk may be full, which is why we are here; the first error is the one to show
+    except Exception:
         return
 
 

@@ -100,8 +100,9 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             fabric.backward(value)
-            norm = fabric.clip_gradients(wrapped, optimiser, max_norm=options.clip_norm, error_if_nonfinite=False)
-            if not (math.isfinite(value.item()) and math.isfinite(float(norm))):
+            clipped = fabric.clip_gradients(wrapped, optimiser, max_norm=options.clip_norm, error_if_nonfinite=False)
+            norm = math.nan if clipped is None else float(clipped)
+            if not (math.isfinite(value.item()) and math.isfinite(norm)):
                 raise RunError(
                     f"the loss is not finite at step {step} ({value.item()}); lower training.learning_rate or "
                     f"training.clip_norm; the last checkpoint in {run.path / 'checkpoints'} is intact"
@@ -112,7 +113,7 @@ def train(
             clock.lap("backward")
             log(
                 {"event": "step", "step": step, "loss": value.item(), "learning_rate": rate}
-                | {"gradient_norm": float(norm), "seconds": time.perf_counter() - began}
+                | {"gradient_norm": norm, "seconds": time.perf_counter() - began}
                 | {key: float(extra.float().mean()) for key, extra in diagnostics.items()}
             )
             last = step == options.steps
@@ -157,8 +158,8 @@ def validate(model: nn.Module, loader: Loader, indices: Sequence[int]) -> float:
 def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     for kept, current in zip(average.parameters(), model.parameters(), strict=True):
         kept.lerp_(current, 1 - decay)
-    for kept, current in zip(average.buffers(), model.buffers(), strict=True):
-        kept.copy_(current)
+    for buffer, source in zip(average.buffers(), model.buffers(), strict=True):
+        buffer.copy_(source)
 
 
 def _snapshot(model: nn.Module, average: nn.Module, optimiser: Any) -> dict[str, Tensor]:

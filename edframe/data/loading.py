@@ -33,9 +33,7 @@ class Batch:
     def moved(self, index: Tensor) -> Batch:
         """Every field moved alike, see ``Motions.draw``. ``samples`` keep their original places."""
         baseline = self.features.baseline
-        features = Features(
-            move(self.features.channels, index), None if baseline is None else move(baseline, index)
-        )
+        features = Features(move(self.features.channels, index), None if baseline is None else move(baseline, index))
         return replace(self, features=features, density=move(self.density, index))
 
 

@@ -58,7 +58,7 @@ def edframe_datasets() -> Iterable[Component]:
         Component(
             kind="dataset",
             name="li-o-li",
-            summary="625 bent and stretched Li–O–Li molecules, PBE/GTH valence densities (a reconstruction of a 2018 set)",
+            summary="625 bent and stretched Li–O–Li, PBE/GTH valence densities (a reconstruction of a 2018 set)",
             config=LiOLiConfig,
             factory="edframe_pyscf.li_o_li:LiOLi",
             references=(PYSCF, PBE, GTH),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,8 +25,8 @@ class UNet(nn.Module):
         super().__init__()
         widths, blocks = config.widths, config.blocks
         self.mixer = pointwise(dimension, channels + 1, widths[0])
-        self.down = nn.ModuleList(Down(dimension, a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
-        self.up = nn.ModuleList(Up(dimension, b, a) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.down = nn.ModuleList(Down(dimension, a, b) for a, b in itertools.pairwise(widths))
+        self.up = nn.ModuleList(Up(dimension, b, a) for a, b in itertools.pairwise(widths))
 
         def stack(level: int) -> nn.ModuleList:
             return nn.ModuleList(ResidualBlock(dimension, widths[level], config.dropout) for _ in range(blocks[level]))

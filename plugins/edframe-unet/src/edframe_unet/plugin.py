@@ -44,7 +44,7 @@ def edframe_models() -> Iterable[Component]:
         Component(
             kind="model",
             name="unet",
-            summary="mixer (1×1 convolution) and residual U-Net, 2D or 3D; corrects a baseline density where one is given",
+            summary="mixer (1×1 convolution) and residual U-Net, 2D or 3D; corrects a baseline where one is given",
             config=UNetConfig,
             factory="edframe_unet.model:UNet",
             references=(UNET,),

@@ -1,0 +1,6 @@
+"""``python -m edframe``."""
+
+from edframe.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""``edframe config``: look at a configuration without running it."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from edframe.cli import options
+
+app = typer.Typer(help="Configurations: show one resolved in full, or their JSON Schema.", no_args_is_help=True)
+
+
+@app.command("show")
+def show(
+    config: options.Config = None,
+    data: options.Data = None,
+    featurizer: options.Featurizer = None,
+    model: options.Model = None,
+    loss: options.Loss = None,
+    settings: options.Settings = None,
+) -> None:
+    """Print the configuration that `edframe run` with the same arguments would use, with every default."""
+    from edframe.config import resolve
+    from edframe.registry import Registry
+
+    choices = options.chosen(data=data, featurizer=featurizer, model=model, loss=loss)
+    experiment, notes = resolve(Registry.discover(), config, choices, settings or [])
+    for note in notes:
+        typer.echo(f"Note: {note}.", err=True)
+    typer.echo(experiment.to_yaml(), nl=False)
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of a config file over all installed components, for editors."""
+    from edframe.config import schema
+    from edframe.registry import Registry
+
+    typer.echo(json.dumps(schema(Registry.discover()), indent=2, ensure_ascii=False))

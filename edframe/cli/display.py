@@ -1,0 +1,104 @@
+"""What a person sees while a run goes on: progress, events worth a line, the summary table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from edframe.config import Experiment
+
+
+class Display:
+    """Turns the events of a run into a live progress bar on a terminal, and into plain lines elsewhere."""
+
+    def __init__(self, experiment: Experiment, path: Path, *, quiet: bool = False) -> None:
+        self._experiment = experiment
+        self._path = path
+        self._console = Console(quiet=quiet, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description:<11}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._loss: float | None = None
+
+    def __enter__(self) -> Display:
+        e = self._experiment
+        parts = " · ".join(choice.name for choice in (e.data, e.featurizer, e.model, e.loss))
+        self._console.print(f"[bold]{parts}[/bold]  →  {self._path}")
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, event: Mapping[str, Any]) -> None:
+        """Show one event of the run."""
+        kind = event["event"]
+        if kind == "progress":
+            self._advance(event["what"], event["done"], event["total"])
+        elif kind == "step":
+            value = event["loss"]
+            self._loss = value if self._loss is None else 0.95 * self._loss + 0.05 * value
+            self._advance("training", event["step"], self._experiment.training.steps, f"loss {self._loss:.3g}")
+        elif kind == "validation":
+            self._console.print(
+                f"step {event['step']:>6}  loss {self._loss or 0:.3g}  validation NMAE {event['nmae']:.2f}%  "
+                f"{event['seconds']:.0f} s"
+            )
+        elif kind == "timing":
+            steps = max(1, event["steps"])
+            parts = ", ".join(
+                f"{part} {1e3 * event[part] / steps:.0f}" for part in ("data", "forward", "loss", "backward")
+            )
+            self._console.print(f"ms per step: {parts}")
+        elif kind == "summary":
+            self._summary(event)
+
+    def stopped(self, stop: BaseException, path: Path) -> None:
+        """Say how to go on after Ctrl-C."""
+        self._progress.stop()
+        self._console.print(f"{str(stop).capitalize() or 'Stopped'}. Continue with: edframe run --resume {path}")
+
+    def _advance(self, what: str, done: int, total: int, detail: str = "") -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total, detail=detail)
+            if not self._console.is_terminal:
+                self._console.print(f"{what}: {total}")
+        self._progress.update(self._tasks[what], completed=done, detail=detail)
+
+    def _summary(self, event: Mapping[str, Any]) -> None:
+        self._progress.stop()
+        table = Table(title=f"{event['samples']} test samples of fold {self._experiment.splits.fold}")
+        for heading in ("metric", "unit", "mean", "95% interval", "median", "max"):
+            table.add_column(heading, justify="left" if heading in ("metric", "unit") else "right")
+        for name, row in event["metrics"].items():
+            interval = f"{row['low']:.3g} – {row['high']:.3g}"
+            numbers = [f"{row[key]:.3g}" for key in ("mean", "median", "max")]
+            table.add_row(name, row["unit"], numbers[0], interval, *numbers[1:])
+        self._console.print(table)
+        self._console.print(f"report: {self._path / 'report.html'}")

@@ -1,0 +1,55 @@
+"""The application: its commands, and how errors become one sentence and exit status 2."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from edframe.cli import config, data, plugins, report, run
+from edframe.errors import EdframeError
+from edframe.version import __version__
+
+app = typer.Typer(
+    name="edframe",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.add_typer(plugins.app, name="plugins")
+app.add_typer(data.app, name="data")
+app.add_typer(config.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edframe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Learn electron densities: choose a dataset, a featurizer, a model and a loss, and compare them honestly.
+
+    Start with `edframe run`: it trains a U-Net on DFT densities of Li–O–Li and writes a report.
+    `edframe plugins` lists what can be composed.
+    """
+
+
+def main() -> None:
+    """Run the command line; every error edframe raises on purpose becomes one sentence and exit status 2."""
+    try:
+        app()
+    except EdframeError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(2)
