@@ -77,7 +77,7 @@ class Training(_Block):
     """Steps between evaluations on the validation samples."""
     checkpoint_every: int = Field(100, ge=1)
     """Steps between checkpoints; one is also written at the end and on Ctrl-C."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
     """Precision of the model's arithmetic, by Lightning Fabric's names. Losses are computed in at least float32."""
 
 
@@ -94,7 +94,7 @@ class _Fixed(_Block):
     """Names of losses evaluated as metrics beside the one trained on, with their default options."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Root of all random numbers; split by purpose (initial weights, folds, batches, augmentation, dropout)."""
-    device: str = Field("auto", pattern=r"^(auto|([1-9]\d*x)?(cpu|cuda|mps))$")
+    device: str = Field("auto", pattern=r"^(auto|mps|([1-9]\d*x)?(cpu|cuda))$")
     """auto, cpu, cuda or mps; 4xcuda trains on four devices with DistributedDataParallel."""
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edframe.data.loading import Batch, Loader
 from edframe.interfaces import Loss
 from edframe.metrics import centre_of_atoms, nmae, standard, summarise, units
 from edframe.run import Run
+from edframe.training import predict
 
 
 @torch.no_grad()
@@ -55,13 +56,6 @@ def evaluate(
         _keep(model, loader.batch([indices[place]]), role, records[place]["nmae"], run)
     run.log(*({"event": "sample", "id": name, **r} for name, r in zip(ids, records, strict=True)), summary)
     show(summary)
-
-
-def predict(model: nn.Module, batch: Batch) -> Tensor:
-    """The density ``[b, s, x, y, z]`` of a batch, in e/Å^d."""
-    features = batch.features
-    density: Tensor = model(features.channels, features.baseline, batch.grid, batch.electrons)
-    return density
 
 
 def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -20,10 +21,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from edframe.checkpoint import Checkpoint
 from edframe.config import Choice, Experiment
 from edframe.data.loading import Loader
 from edframe.data.splits import Split, split
-from edframe.errors import ConfigError
+from edframe.errors import ConfigError, RunError
 from edframe.evaluation import evaluate
 from edframe.interfaces import Dataset, Featurizer, Loss
 from edframe.registry import Registry
@@ -90,16 +92,27 @@ def fabric_for(experiment: Experiment) -> Fabric:
     )
 
 
-def execute(experiment: Experiment, registry: Registry, run: Run, fabric: Fabric, *, resume: bool, show: Show) -> None:
-    """Train, evaluate and report into ``run``; ``show`` gets every event. Raises Interrupted on a signal."""
-    parts = build(experiment, registry)
+def execute(
+    experiment: Experiment, parts: Parts, registry: Registry, run: Run, fabric: Fabric, *, start: Checkpoint, show: Show
+) -> None:
+    """Train from ``start``, evaluate and report into ``run``; ``show`` gets every event.
+
+    The process of rank 0 alone writes. Raises Interrupted or KeyboardInterrupt on a signal.
+    """
     zero = fabric.is_global_zero
-    started = time.perf_counter()
+    began = time.perf_counter()
+
+    def record(status: str, **facts: Any) -> None:
+        if zero:
+            spent = run.provenance().get("seconds", 0.0) + time.perf_counter() - began
+            run.record(status=status, finished=_now(), seconds=round(spent, 1), **facts)
+
     if zero:
-        parts.dataset.build(_progress(show, "densities"), workers=os.cpu_count() or 1)
-        run.record(**_facts(experiment, registry, parts, fabric), status="running", resumed=resume)
-    fabric.barrier()
+        _record_start(run, _facts(experiment, registry, parts, fabric))
     try:
+        if zero:
+            parts.dataset.build(_progress(show, "densities"), workers=os.cpu_count() or 1)
+        fabric.barrier()
         loader = Loader(parts.dataset, parts.featurizer, fabric.device)
         header = {
             "contents": json.dumps(asdict(parts.dataset.contents)),
@@ -107,29 +120,35 @@ def execute(experiment: Experiment, registry: Registry, run: Run, fabric: Fabric
         }
         model = train(
             fabric, parts.model, parts.loss, loader, parts.split, experiment.training,
-            seed=experiment.seed, run=run, header=header, resume=resume, show=show,
+            seed=experiment.seed, run=run, header=header, start=start, show=show,
         )  # fmt: skip
         if zero:
             evaluate(model, loader, parts.split.test, parts.metrics, run, show)
-    except Interrupted:
+        record("finished")
         if zero:
-            run.record(status="interrupted", finished=_now())
+            write_report(run.path)
+    except (Interrupted, KeyboardInterrupt):
+        record("interrupted")
         raise
     except Exception as error:
-        if zero:
-            _record_failure(run, error)
+        with contextlib.suppress(Exception):  # the disk may be full: the first error is the one to show
+            record("failed", error=str(error))
         raise
-    if zero:
-        run.record(status="finished", finished=_now(), seconds=round(time.perf_counter() - started, 1))
-        write_report(run.path)
-    fabric.barrier()
 
 
-def _record_failure(run: Run, error: Exception) -> None:
-    try:
-        run.record(status="failed", finished=_now(), error=str(error))
-    except Exception:
+def _record_start(run: Run, facts: Mapping[str, Any]) -> None:
+    """The first session's facts are the run's; a later one adds its time, command and what is no longer the same."""
+    known = run.provenance()
+    if "started" not in known:
+        run.record(**facts, status="running")
         return
+    if facts["dataset"] != known["dataset"]:
+        raise RunError(
+            f"{run.path} was made from other data (fingerprint {known['dataset']['fingerprint'][:12]}, now "
+            f"{facts['dataset']['fingerprint'][:12]}); start anew by `edframe run {run.path / 'config.yaml'}`"
+        )
+    changed = {key: value for key, value in facts.items() if value != known.get(key)}
+    run.record(status="running", resumed=[*known.get("resumed", []), changed])
 
 
 def _progress(show: Show, what: str) -> Callable[[int, int], None]:
@@ -146,11 +165,14 @@ def _facts(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fab
         "command": shlex.join(["edframe", *sys.argv[1:]]),
         "versions": {name: version(name) for name in libraries} | owners | {"python": platform.python_version()},
         "git_commit": _git_commit(),
-        "device": str(fabric.device),
+        "device": torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else str(fabric.device),
         "processes": fabric.world_size,
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
-        "seeds": {purpose: seed_for(experiment.seed, purpose) for purpose in ("weights", "folds", "batches")},
+        "seeds": {
+            purpose: seed_for(experiment.seed, purpose)
+            for purpose in ("weights", "folds", "batches", "augmentation", "dropout")
+        },
         "dataset": {
             "name": experiment.data.name,
             "fingerprint": parts.dataset.fingerprint(),
@@ -165,12 +187,13 @@ def _facts(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fab
 
 
 def _git_commit() -> str | None:
-    """The commit of a source checkout of edframe, or None for an installed one."""
-    folder = Path(__file__).parent
+    """The commit of a source checkout of edframe, "-dirty" when it has changes; None for an installed one."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "--no-optional-locks", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        found = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
-        )
+        found = subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip()

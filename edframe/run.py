@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import math
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edframe.errors import RunError
+from edframe.version import API_VERSION
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,14 +35,16 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, name: str, config: str) -> Run:
-        """Make ``folder/<UTC time>-<name>-<short id>`` with its config.yaml. Raises RunError."""
+        """Make ``folder/<UTC time>-<name>-<short id>`` with provenance.json and config.yaml. Raises RunError."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         run = cls(folder / f"{stamp}-{name}-{secrets.token_hex(3)}")
         try:
             (run.path / "checkpoints").mkdir(parents=True)
+            _write_whole(run.path / "provenance.json", json.dumps({"format": FORMAT, "status": "created"}).encode())
+            _write_whole(run.path / "config.yaml", config.encode())  # last: it makes the folder a run
         except OSError as error:
-            raise RunError(f"{run.path} cannot be made ({error.strerror}); choose another folder by --runs") from error
-        run.write("config.yaml", config.encode())
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise RunError(f"{run.path} cannot be made: {_reason(error)}; choose another folder by --runs") from error
         return run
 
     @classmethod
@@ -58,31 +64,22 @@ class Run:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole: temporary, fsync, rename. Raises RunError, leaving the old file, when that fails."""
-        target = self.path / name
-        temporary = target.with_name(f".{target.name}.tmp")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
+            _write_whole(self.path / name, content)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise self._write_error(target, error) from error
+            raise self._write_error(name, error) from error
 
-    def _write_error(self, target: Path, error: OSError) -> RunError:
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+    def _write_error(self, name: str, error: OSError) -> RunError:
         return RunError(
-            f"{target} cannot be written: {reason}. What was saved before is intact; free some space, then "
-            f"`edframe run --resume {self.path}`"
+            f"{self.path / name} cannot be written: {_reason(error)}; what was saved before is intact: mend that, then "
+            f"continue by `edframe run --resume {self.path}`"
         )
 
     def provenance(self) -> dict[str, Any]:
         """What is known about how the run was made. Raises RunError when the file is absent or damaged."""
         try:
             return dict(json.loads((self.path / "provenance.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise RunError(
                 f"{self.path / 'provenance.json'} cannot be read ({error}); repeat the run by "
                 f"`edframe run {self.path / 'config.yaml'}`"
@@ -90,18 +87,17 @@ class Run:
 
     def record(self, **facts: Any) -> None:
         """Merge facts into provenance.json."""
-        known = self.provenance() if (self.path / "provenance.json").exists() else {"format": FORMAT}
+        known = self.provenance()
         self.write("provenance.json", json.dumps({**known, **facts}, indent=2, ensure_ascii=False).encode())
 
     def log(self, *events: Mapping[str, Any]) -> None:
         """Append events to metrics.jsonl, one line each."""
         lines = "".join(json.dumps(event) + "\n" for event in events)
-        target = self.path / "metrics.jsonl"
         try:
-            with target.open("a", encoding="utf-8") as file:
+            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(lines)
         except OSError as error:
-            raise self._write_error(target, error) from error
+            raise self._write_error("metrics.jsonl", error) from error
 
     def events(self) -> list[dict[str, Any]]:
         """All events; a last line cut short by a kill is left out."""
@@ -117,16 +113,20 @@ class Run:
         return events
 
     def rewind(self, step: int) -> None:
-        """Drop events after ``step``, and every result, so that a resumed run logs each event once."""
-        kept = [e for e in self.events() if e.get("event") in ("step", "validation") and e["step"] <= step]
+        """Drop the events of later steps, and every result, so that a resumed run logs each event once."""
+        kept = [event for event in self.events() if event.get("step", math.inf) <= step]
         self.write("metrics.jsonl", "".join(json.dumps(event) + "\n" for event in kept).encode())
 
     def save_tensors(self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-        """Write a safetensors file whole; the header carries the format and the configuration."""
+        """Write a safetensors file whole; the header carries the format, the plugin API and the configuration."""
+        import torch
         from safetensors.torch import save
 
-        header = {"format": str(FORMAT), "config": (self.path / "config.yaml").read_text(encoding="utf-8"), **metadata}
-        self.write(name, save({key: tensor.contiguous() for key, tensor in tensors.items()}, header))
+        config = (self.path / "config.yaml").read_text(encoding="utf-8")
+        header = {"format": str(FORMAT), "api": str(API_VERSION), "config": config, **metadata}
+        # Copies, for safetensors refuses tensors that share memory: tied weights, or a prediction that is the baseline.
+        copies = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()}
+        self.write(name, save(copies, header))
 
     def load_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Read a safetensors file and its header. Raises RunError when it is absent or damaged."""
@@ -138,7 +138,7 @@ class Run:
                 return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
         except FileNotFoundError as error:
             raise RunError(
-                f"{target} is not there: the run was stopped before its first checkpoint; repeat it by "
+                f"{target} is not there; restore it from a copy, or repeat the run by "
                 f"`edframe run {self.path / 'config.yaml'}`"
             ) from error
         except (SafetensorError, OSError) as error:
@@ -149,4 +149,22 @@ class Run:
 
     def config(self) -> dict[str, Any]:
         """config.yaml as plain data."""
-        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")) or {})
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    return "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)

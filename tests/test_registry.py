@@ -1,20 +1,17 @@
-"""Discovery of real distributions, built and installed beside this environment for the occasion.
+"""Discovery of real distributions, built and installed beside this environment for the occasion (see conftest.py).
 
 All of them, healthy and broken, are found by one fresh interpreter: what one does must not disturb another.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import textwrap
 from dataclasses import replace
 from types import SimpleNamespace
 
-import flit_core.buildapi
 import pytest
 
 from edframe import hookspecs
@@ -23,44 +20,6 @@ from edframe.errors import PluginError
 from edframe.hookspecs import hookimpl
 from edframe.registry import HOOKS, Registry, suggest
 from edframe.version import API_VERSION
-
-HEADER = """
-'''A plugin made for a test.'''
-from edframe.plugin import Component, ComponentConfig, hookimpl
-
-class Options(ComponentConfig):
-    pass
-
-def loss(name, **fields):
-    return Component(**{"kind": "loss", "name": name, "summary": "made for a test", "config": Options,
-                        "factory": __name__ + ":Options", **fields})
-"""
-
-PLUGINS = {
-    "healthy": "@hookimpl\ndef edframe_losses(): return [loss('healthy')]",
-    "generous": "@hookimpl\ndef edframe_losses(): yield loss('generous')\n"
-    "@hookimpl\ndef edframe_models(): return [loss('large', kind='model')]",
-    "unimportable": "import a_package_that_is_absent",
-    "raising": "@hookimpl\ndef edframe_losses(): raise ValueError('no licence')",
-    "twin-a": "@hookimpl\ndef edframe_losses(): return [loss('twin'), loss('single')]",
-    "twin-b": "@hookimpl\ndef edframe_losses(): return [loss('twin')]",
-    "repeating": "@hookimpl\ndef edframe_losses(): return [loss('again'), loss('again')]",
-    "misspelt": "@hookimpl\ndef edframe_loses(): return [loss('unseen')]",
-    "unmarked": "def edframe_losses(): return [loss('unseen')]",
-    "hookless": "losses = [loss('unseen')]",
-    "older": "@hookimpl\ndef edframe_losses(): return [loss('unseen', api=0)]",
-    "newer": "@hookimpl\ndef edframe_losses(): return [loss('unseen', api=99)]",
-    "arguments": "@hookimpl\ndef edframe_losses(registry): return [loss('unseen')]",
-    "bare": "@hookimpl\ndef edframe_losses(): return loss('unseen')",
-    "tuples": "@hookimpl\ndef edframe_losses(): return [('loss', 'unseen')]",
-    "misplaced": "@hookimpl\ndef edframe_models(): return [loss('unseen')]",
-    "unconfigured": "@hookimpl\ndef edframe_losses(): return [loss('unseen', config=dict)]",
-    "renaming": "class Named(ComponentConfig):\n    name: str = ''\n"
-    "@hookimpl\ndef edframe_losses(): return [loss('unseen', config=Named)]",
-    "pathless": "@hookimpl\ndef edframe_losses(): return [loss('unseen', factory='somewhere.Loss')]",
-    "factoryless": "@hookimpl\ndef edframe_losses(): return [loss('hollow', factory=__name__ + ':Absent'), "
-    "loss('lost', factory='a_module_that_is_absent:Loss')]",
-}
 
 BROKEN = {
     "unimportable": "it fails to import (ModuleNotFoundError: No module named 'a_package_that_is_absent')",
@@ -103,38 +62,6 @@ print(json.dumps({
     "loaded": {name: attempt(lambda: registry.get("loss", name).load().__name__) for name in used},
 }))
 """
-
-
-@pytest.fixture(scope="session")
-def target(tmp_path_factory):
-    """A folder with all PLUGINS installed by pip, each from its own wheel."""
-    sources, wheels, target = (tmp_path_factory.mktemp(name) for name in ("sources", "wheels", "site"))
-    for name, body in PLUGINS.items():
-        module = f"edframe_test_{name}".replace("-", "_")
-        folder = sources / name
-        folder.mkdir()
-        (folder / f"{module}.py").write_text(f"{HEADER}\n{body}\n", encoding="utf-8")
-        (folder / "pyproject.toml").write_text(
-            textwrap.dedent(f"""
-                [build-system]
-                requires = ["flit_core"]
-                build-backend = "flit_core.buildapi"
-                [project]
-                name = "edframe-test-{name}"
-                version = "1.2.3"
-                description = "Made for a test."
-                [project.entry-points.edframe]
-                {name} = "{module}"
-            """),
-            encoding="utf-8",
-        )
-        with contextlib.chdir(folder):
-            flit_core.buildapi.build_wheel(str(wheels))
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile"]
-    command += ["--disable-pip-version-check", "--target", str(target), *map(str, wheels.glob("*.whl"))]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return target
 
 
 def python(target, code):

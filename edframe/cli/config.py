@@ -19,15 +19,14 @@ def show(
     model: options.Model = None,
     loss: options.Loss = None,
     settings: options.Settings = None,
+    fold: options.Fold = None,
+    device: options.Device = None,
 ) -> None:
     """Print the configuration that `edframe run` with the same arguments would use, with every default."""
-    from edframe.config import resolve
     from edframe.registry import Registry
 
-    choices = options.chosen(data=data, featurizer=featurizer, model=model, loss=loss)
-    experiment, notes = resolve(Registry.discover(), config, choices, settings or [])
-    for note in notes:
-        typer.echo(f"Note: {note}.", err=True)
+    blocks = {"data": data, "featurizer": featurizer, "model": model, "loss": loss}
+    experiment = options.resolved(Registry.discover(), config, blocks, settings, fold, device)
     typer.echo(experiment.to_yaml(), nl=False)
 
 

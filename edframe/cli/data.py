@@ -72,20 +72,24 @@ def build(
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn()) as progress:
         task = progress.add_task(f"{name}: {'DFT' if recompute else 'densities'}", total=len(dataset))
-        dataset.build(
-            lambda done, total: progress.update(task, completed=done, total=total),
-            recompute=recompute,
-            workers=workers or os.cpu_count() or 1,
-        )
+        try:
+            dataset.build(
+                lambda done, total: progress.update(task, completed=done, total=total),
+                recompute=recompute,
+                workers=workers or os.cpu_count() or 1,
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            typer.echo("Stopped; what is done is kept, and the same command continues.", err=True)
+            raise typer.Exit(130) from None
         progress.update(task, completed=len(dataset), total=len(dataset))
 
 
 def _open(name: str, settings: list[str] | None) -> Dataset:
     """A dataset with the options ``--set data.key=value``."""
-    from edframe.config import resolve
     from edframe.registry import Registry
 
     registry = Registry.discover()
-    experiment, _ = resolve(registry, choices={"data": name}, settings=settings or [])
-    dataset: Dataset = registry.get("dataset", experiment.data.name).load()(experiment.data.options)
+    choice = options.resolved(registry, None, {"data": name}, settings).data
+    dataset: Dataset = registry.get(choice.kind, choice.name).load()(choice.options)
     return dataset

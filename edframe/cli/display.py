@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -47,7 +49,7 @@ class Display:
     def __enter__(self) -> Display:
         e = self._experiment
         parts = " · ".join(choice.name for choice in (e.data, e.featurizer, e.model, e.loss))
-        self._console.print(f"[bold]{parts}[/bold]  →  {self._path}")
+        self._console.print(f"[bold]{parts}[/bold]  →  {escape(str(self._path))}", soft_wrap=True)
         self._progress.start()
         return self
 
@@ -79,10 +81,13 @@ class Display:
         elif kind == "summary":
             self._summary(event)
 
-    def stopped(self, stop: BaseException, path: Path) -> None:
+    def stopped(self, stop: BaseException) -> None:
         """Say how to go on after Ctrl-C."""
         self._progress.stop()
-        self._console.print(f"{str(stop).capitalize() or 'Stopped'}. Continue with: edframe run --resume {path}")
+        how = f"edframe run --resume {shlex.quote(str(self._path))}"
+        self._console.print(
+            f"{str(stop).capitalize() or 'Stopped'}. Continue with: {how}", soft_wrap=True, markup=False
+        )
 
     def _advance(self, what: str, done: int, total: int, detail: str = "") -> None:
         if what not in self._tasks:
@@ -93,12 +98,13 @@ class Display:
 
     def _summary(self, event: Mapping[str, Any]) -> None:
         self._progress.stop()
-        table = Table(title=f"{event['samples']} test samples of fold {self._experiment.splits.fold}")
+        title = f"{event['samples']} test samples of fold {self._experiment.splits.fold}"
+        table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))  # fits in 80 columns
         for heading in ("metric", "unit", "mean", "95% interval", "median", "max"):
-            table.add_column(heading, justify="left" if heading in ("metric", "unit") else "right")
+            table.add_column(heading, justify="left" if heading in ("metric", "unit") else "right", no_wrap=True)
         for name, row in event["metrics"].items():
             interval = f"{row['low']:.3g} – {row['high']:.3g}"
             numbers = [f"{row[key]:.3g}" for key in ("mean", "median", "max")]
             table.add_row(name, row["unit"], numbers[0], interval, *numbers[1:])
         self._console.print(table)
-        self._console.print(f"report: {self._path / 'report.html'}")
+        self._console.print(f"report: {escape(str(self._path / 'report.html'))}", soft_wrap=True)

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from edframe.cli import config, data, plugins, report, run
 from edframe.errors import EdframeError
 from edframe.version import __version__
 
+
+class Sentences(TyperGroup):
+    """Every error edframe raises on purpose ends in one sentence and status 2, Ctrl-C in one and status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(130) from None
+        except EdframeError as error:
+            if ctx.params["debug"]:
+                raise
+            typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(2) from None
+
+
 app = typer.Typer(
     name="edframe",
+    cls=Sentences,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -35,7 +53,9 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error: edframe --debug run …")
+    ] = False,
 ) -> None:
     """Learn electron densities: choose a dataset, a featurizer, a model and a loss, and compare them honestly.
 
@@ -45,11 +65,5 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; every error edframe raises on purpose becomes one sentence and exit status 2."""
-    try:
-        app()
-    except EdframeError as error:
-        if "--debug" in sys.argv:
-            raise
-        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(2)
+    """Run the command line."""
+    app()

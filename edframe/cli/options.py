@@ -1,13 +1,18 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what they amount to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edframe.cli.complete import component_names
+
+if TYPE_CHECKING:
+    from edframe.config import Experiment
+    from edframe.registry import Registry
 
 Config = Annotated[
     Path | None,
@@ -27,6 +32,21 @@ Fold = Annotated[int | None, typer.Option("--fold", help="Fold whose test part i
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, mps; 4xcuda for four devices.")]
 
 
-def chosen(**blocks: str | None) -> dict[str, str]:
-    """Component flags that were given."""
-    return {block: name for block, name in blocks.items() if name is not None}
+def resolved(
+    registry: Registry,
+    config: Path | None,
+    blocks: dict[str, str | None],
+    settings: Sequence[str] | None = None,
+    fold: int | None = None,
+    device: str | None = None,
+) -> Experiment:
+    """The validated experiment; what a component flag replaced is said on stderr."""
+    from edframe.config import resolve
+
+    choices = {block: name for block, name in blocks.items() if name is not None}
+    given: dict[str, Any] = {"splits.fold": fold, "device": device}
+    flags = {key: value for key, value in given.items() if value is not None}
+    experiment, notes = resolve(registry, config, choices, settings or [], flags)
+    for note in notes:
+        typer.echo(f"Note: {note}.", err=True)
+    return experiment

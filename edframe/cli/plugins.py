@@ -37,9 +37,12 @@ def plugins(context: typer.Context) -> None:
     for (kind, name), owners in sorted(registry.provided.items()):
         if len(owners) > 1:
             listed = " and ".join(owner.distribution for owner in owners)
-            console.print(f"conflict: {kind} '{name}' is provided by {listed}; it can't be used until one is removed")
+            console.print(
+                f"conflict: {kind} '{name}' is provided by {listed}; it cannot be used until one is uninstalled",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
     for broken in registry.broken:
-        console.print(f"broken: {broken.distribution}: {broken.reason}", markup=False)
+        console.print(f"broken: {broken.distribution}: {broken.reason}", markup=False, soft_wrap=True)
 
 
 @app.command("show")

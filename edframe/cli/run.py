@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -31,7 +31,6 @@ def run(
         typer.Option("--resume", metavar="RUN", help="Continue a stopped run, to the same result."),
     ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Folder in which the run directory is made.")] = Path("runs"),
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Train and evaluate one composition; write its numbers, checkpoints and report to a run directory.
 
@@ -46,49 +45,45 @@ def run(
 
       edframe run --resume runs/20260101T120000Z-li-o-li-unet-sinkhorn-1a2b3c
     """
-    from edframe.config import resolve
     from edframe.registry import Registry
 
     registry = Registry.discover()
-    if resume is not None:
-        given = [config, data, featurizer, model, loss, settings, fold]
-        if any(value is not None for value in given):
-            raise RunError("--resume continues a run with its own config.yaml; only --device may be given with it")
-        from edframe.run import Run
-
-        existing = Run.open(resume)
-        own_flags = {} if device is None else {"device": device}
-        experiment, _ = resolve(registry, resume / "config.yaml", flags=own_flags)
-        if existing.provenance().get("status") == "finished":
-            typer.echo(f"{resume} is finished; its report is {resume / 'report.html'}")
-            return
-        _execute(experiment, registry, existing, resume=True)
+    if resume is None:
+        blocks = {"data": data, "featurizer": featurizer, "model": model, "loss": loss}
+        _execute(options.resolved(registry, config, blocks, settings, fold, device), registry, runs, None)
         return
-    by_flag: dict[str, str | int | None] = {"splits.fold": fold, "device": device}
-    flags = {key: value for key, value in by_flag.items() if value is not None}
-    choices = options.chosen(data=data, featurizer=featurizer, model=model, loss=loss)
-    experiment, notes = resolve(registry, config, choices, settings or [], flags)
-    for note in notes:
-        typer.echo(f"Note: {note}.", err=True)
-    _execute(experiment, registry, runs, resume=False)
+    if any(value is not None for value in (config, data, featurizer, model, loss, settings, fold)):
+        raise RunError("--resume continues a run with its own config.yaml; only --device may be given with it")
+    from edframe.run import Run
+
+    existing = Run.open(resume)
+    if existing.provenance().get("status") == "finished":
+        typer.echo(f"{resume} is finished; `edframe report {resume}` writes its report again")
+        return
+    experiment = options.resolved(registry, resume / "config.yaml", {}, device=device)
+    _execute(experiment, registry, runs, existing)
 
 
-def _execute(experiment: Experiment, registry: Registry, where: Path | Run, *, resume: bool) -> None:
+def _execute(experiment: Experiment, registry: Registry, runs: Path, existing: Run | None) -> None:
+    from edframe.checkpoint import Checkpoint
     from edframe.cli.display import Display
-    from edframe.experiment import execute, fabric_for
+    from edframe.experiment import build, execute, fabric_for
     from edframe.run import Run
     from edframe.training import Interrupted
 
+    # Whatever can be wrong with the input shows before other processes start and before anything is written.
     fabric = fabric_for(experiment)
+    parts = build(experiment, registry)
+    start = Checkpoint.load(existing) if existing else Checkpoint()
     fabric.launch()
-    made: Any = None
-    if fabric.is_global_zero:
-        made = Run.create(where, experiment.name, experiment.to_yaml()) if isinstance(where, Path) else where
-    directory: Run = fabric.broadcast(made)
-    with Display(experiment, directory.path, quiet=not fabric.is_global_zero) as display:
+    zero = fabric.is_global_zero
+    made = Run.create(runs, experiment.name, experiment.to_yaml()) if zero and existing is None else existing
+    directory = cast("Run", fabric.broadcast(made))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's stop is a Ctrl-C
+    with Display(experiment, directory.path, quiet=not zero) as display:
         try:
-            execute(experiment, registry, directory, fabric, resume=resume, show=display.show)
+            execute(experiment, parts, registry, directory, fabric, start=start, show=display.show)
         except (Interrupted, KeyboardInterrupt) as stop:
-            if fabric.is_global_zero:
-                display.stopped(stop, directory.path)
-            sys.exit(130)
+            display.stopped(stop)
+            # Other processes end well, for Fabric kills rank 0 when one does not.
+            raise typer.Exit(130 if zero else 0) from None

@@ -22,8 +22,8 @@ def cache_folder() -> Path:
 class DensityCache:
     """A float32 array ``[sample, s, x, y, z]`` on disk that is filled sample by sample, in any order.
 
-    A sample counts as present only after its values are on disk, so a build that was killed continues.
-    Raises DataError when the folder cannot be written.
+    A sample counts as present only after its values are on disk, so a build that was killed continues from its last
+    ``flush``. Raises DataError when the folder cannot be written.
     """
 
     def __init__(self, folder: Path, samples: int, shape: tuple[int, ...]) -> None:
@@ -48,19 +48,25 @@ class DensityCache:
 
     def put(self, index: int, density: NDArray[np.float32]) -> None:
         """Write one sample ``[s, x, y, z]``. Raises DataError when the disk is full."""
-        try:
-            self._values[index] = density
-        except OSError as error:
-            raise DataError(
-                f"sample {index} cannot be written to the cache {self.folder} ({error.strerror or error}); "
-                "free some space, or set EDFRAME_CACHE to another folder; what is there is kept"
-            ) from error
+        self._write(self._values, index, density)
         self.present[index] = True
 
     def flush(self) -> None:
-        """Record which samples are present."""
-        self._present[:] = self.present
+        """Note on disk which samples are there. Raises DataError when the disk is full."""
+        self._write(self._present, slice(None), self.present)
 
     def get(self, index: int) -> NDArray[np.float32]:
-        """Read one sample ``[s, x, y, z]``."""
-        return np.asarray(self._values[index])
+        """Read one sample ``[s, x, y, z]``. Raises DataError when its file is damaged."""
+        try:
+            return np.asarray(self._values[index])
+        except (OSError, ValueError) as error:
+            raise DataError(f"the cache {self.folder} is damaged ({error}); delete it") from error
+
+    def _write(self, array: Any, where: int | slice, values: NDArray[Any]) -> None:
+        try:
+            array[where] = values
+        except OSError as error:
+            raise DataError(
+                f"the cache {self.folder} cannot be written ({error.strerror or error}); free some space, or set "
+                "EDFRAME_CACHE to another folder; what is there is kept"
+            ) from error

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Lattice, Structure
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
 from safetensors import SafetensorError, safe_open
 
 from edframe.data.cache import DensityCache, cache_folder
@@ -22,12 +23,24 @@ from edframe.grid import Grid
 from edframe.interfaces import Contents, Dataset
 from edframe_pyscf import geometry, scf
 from edframe_pyscf.matrices import unpack
+from edframe_pyscf.orbitals import Expansion
 from edframe_pyscf.plugin import LiOLiConfig
 
 ELECTRONS = 12
 """Valence electrons: O 6, Li 3 each (the 1s shell of Li is valence)."""
 
+FLUSH_EVERY = 50
+"""Densities between two notes on disk of which are there: what a killed build may have to repeat."""
+
 SHIPPED = Path(__file__).parent / "data" / "li_o_li.safetensors"
+
+
+class Labels(NamedTuple):
+    """The content of a file of labels: density matrices ``[configuration, pair]``, and how they were made."""
+
+    level: dict[str, Any]
+    records: list[dict[str, Any]]
+    matrices: NDArray[np.float32]
 
 
 def recomputed_folder() -> Path:
@@ -39,7 +52,8 @@ class LiOLi(Dataset):
     """Li–O–Li in a periodic cube of 7.2 Å: each Li on 25 positions, 625 configurations.
 
     Densities are PBE valence densities with GTH pseudopotentials, e/Å³, scaled to integrate to 12 e exactly
-    (by less than 1e-4 on 48³). Raises DataError when the density matrices are absent or damaged.
+    (on 48³ they miss them by at most 6e-4 e; ``docs/data/li-o-li.md`` has other grids). Raises DataError when the
+    density matrices are absent or damaged.
     """
 
     def __init__(self, config: LiOLiConfig) -> None:
@@ -69,8 +83,11 @@ class LiOLi(Dataset):
         left, right = self._pairs[row]
         if not self._cache.present[row]:
             self._cache.put(row, self._evaluate(row))
+            self._cache.flush()
         density = self._cache.get(row)
         integral = float(density.sum(dtype=np.float64)) * self.grid.voxel_volume
+        if not integral > 0:
+            raise DataError(f"{self._ids[index]}: the cache {self._cache.folder} is damaged; delete it")
         return Sample(
             id=self._ids[index],
             structure=Structure(
@@ -97,20 +114,32 @@ class LiOLi(Dataset):
 
             converge(recomputed_folder(), workers=workers, advance=advance)
             return
-        todo = sorted(set(self._cache.missing()) & set(self._rows))
-        # Threads, because NumPy releases the lock in all the heavy work.
+        cache = self._cache
+        todo = sorted(set(cache.missing()) & set(self._rows))
+        if not todo:
+            return
+        _ = self._expansion, self._labels  # made once, before the threads ask for them
+
+        # Threads, because NumPy releases the lock in all the heavy work. Each stores what it evaluated, so an
+        # interrupted build loses nothing.
+        def fill(row: int) -> None:
+            cache.put(row, self._evaluate(row))
+
         pool = ThreadPoolExecutor(workers)
         try:
-            for done, (row, density) in enumerate(zip(todo, pool.map(self._evaluate, todo), strict=True), start=1):
-                self._cache.put(row, density)
+            futures = [pool.submit(fill, row) for row in todo]
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                if done % FLUSH_EVERY == 0:
+                    cache.flush()
                 advance(len(self._rows) - len(todo) + done, len(self._rows))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            self._cache.flush()
+            cache.flush()
 
     def describe(self) -> Mapping[str, Any]:
         cycles = [record["cycles"] for record in self.records]
-        rungs = {json.dumps({k: r[k] for k in ("level_shift", "smearing", "second_order")}) for r in self.records}
+        rungs = {f"level shift {r['level_shift']:g}, smearing {r['smearing']:g} (hartree)" for r in self.records}
         return {
             "about": "a reconstruction of the 2018 Li-O-Li set, whose positions and grid were not recorded",
             **self.level,
@@ -118,54 +147,63 @@ class LiOLi(Dataset):
             "electrons": ELECTRONS,
             "bond lengths (Å)": ", ".join(map(str, geometry.BOND_LENGTHS)),
             "angles (degrees)": ", ".join(map(str, geometry.ANGLES)),
-            "SCF cycles": f"{min(cycles)} to {max(cycles)}, all converged",
+            "SCF cycles": f"{min(cycles)} to {max(cycles)}, median {np.median(cycles):g}, all converged",
             "SCF settings used": "; ".join(sorted(rungs)),
-            "cache": str(self._cache.folder),
+            "cache": str(self._cache_folder),
         }
 
-    @cached_property
+    @property
     def level(self) -> dict[str, Any]:
         """Level of theory, from the file's header."""
-        return dict(json.loads(self._metadata["level"]))
+        return self._labels.level
 
-    @cached_property
+    @property
     def records(self) -> list[dict[str, Any]]:
         """How the SCF of each of the 625 configurations converged."""
-        return list(json.loads(self._metadata["scf"]))
+        return self._labels.records
 
     @cached_property
-    def _metadata(self) -> dict[str, str]:
-        return self._open()[0]
+    def _labels(self) -> Labels:
+        self._file_bytes()
+        try:
+            with safe_open(self._file, framework="numpy") as file:
+                metadata, matrices = file.metadata(), file.get_tensor("density_matrices")
+            labels = Labels(json.loads(metadata["level"]), json.loads(metadata["scf"]), matrices)
+        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+            raise DataError(f"li-o-li: {self._file} is damaged ({error}); {self._fix}") from error
+        if not len(labels.records) == len(labels.matrices) == len(self._pairs):
+            raise DataError(f"li-o-li: {self._file} has {len(labels.matrices)} density matrices; {self._fix}")
+        return labels
 
     @cached_property
-    def _matrices(self) -> NDArray[np.float32]:
-        return self._open()[1]
+    def _expansion(self) -> Expansion:
+        """The orbitals, the same for every configuration but for the positions of the atoms."""
+        return Expansion.of(scf.build_cell(geometry.SPECIES, geometry.positions(0, 0), self.grid.vectors))
+
+    @cached_property
+    def _cache_folder(self) -> Path:
+        # Named by the content, so that a cache never outlives the matrices or the evaluation it was made from.
+        key = hashlib.sha256(self._file_bytes() + b"evaluation 2").hexdigest()[:12]
+        return cache_folder() / "li-o-li" / f"{self.config.grid}-{key}.zarr"
 
     @cached_property
     def _cache(self) -> DensityCache:
-        # Named by the content, so that a cache never outlives the matrices or the evaluation it was made from.
-        key = hashlib.sha256(self._file_bytes() + b"evaluation 1").hexdigest()[:12]
-        folder = cache_folder() / "li-o-li" / f"{self.config.grid}-{key}.zarr"
-        return DensityCache(folder, len(self._pairs), (1, *self.grid.shape))
+        return DensityCache(self._cache_folder, len(self._pairs), (1, *self.grid.shape))
 
     def _evaluate(self, row: int) -> NDArray[np.float32]:
-        from edframe_pyscf.orbitals import density_on_grid
-
-        cell = scf.build_cell(geometry.SPECIES, geometry.positions(*self._pairs[row]), self.grid.vectors)
-        density = density_on_grid(cell, unpack(self._matrices[row]), self.grid)
-        return density[None].astype(np.float32)
+        positions = geometry.positions(*self._pairs[row])
+        return self._expansion.density(positions, unpack(self._labels.matrices[row]), self.grid)[None].astype(
+            np.float32
+        )
 
     def _file_bytes(self) -> bytes:
         try:
             return self._file.read_bytes()
         except OSError as error:
-            fix = "run `edframe data build li-o-li --recompute`" if self.config.source == "recomputed" else "reinstall"
-            raise DataError(f"li-o-li: the density matrices {self._file} are not there; {fix}") from error
+            raise DataError(f"li-o-li: the density matrices {self._file} are not there; {self._fix}") from error
 
-    def _open(self) -> tuple[dict[str, str], NDArray[np.float32]]:
-        self._file_bytes()
-        try:
-            with safe_open(self._file, framework="numpy") as file:
-                return dict(file.metadata()), file.get_tensor("density_matrices")
-        except (SafetensorError, OSError) as error:
-            raise DataError(f"li-o-li: {self._file} is damaged ({error}); reinstall edframe-pyscf") from error
+    @property
+    def _fix(self) -> str:
+        if self.config.source == "recomputed":
+            return "run `edframe data build li-o-li --recompute`"
+        return "reinstall edframe-pyscf"

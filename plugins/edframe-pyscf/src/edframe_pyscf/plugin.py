@@ -14,7 +14,7 @@ class LiOLiConfig(ComponentConfig):
     """Options of the dataset ``li-o-li``."""
 
     grid: int = Field(48, ge=8, le=256)
-    """Points per axis of the 7.2 Å cube; 48 gives voxels of 0.15 Å."""
+    """Points per axis of the 7.2 Å cube; 48 gives voxels of 0.15 Å, fewer than 32 do not resolve Li's 1s shell."""
     samples: int = Field(625, ge=8, le=625)
     """Number of configurations, spread evenly over the 625."""
     source: Literal["shipped", "recomputed"] = "shipped"

@@ -24,7 +24,6 @@ class Settings:
 
     level_shift: float = 0.0
     smearing: float = 0.0
-    second_order: bool = False
     max_cycle: int = 60
     conv_tol: float = 1e-9
     conv_tol_grad: float = 1e-5
@@ -33,10 +32,9 @@ class Settings:
 LADDER = (
     Settings(),
     Settings(level_shift=0.3, max_cycle=150),
-    Settings(second_order=True),
     Settings(smearing=0.005, max_cycle=150),
 )
-"""Tried in order until one converges."""
+"""Tried in order until one converges. No second-order rung: PySCF 2.14 has none with multigrid integration."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,6 @@ def _attempt(cell: Any, settings: Settings) -> tuple[Any, int]:
     mean_field.xc = FUNCTIONAL
     if settings.smearing:
         mean_field = scf.addons.smearing(mean_field, sigma=settings.smearing, method="fermi")
-    if settings.second_order:
-        mean_field = mean_field.newton()
     mean_field.level_shift = settings.level_shift
     mean_field.max_cycle = settings.max_cycle
     mean_field.conv_tol = settings.conv_tol

@@ -1,0 +1,142 @@
+"""The shipped densities: complete, converged, 12 electrons, mirror images of each other."""
+
+import json
+
+import numpy as np
+import pytest
+from edframe_pyscf import geometry, li_o_li, scf
+from edframe_pyscf.li_o_li import LiOLi
+from edframe_pyscf.matrices import unpack
+from edframe_pyscf.plugin import LiOLiConfig
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from edframe.errors import DataError
+
+ROWS = {pair: row for row, pair in enumerate(geometry.pairs())}
+CORNERS = [(0, 0), (0, 4), (0, 20), (0, 24), (4, 4), (4, 20), (20, 20), (20, 24), (24, 24)]
+
+
+def density(dataset, row):
+    return dataset._evaluate(row)[0]
+
+
+def nmae(a, b):
+    """∫|a − b| / ∫b."""
+    return np.abs(a - b).sum(dtype=float) / b.sum(dtype=float)
+
+
+def test_all_625_records_are_shipped_converged_and_say_how():
+    dataset = LiOLi(LiOLiConfig())
+    assert len(dataset.records) == 625
+    settings = set(scf.Settings().__dataclass_fields__)
+    for record in dataset.records:
+        assert set(record) >= settings | {"energy_hartree", "cycles"}
+        assert 0 < record["cycles"] < record["max_cycle"]
+        assert -31.0 < record["energy_hartree"] < -30.8
+    assert dataset.level["functional"] == "pbe"
+    assert dataset.level["mesh"] == scf.MESH
+
+
+def test_mirror_images_have_one_energy():
+    energies = {}
+    for pair, record in zip(geometry.pairs(), LiOLi(LiOLiConfig()).records, strict=True):
+        energies.setdefault(geometry.mirror_class(*pair), []).append(record["energy_hartree"])
+    assert len(energies) == 175
+    assert max(np.ptp(values) for values in energies.values()) < 1e-6
+
+
+def test_density_matrices_hold_12_electrons_before_any_grid():
+    """Oracle: tr(D S) with PySCF's analytic overlaps."""
+    dataset = LiOLi(LiOLiConfig())
+    for pair in CORNERS:
+        cell = scf.build_cell(geometry.SPECIES, geometry.positions(*pair), dataset.grid.vectors)
+        electrons = np.sum(unpack(dataset._labels.matrices[ROWS[pair]]) * cell.pbc_intor("int1e_ovlp"))
+        assert electrons == pytest.approx(12, abs=2e-6)
+
+
+@pytest.mark.parametrize("rows", [[ROWS[pair] for pair in CORNERS], pytest.param(range(625), marks=pytest.mark.slow)])
+def test_densities_integrate_to_12_electrons_before_normalisation(rows):
+    dataset = LiOLi(LiOLiConfig(grid=48))
+    for row in rows:
+        integral = density(dataset, row).sum(dtype=float) * dataset.grid.voxel_volume
+        assert abs(integral - 12) < 1e-3, dataset.ids[row]
+
+
+def test_densities_of_a_mirror_class_are_mirror_images():
+    """Oracle: NumPy flips about the centre, index −i mod n. All 625, each against the first of its class."""
+    dataset = LiOLi(LiOLiConfig(grid=16))
+    first = {}
+    for row, pair in enumerate(geometry.pairs()):
+        field = density(dataset, row)
+        reference = first.setdefault(geometry.mirror_class(*pair), field)
+        images = [np.roll(np.flip(reference, axes), 1, axes) for axes in ((), (0,), (1,), (0, 1))]
+        assert min(nmae(field, image) for image in images) < 1e-4, pair
+
+
+def test_densities_are_their_own_mirror_image_across_the_plane():
+    field = density(LiOLi(LiOLiConfig(grid=24)), ROWS[3, 21])
+    assert nmae(np.roll(np.flip(field, 2), 1, 2), field) < 1e-4
+
+
+def test_a_sample_is_normalised_and_tells_where_it_came_from():
+    dataset = LiOLi(LiOLiConfig(grid=24, samples=8))
+    sample = dataset[3]
+    total = sample.density.sum(dtype=float) * sample.grid.voxel_volume
+    assert total == pytest.approx(12, rel=1e-6)
+    assert sample.density.min() > 0
+    assert {"functional", "mesh", "level_shift", "cycles", "integral_before_normalisation"} <= set(sample.source)
+    json.dumps(sample.source)
+    np.testing.assert_allclose(
+        sample.structure.cart_coords, geometry.positions(*geometry.pairs()[dataset._rows[3]]), atol=1e-9
+    )
+
+
+def test_a_subset_spans_the_set_and_keeps_the_groups():
+    whole, part = LiOLi(LiOLiConfig()), LiOLi(LiOLiConfig(samples=50))
+    assert (part.ids[0], part.ids[-1]) == (whole.ids[0], whole.ids[-1])
+    groups = dict(zip(whole.ids, whole.groups, strict=True))
+    assert list(part.groups) == [groups[name] for name in part.ids]
+    assert len(set(whole.groups)) == 175
+
+
+def test_the_fingerprint_follows_grid_samples_and_labels(tmp_path, monkeypatch):
+    options = [{}, {"grid": 32}, {"samples": 100}]
+    prints = [LiOLi(LiOLiConfig(**o)).fingerprint() for o in options]
+    with safe_open(li_o_li.SHIPPED, framework="numpy") as file:
+        matrices, metadata = file.get_tensor("density_matrices"), file.metadata()
+    matrices[77, 0] += np.float32(1e-3)
+    save_file({"density_matrices": matrices}, tmp_path / "other.safetensors", metadata=metadata)
+    monkeypatch.setattr(li_o_li, "SHIPPED", tmp_path / "other.safetensors")
+    prints.append(LiOLi(LiOLiConfig()).fingerprint())
+    assert len(set(prints)) == 4
+
+
+@pytest.mark.parametrize("size", [0, 5, 1000, -1])
+def test_a_damaged_file_is_refused(tmp_path, monkeypatch, size):
+    damaged = tmp_path / "li_o_li.safetensors"
+    damaged.write_bytes(li_o_li.SHIPPED.read_bytes()[:size])
+    monkeypatch.setattr(li_o_li, "SHIPPED", damaged)
+    with pytest.raises(DataError, match=r"is damaged .*reinstall"):
+        LiOLi(LiOLiConfig(grid=8))[0]
+
+
+def test_a_file_of_something_else_is_refused(tmp_path, monkeypatch):
+    other = tmp_path / "li_o_li.safetensors"
+    save_file({"weights": np.zeros(3)}, other)
+    monkeypatch.setattr(li_o_li, "SHIPPED", other)
+    with pytest.raises(DataError, match="is damaged"):
+        LiOLi(LiOLiConfig(grid=8))[0]
+
+
+def test_recomputed_densities_that_were_never_computed_are_refused_with_the_command():
+    dataset = LiOLi(LiOLiConfig(source="recomputed"))
+    for ask in (dataset.fingerprint, dataset.describe, lambda: dataset[0]):
+        with pytest.raises(DataError, match="not there; run `edframe data build li-o-li --recompute`"):
+            ask()
+
+
+def test_describing_writes_nothing(cache):
+    facts = LiOLi(LiOLiConfig()).describe()
+    assert "reconstruction" in facts["about"]
+    assert not cache.exists()

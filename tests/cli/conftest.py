@@ -1,0 +1,65 @@
+"""`edframe` in a process of its own, which a test can stop at a chosen moment."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+PAUSING = """
+import json, pathlib, sys, time
+from edframe.cli import display, main
+
+marker, moment = pathlib.Path(sys.argv.pop(1)), json.loads(sys.argv.pop(1))
+show = display.Display.show
+
+def pausing(self, event):
+    show(self, event)
+    if not marker.exists() and all(event.get(key) == value for key, value in moment.items()):
+        marker.touch()
+        while not marker.with_suffix(".sent").exists():
+            time.sleep(0.01)  # interrupted by the signal
+
+display.Display.show = pausing
+main()
+"""
+"""The command line, waiting for a signal when it shows an event that matches ``moment``."""
+
+
+@pytest.fixture(scope="session")
+def process(environment):
+    """Run ``python -m edframe`` with arguments, to its end."""
+
+    def call(*arguments, **extra):
+        command = [sys.executable, "-m", "edframe", *map(str, arguments)]
+        found = subprocess.run(command, capture_output=True, text=True, env={**environment, **extra}, timeout=300)
+        return SimpleNamespace(code=found.returncode, out=found.stdout, err=found.stderr)
+
+    return call
+
+
+@pytest.fixture
+def interrupted(environment, tmp_path):
+    """Run the command line, and send a signal at the moment a given event is shown."""
+
+    def call(arguments, moment, number=signal.SIGINT, **extra):
+        import json
+
+        marker = tmp_path / f"{len(list(tmp_path.glob('*.marker')))}.marker"
+        command = [sys.executable, "-c", PAUSING, str(marker), json.dumps(moment), *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, env={**environment, **extra}, **pipes) as running:
+            while not marker.exists() and running.poll() is None:
+                time.sleep(0.02)
+            if running.poll() is None:
+                running.send_signal(number)
+            marker.with_suffix(".sent").touch()
+            out, err = running.communicate(timeout=120)
+        assert marker.exists(), f"the moment never came\n{out}\n{err}"
+        return SimpleNamespace(code=running.returncode, out=out, err=err)
+
+    return call

@@ -1,0 +1,95 @@
+"""Batches: equal to their samples, of one grid, kept within bounds, and every sample once per epoch."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edframe.data import loading
+from edframe.data.loading import Loader, batch_indices
+from edframe.errors import DataError
+
+
+@pytest.fixture
+def loader(small):
+    return Loader(small.dataset(6), small.featurizer(), "cpu")
+
+
+def test_batch_equals_its_samples(loader, small):
+    batch = loader.batch([4, 1])
+    dataset, featurizer = small.dataset(6), small.featurizer()
+    assert [sample.id for sample in batch.samples] == ["atom-4", "atom-1"]
+    for place, index in enumerate([4, 1]):
+        sample = dataset[index]
+        features = featurizer([sample.structure], sample.grid, "cpu")
+        np.testing.assert_array_equal(batch.density[place], sample.density)
+        assert torch.equal(batch.features.channels[place], features.channels[0])
+        assert torch.equal(batch.features.baseline[place], features.baseline[0])
+    assert batch.electrons.tolist() == [2.0, 2.0]
+
+
+def test_mixed_grids_are_refused_with_the_way_out(small):
+    loader = Loader(small.dataset(4, shapes=((6, 6, 6), (5, 6, 6))), small.featurizer(), "cpu")
+    assert loader.batch([0, 2]).density.shape == (2, 1, 6, 6, 6)
+    with pytest.raises(DataError, match=r"atom-0, atom-1 have different grids; .* training\.batch_size=1"):
+        loader.batch([0, 1])
+
+
+def test_visited_samples_are_kept(loader):
+    loader.batch([0, 1])
+    loader.batch([1, 0])
+    assert loader.dataset.read == [0, 1]
+
+
+def test_memory_for_kept_samples_is_bounded(small, monkeypatch):
+    one = 4 * 6**3 * (1 + 2 + 1)  # float32: density, two channels, baseline
+    monkeypatch.setattr(loading, "KEPT_BYTES", 2 * one + 1)
+    loader = Loader(small.dataset(6), small.featurizer(), "cpu")
+    for _ in range(2):
+        for index in range(4):
+            loader.batch([index])
+    assert loader.dataset.read == [0, 1, 2, 3, 2, 3]
+
+
+def test_augmentation_moves_every_field_alike_and_leaves_the_kept_batch(loader):
+    batch = loader.batch([0, 1])
+    before = batch.density.clone()
+    moved = loader.augmented(batch, seed=1)
+    assert not torch.equal(moved.density, before)
+    assert torch.equal(loader.batch([0, 1]).density, before)
+    for place in range(2):
+        # The Gaussians of an atom all peak at one point, and it stays one.
+        peaks = {int(field.flatten().argmax()) for field in (*moved.features.channels[place], moved.density[place, 0])}
+        assert len(peaks) == 1
+    assert torch.equal(moved.density.flatten(1).sort().values, before.flatten(1).sort().values)
+
+
+def test_augmentation_is_a_function_of_its_seed(loader):
+    one, same, other = (loader.augmented(loader.batch([0]), seed).density for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+@given(
+    train=st.lists(st.integers(0, 1000), min_size=1, max_size=12, unique=True),
+    size=st.integers(1, 5),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_every_sample_comes_once_per_epoch(train, size, seed):
+    epochs = 3
+    steps = -(-epochs * len(train) // size)
+    drawn = [i for step in range(steps) for i in batch_indices(train, size, step, seed)]
+    assert all(len(batch_indices(train, size, step, seed)) == size for step in range(steps))
+    for epoch in range(epochs):
+        assert Counter(drawn[epoch * len(train) : (epoch + 1) * len(train)]) == Counter(train)
+
+
+def test_epochs_and_seeds_differ():
+    train = range(50)
+    epochs = [tuple(batch_indices(train, 50, epoch, seed)) for epoch in range(2) for seed in range(2)]
+    assert len(set(epochs)) == 4
