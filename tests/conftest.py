@@ -189,9 +189,12 @@ def environment(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def edframe(environment):
-    """The command line in this process: ``edframe("run", "--fold", "1")`` has ``code``, ``out`` and ``err``."""
+    """The command line in this process: ``edframe("run", "--fold", "1")`` has ``code``, ``out`` and ``err``.
 
-    def call(*arguments):
+    ``report=False`` leaves out the report of a run, which takes most of the time of a tiny one.
+    """
+
+    def call(*arguments, report=True):
         from edframe.cli import main
 
         out, err = io.StringIO(), io.StringIO()
@@ -200,6 +203,8 @@ def edframe(environment):
             patch.setattr(sys, "argv", ["edframe", *map(str, arguments)])
             for name in ("EDFRAME_CACHE", "COLUMNS", "NO_COLOR"):
                 patch.setenv(name, environment[name])
+            if not report:
+                patch.setattr("edframe.experiment.write_report", lambda path: path)
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 try:
                     main()
@@ -239,7 +244,7 @@ def finished(edframe, tiny, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small():
-    """Parts that need no plugin: ``dataset`` of one Gaussian atom per sample, ``featurizer``, ``model`` with dropout."""
+    """Parts that need no plugin: a dataset of one Gaussian atom per sample, a featurizer, a model with dropout."""
     import numpy as np
     import torch
     from pymatgen.core import Lattice, Structure

@@ -218,6 +218,15 @@ def test_weights_that_validated_best_are_returned(go):
     assert all(torch.equal(tensors[key], value) for key, value in returned.state_dict().items())
 
 
+def test_best_weights_from_before_a_stop_stay_the_best(go, tmp_path):
+    uphill = {"loss": Squared(-1.0), "learning_rate": 0.05}
+    with pytest.raises(Interrupted):
+        go(watch=stop_at(5, signal.SIGTERM), **uphill)
+    (path,) = (tmp_path / "runs").iterdir()
+    run, _ = go(Run(path), **uphill)
+    assert run.load_tensors(BEST)[1]["step"] == "4"
+
+
 def test_validation_is_the_mean_nmae_of_the_baseline_for_a_model_that_returns_it(small):
     class Baseline(torch.nn.Module):
         def forward(self, channels, baseline, grid, electrons):
@@ -239,7 +248,7 @@ def test_loss_that_is_not_finite_stops_with_the_last_checkpoint_intact(go):
     def watch(event, _):
         loss.factor = math.nan if event.get("step") == 4 else 1.0
 
-    with pytest.raises(RunError, match="the loss is not finite at step 5 .* lower training.learning_rate"):
+    with pytest.raises(RunError, match=r"the loss is not finite at step 5 .* lower training.learning_rate"):
         go(watch=watch, loss=loss, evaluate_every=8)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from edframe.cli import options
 from edframe.cli.complete import component_names
+from edframe.cli.signals import raise_interrupts
 
 if TYPE_CHECKING:
     from edframe.interfaces import Dataset
@@ -46,6 +47,8 @@ def info(name: Name, settings: options.Settings = None) -> None:
         "fingerprint": dataset.fingerprint(),
     }
     table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for key, value in rows.items():
         table.add_row(escape(str(key)), escape(str(value)))
     Console(highlight=False).print(table)
@@ -73,6 +76,7 @@ def build(
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn()) as progress:
         task = progress.add_task(f"{name}: {'DFT' if recompute else 'densities'}", total=len(dataset))
         try:
+            raise_interrupts()
             dataset.build(
                 lambda done, total: progress.update(task, completed=done, total=total),
                 recompute=recompute,

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from edframe.cli import config, data, plugins, report, run
+from edframe.cli.signals import leave_at_once
 from edframe.errors import EdframeError
 from edframe.version import __version__
 
@@ -24,7 +25,8 @@ class Sentences(TyperGroup):
         except EdframeError as error:
             if ctx.params["debug"]:
                 raise
-            typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+            sentence = " ".join(line.strip() for line in str(error).splitlines())
+            typer.secho(f"Error: {sentence}", fg=typer.colors.RED, err=True)
             raise typer.Exit(2) from None
 
 
@@ -66,4 +68,5 @@ def root(
 
 def main() -> None:
     """Run the command line."""
+    leave_at_once()
     app()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Config = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG]", help="YAML file; without one, the defaults (Li–O–Li, Sinkhorn)."),
+    typer.Argument(metavar="CONFIG", help="YAML file; without one, the defaults (Li–O–Li, Sinkhorn)."),
 ]
 Data = Annotated[str | None, typer.Option("--data", help="Dataset.", autocompletion=component_names("dataset"))]
 Featurizer = Annotated[

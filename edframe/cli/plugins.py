@@ -27,7 +27,7 @@ def plugins(context: typer.Context) -> None:
     console = Console(highlight=False)
     table = Table()
     for heading in ("kind", "name", "summary", "distribution"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for kind in KINDS:
         for name in registry.names(kind):
             for provided in registry.provided[kind, name]:
@@ -62,7 +62,8 @@ def show(
     kinds = [kind for kind in KINDS if (kind, name) in registry.provided]
     if not kinds:
         known = sorted({known for _, known in registry.provided})
-        raise PluginError(f"there is no component '{name}'{suggest(name, known)}")
+        hint = ". `edframe plugins` lists all, and every plugin that is broken."
+        raise PluginError(f"there is no component '{name}'{suggest(name, known)}{hint}")
     console = Console(highlight=False)
     keys = {kind: block for block, kind in BLOCKS.items()}
     for kind in kinds:
@@ -72,7 +73,7 @@ def show(
         console.print(escape(component.summary))
         table = Table()
         for heading in ("option", "default", "meaning"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         for option, field in component.config.model_fields.items():
             default = "required" if field.is_required() else repr(field.default)
             table.add_row(f"{keys[kind]}.{option}", escape(default), escape(field.description or ""))

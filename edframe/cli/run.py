@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from edframe.cli import options
+from edframe.cli.signals import raise_interrupts
 from edframe.errors import RunError
 
 if TYPE_CHECKING:
@@ -71,15 +71,15 @@ def _execute(experiment: Experiment, registry: Registry, runs: Path, existing: R
     from edframe.run import Run
     from edframe.training import Interrupted
 
-    # Whatever can be wrong with the input shows before other processes start and before anything is written.
+    # Whatever can be wrong with the input shows before anything is written and other processes start.
     fabric = fabric_for(experiment)
     parts = build(experiment, registry)
     start = Checkpoint.load(existing) if existing else Checkpoint()
-    fabric.launch()
     zero = fabric.is_global_zero
+    raise_interrupts()
     made = Run.create(runs, experiment.name, experiment.to_yaml()) if zero and existing is None else existing
+    fabric.launch()
     directory = cast("Run", fabric.broadcast(made))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's stop is a Ctrl-C
     with Display(experiment, directory.path, quiet=not zero) as display:
         try:
             execute(experiment, parts, registry, directory, fabric, start=start, show=display.show)

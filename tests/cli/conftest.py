@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 PAUSING = """
-import json, pathlib, sys, time
+import json, os, pathlib, time
 from edframe.cli import display, main
 
-marker, moment = pathlib.Path(sys.argv.pop(1)), json.loads(sys.argv.pop(1))
+marker, moment = pathlib.Path(os.environ["MARKER"]), json.loads(os.environ["MOMENT"])
 show = display.Display.show
 
 def pausing(self, event):
@@ -47,12 +48,12 @@ def interrupted(environment, tmp_path):
     """Run the command line, and send a signal at the moment a given event is shown."""
 
     def call(arguments, moment, number=signal.SIGINT, **extra):
-        import json
-
-        marker = tmp_path / f"{len(list(tmp_path.glob('*.marker')))}.marker"
-        command = [sys.executable, "-c", PAUSING, str(marker), json.dumps(moment), *map(str, arguments)]
+        driver, marker = tmp_path / "pausing.py", tmp_path / "marker"
+        driver.write_text(PAUSING)
+        command = [sys.executable, str(driver), *map(str, arguments)]
+        variables = {**environment, "MARKER": str(marker), "MOMENT": json.dumps(moment), **extra}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, env={**environment, **extra}, **pipes) as running:
+        with subprocess.Popen(command, env=variables, **pipes) as running:
             while not marker.exists() and running.poll() is None:
                 time.sleep(0.02)
             if running.poll() is None:

@@ -49,7 +49,9 @@ def test_full_disk_is_said_and_keeps_what_is_there(folder, monkeypatch, action):
 
     with monkeypatch.context() as patch:
         patch.setattr(type(cache._values), "__setitem__", full)
-        with pytest.raises(DataError, match="cannot be written .No space left on device.; free some space, or set EDF"):
+        with pytest.raises(
+            DataError, match=r"cannot be written .No space left on device.; free some space, or set EDF"
+        ):
             action(cache)
     assert opened(folder).missing() == [0, 2]
 
@@ -59,13 +61,13 @@ def test_damaged_sample_is_refused(folder):
     cache.put(0, VALUES)
     (chunk,) = (path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == VALUES.nbytes)
     chunk.write_bytes(chunk.read_bytes()[:10])
-    with pytest.raises(DataError, match="is damaged .* delete it"):
+    with pytest.raises(DataError, match=r"is damaged .* delete it"):
         cache.get(0)
 
 
 def test_cache_of_another_shape_is_refused(folder):
     opened(folder)
-    with pytest.raises(DataError, match="cannot be used .* delete it, or set EDFRAME_CACHE"):
+    with pytest.raises(DataError, match=r"cannot be used .* delete it, or set EDFRAME_CACHE"):
         opened(folder, samples=4)
 
 

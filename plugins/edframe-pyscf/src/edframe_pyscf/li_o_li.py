@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 from safetensors import SafetensorError, safe_open
+from threadpoolctl import threadpool_limits
 
 from edframe.data.cache import DensityCache, cache_folder
 from edframe.data.sample import Sample
@@ -120,19 +121,20 @@ class LiOLi(Dataset):
             return
         _ = self._expansion, self._labels  # made once, before the threads ask for them
 
-        # Threads, because NumPy releases the lock in all the heavy work. Each stores what it evaluated, so an
-        # interrupted build loses nothing.
+        # Threads, because NumPy releases the lock in all the heavy work; one BLAS thread in each, for more wait on
+        # each other. Each stores what it evaluated, so an interrupted build loses nothing.
         def fill(row: int) -> None:
             cache.put(row, self._evaluate(row))
 
         pool = ThreadPoolExecutor(workers)
         try:
-            futures = [pool.submit(fill, row) for row in todo]
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                if done % FLUSH_EVERY == 0:
-                    cache.flush()
-                advance(len(self._rows) - len(todo) + done, len(self._rows))
+            with threadpool_limits(1, "blas"):
+                futures = [pool.submit(fill, row) for row in todo]
+                for done, future in enumerate(as_completed(futures), start=1):
+                    future.result()
+                    if done % FLUSH_EVERY == 0:
+                        cache.flush()
+                    advance(len(self._rows) - len(todo) + done, len(self._rows))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             cache.flush()

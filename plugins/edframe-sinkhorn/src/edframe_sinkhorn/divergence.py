@@ -14,7 +14,7 @@ from edframe_sinkhorn.kernel import SeparableKernel
 from edframe_sinkhorn.levels import prolong, restrict, schedule
 from edframe_sinkhorn.solver import Masses, dual_pair, solve_cross, solve_self
 
-TOLERANCE = 3e-4
+TOLERANCE = 1e-3
 """Default marginal error to stop at."""
 
 COARSE = 0.1

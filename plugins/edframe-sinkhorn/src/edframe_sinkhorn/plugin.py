@@ -31,7 +31,7 @@ class SinkhornConfig(ComponentConfig):
     """Length in Å below which transport is smoothed; the entropic regularisation is blur². Default: the largest
     spacing of the grid (one voxel). Smaller is slower and gains nothing; twice as large underrates changes of width."""
 
-    tolerance: float = Field(default=3e-4, gt=0, lt=1)
+    tolerance: float = Field(default=1e-3, gt=0, lt=1)
     """Marginal error (dimensionless fraction of the electrons, between 0 and 2) at which the iterations stop."""
 
     max_iterations: int = Field(default=300, gt=0)

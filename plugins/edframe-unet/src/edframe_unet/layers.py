@@ -79,6 +79,16 @@ class Up(nn.Module):
         return x
 
 
+def smooth_up(x: Tensor, shape: torch.Size, periodic: tuple[bool, ...]) -> Tensor:
+    """Linear interpolation from blocks of 2 points to the points of ``shape``; open ends are extended by zeros."""
+    x = pad(x, ((1, 1),) * len(periodic), periodic)
+    mode = "bilinear" if len(periodic) == 2 else "trilinear"
+    x = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
+    for axis, n in enumerate(shape, start=2):
+        x = x.narrow(axis, 2, n)
+    return x
+
+
 def pointwise(dimension: int, inputs: int, outputs: int) -> nn.Module:
     """1×1 convolution without bias."""
     layer: nn.Module = _by_dimension(dimension, nn.Conv2d, nn.Conv3d)(inputs, outputs, 1, bias=False)

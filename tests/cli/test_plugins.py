@@ -1,0 +1,54 @@
+"""``edframe plugins``."""
+
+from __future__ import annotations
+
+from edframe.registry import Registry
+
+
+def test_every_component_is_listed_with_its_distribution(edframe):
+    result = edframe("plugins")
+    assert (result.code, result.err) == (0, "")
+    for name, owner in (("unet", "edframe-unet"), ("sinkhorn", "edframe-sinkhorn"), ("li-o-li", "edframe-pyscf")):
+        assert name in result.out
+        assert owner in result.out
+
+
+def test_plugins_that_cannot_be_used_are_listed_with_the_reason(process, target):
+    result = process("plugins", PYTHONPATH=str(target))
+    assert (result.code, result.err) == (0, "")
+    flat = " ".join(result.out.split())
+    for sentence in (
+        "conflict: loss 'twin' is provided by edframe-test-twin-a and edframe-test-twin-b;",
+        "broken: edframe-test-unimportable: it fails to import (ModuleNotFoundError: No module named",
+        "broken: edframe-test-raising: it fails to import (ValueError: no licence)",
+        "broken: edframe-test-misspelt: it has a hook 'edframe_loses' that edframe does not know; did you mean",
+        "broken: edframe-test-newer: loss 'unseen' was written for API 99 and this edframe has API 1: upgrade edframe",
+        "broken: edframe-test-older: loss 'unseen' was written for API 0 and this edframe has API 1",
+    ):
+        assert sentence in flat
+    assert "healthy" in flat
+
+
+def test_component_is_shown_with_its_options_defaults_and_references(edframe):
+    result = edframe("plugins", "show", "sinkhorn")
+    assert (result.code, result.err) == (0, "")
+    provided = Registry.discover().find("loss", "sinkhorn")
+    flat = " ".join(result.out.split())
+    assert flat.startswith(f"loss sinkhorn ({provided.distribution} {provided.version})")
+    for option in provided.component.config.model_fields:
+        assert f"loss.{option}" in flat
+    assert provided.component.references[0].split("{")[1].split(",")[0] in flat
+
+
+def test_unknown_component_suggests_the_nearest(edframe):
+    result = edframe("plugins", "show", "sinkhron")
+    assert result.code == 2
+    assert result.err.startswith("Error: there is no component 'sinkhron'; did you mean 'sinkhorn'?")
+    assert "`edframe plugins` lists all, and every plugin that is broken." in result.err
+
+
+def test_component_that_two_plugins_provide_is_explained(process, target):
+    result = process("plugins", "show", "twin", PYTHONPATH=str(target))
+    assert result.code == 2
+    assert "loss 'twin' is provided by both edframe-test-twin-a 1.2.3 and edframe-test-twin-b 1.2.3" in result.err
+    assert result.err.count("\n") == 1

@@ -1,0 +1,55 @@
+"""The documentation as data, and what makes its commands tiny."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edframe.run import Run
+
+ROOT = Path(__file__).parents[2]
+
+DATA = ["--set", "data.grid=12", "--set", "data.samples=16"]
+TRAINING = ["--set", "training.steps=4", "--set", "splits.validation=2"]
+MODEL = ["--set", "model.widths=[4,8]", "--set", "model.blocks=[0,1]"]
+"""Appended to the commands of the documentation: the experiment of a second."""
+
+
+@pytest.fixture(scope="session")
+def tiny_command():
+    """A command of the documentation as arguments of ``edframe``, with what makes it tiny."""
+
+    def arguments(line, run):
+        words = [word.replace("runs/<run>", str(run)) for word in shlex.split(line, comments=True)[1:]]
+        if words[0] == "run" and "--resume" not in words:
+            return [*words, "--device", "cpu", *DATA, *TRAINING, *MODEL]
+        if words[:2] in (["data", "info"], ["data", "build"]):
+            return [*words, *DATA]
+        return words
+
+    return arguments
+
+
+@pytest.fixture
+def workplace(finished, tmp_path, monkeypatch):
+    """A working directory with the recipes, and ``runs`` with one run in it that was interrupted. Returns that run."""
+    import torch
+
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    run = Path("runs") / finished.name
+    shutil.copytree(finished, run)
+    Run(run).record(status="interrupted")
+    return run
+
+
+@pytest.fixture(scope="session")
+def guide():
+    """The files of docs/writing-a-plugin.md: their content by path."""
+    text = (ROOT / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\*\*`([^`\n]+)`\*\*\n\n```\w+\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE))

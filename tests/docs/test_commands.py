@@ -1,0 +1,92 @@
+"""Commands of the README and the recipes in configs/, executed on data and models made tiny."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edframe.run import Run
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+INSTALLATION = {
+    "make run",
+    "make test",
+    "python3 -m venv .venv",
+    ". .venv/bin/activate",
+    "pip install -c constraints.txt -r requirements.txt",
+    'pip install "edframe[all]"',
+}
+"""Commands that are not run here: `make test` is what runs this."""
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+LINES = [line.strip() for block in blocks("bash") for line in block.splitlines() if line.strip()]
+COMMANDS = [line for line in LINES if line.startswith("edframe ")]
+RECIPES = sorted(path.name for path in (ROOT / "configs").iterdir())
+
+
+def test_all_other_commands_are_those_of_installation():
+    others = {shlex.join(shlex.split(line, comments=True)) for line in LINES if not line.startswith("edframe ")}
+    assert others == {shlex.join(shlex.split(line)) for line in INSTALLATION}
+
+
+def test_the_readme_shows_each_command_group():
+    shown = {line.split()[1] for line in COMMANDS}
+    assert shown == {"run", "report", "plugins", "data", "config"}
+
+
+@pytest.fixture
+def experiment_file(workplace):
+    """The README's YAML file, in the working directory."""
+    (content,) = blocks("yaml")
+    name = re.match(r"# (\S+\.yaml)\n", content).group(1)
+    Path(name).write_text(content, encoding="utf-8")
+    return name
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_of_the_readme_succeeds(line, edframe, tiny_command, workplace, experiment_file, monkeypatch):
+    if "--" in line:  # most of a tiny run's time is its report, which the commands without options write
+        monkeypatch.setattr("edframe.experiment.write_report", lambda path: path / "report.html")
+    result = edframe(*tiny_command(line, workplace))
+    assert result.code == 0, result.err
+    assert all(Run(path).provenance()["status"] == "finished" for path in Path("runs").iterdir() if path != workplace)
+
+
+def test_the_two_runs_that_the_readme_compares_differ_in_their_loss_only(edframe):
+    block = README.partition("### Compare two losses")[2].partition("```bash\n")[2].partition("```")[0]
+    first, second = (shlex.split(line)[2:] for line in block.splitlines())
+    configs = [yaml.safe_load(edframe("config", "show", *arguments).out) for arguments in (first, second)]
+    assert configs[0]["loss"] != configs[1]["loss"]
+    for config in configs:
+        config["name"] = config["loss"] = None
+    assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_runs(name, edframe, tiny_command, workplace):
+    result = edframe(*tiny_command(f"edframe run configs/{name}", workplace))
+    assert (result.code, result.err) == (0, "")
+    (made,) = (path for path in Path("runs").iterdir() if path != workplace)
+    assert (made / "report.html").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_commands_in_the_comments_of_a_recipe_are_valid(name, edframe, workplace):
+    commented = re.findall(r"^#\s+(edframe run .*)$", (ROOT / "configs" / name).read_text(), flags=re.MULTILINE)
+    assert f"edframe run configs/{name}" in commented[0]
+    for line in commented:
+        assert edframe("config", "show", *shlex.split(line)[2:]).code == 0
+
+
+def test_each_recipe_is_named_in_the_readme():
+    assert [name for name in RECIPES if f"configs/{name}" not in README] == []
