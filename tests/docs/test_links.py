@@ -16,14 +16,27 @@ PAGES = sorted(
     [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")]
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-MENTION = re.compile(r"`(edframe(?: [^`\n]+)?)`|^(?:\$ )?(edframe .+)$", flags=re.MULTILINE)
+FENCED = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
 
 pytestmark = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def prose(page):
     """The text without code blocks."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+def mentions(page):
+    """Commands in code: fenced, indented or within a line."""
+    for block in FENCED.findall(page.read_text(encoding="utf-8")):
+        yield from re.findall(r"^ *(edframe .+)$", block, flags=re.MULTILINE)
+    yield from re.findall(r"^ {4}(edframe .+)$", prose(page), flags=re.MULTILINE)
+    yield from re.findall(r"`(edframe [^`\n]+)`", prose(page))
+
+
+def options(command):
+    """Names of its options."""
+    return {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
 
 
 def anchors(page):
@@ -45,17 +58,16 @@ def test_relative_links_lead_to_files_and_headings(page):
 
 def test_commands_and_options_that_are_mentioned_exist(page):
     unknown = []
-    for match in MENTION.finditer(page.read_text(encoding="utf-8")):
-        mention = match.group(1) or match.group(2)
+    for mention in mentions(page):
         command, words = typer.main.get_command(app), shlex.split(mention.replace("…", ""), comments=True)[1:]
-        names = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        names = options(command)
         for word in words:
             if hasattr(command, "commands") and not word.startswith("-"):
                 command = command.commands.get(word)
                 if command is None:
                     unknown.append(mention)
                     break
-                names |= {option for parameter in command.params for option in parameter.opts}
+                names = options(command)
             elif re.match(r"--?[a-z]", word) and word.partition("=")[0] not in names:
                 unknown.append(mention)
     assert unknown == []

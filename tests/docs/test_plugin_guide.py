@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from edframe.config import resolve
 from edframe.errors import ConfigError, PluginError
 from edframe.registry import Registry
 
@@ -116,11 +117,9 @@ def test_page_shows_what_an_absent_factory_looks_like(guide, site, monkeypatch):
     assert f"\n{error.value}\n" in PAGE.read_text(encoding="utf-8")
 
 
-def test_page_shows_what_a_wrong_value_looks_like(guide):
-    from edframe.config import resolve
-
+def test_page_shows_what_a_wrong_value_looks_like(site, monkeypatch):
+    monkeypatch.syspath_prepend(site.path)
     registry = Registry.discover()
-    registry.add(module(guide[RECORDS]), HUBER, "0.1.0")
     with pytest.raises(ConfigError) as error:
         resolve(registry, choices={"loss": "huber"}, settings=["loss.delta=0"])
     assert f"\nError: {error.value}\n" in PAGE.read_text(encoding="utf-8")
