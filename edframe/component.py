@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from edframe.errors import PluginError
-from edframe.version import API_VERSION
 
 Kind = Literal["featurizer", "model", "loss", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -26,8 +25,9 @@ class Component:
     """One featurizer, model, loss or dataset that a plugin offers.
 
     kind: which of the four. name: what users type. summary: one line. config: the options' class.
-    factory: ``"module:Class"``, imported only when the component is used. references: BibTeX entries.
-    api: the API version of edframe it was written for.
+    factory: ``"module:Class"``, imported only when the component is used. api: the API version of edframe
+    (``edframe.API_VERSION``) it was written for, as a number: taken from the installed edframe it would always fit.
+    references: BibTeX entries.
     """
 
     kind: Kind
@@ -35,8 +35,8 @@ class Component:
     summary: str
     config: type[ComponentConfig]
     factory: str
+    api: int
     references: tuple[str, ...] = ()
-    api: int = API_VERSION
 
     def load(self) -> Any:
         """Import and return the factory. Raises PluginError when the path does not resolve."""

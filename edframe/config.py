@@ -6,13 +6,14 @@ passes: the fixed keys and the names of the components, then each component's op
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edframe.component import ComponentConfig, Kind
 from edframe.errors import ConfigError, PluginError
@@ -94,8 +95,15 @@ class _Fixed(_Block):
     """Names of losses evaluated as metrics beside the one trained on, with their default options."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Root of all random numbers; split by purpose (initial weights, folds, batches, augmentation, dropout)."""
-    device: str = Field("auto", pattern=r"^(auto|mps|([1-9]\d*x)?(cpu|cuda))$")
+    device: str = "auto"
     """auto, cpu, cuda or mps; 4xcuda trains on four devices with DistributedDataParallel."""
+
+    @field_validator("device")
+    @classmethod
+    def _device_has_a_form(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|mps|([1-9]\d*x)?(cpu|cuda)", device):
+            raise ValueError(f"'{device}' is not a device; write auto, cpu, cuda or mps, or 4xcuda for four GPUs")
+        return device
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,12 @@ def _facts(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fab
     found = [registry.find(choice.kind, choice.name) for choice in choices]
     owners = {provided.distribution: provided.version for provided in found}
     libraries = ("edframe", "torch", "lightning-fabric", "numpy", "scipy", "pymatgen")
-    references = dict.fromkeys(entry for provided in found for entry in provided.component.references)
+    # By key, whose case BibTeX ignores: two plugins may cite the same paper.
+    references = {
+        entry.partition("{")[2].partition(",")[0].strip().lower(): entry
+        for provided in found
+        for entry in provided.component.references
+    }
     return {
         "command": shlex.join(["edframe", *sys.argv[1:]]),
         "versions": {name: version(name) for name in libraries} | owners | {"python": platform.python_version()},
@@ -182,7 +187,7 @@ def _facts(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fab
             "test": len(parts.split.test),
         },
         "started": _now(),
-        "references": list(references),
+        "references": list(references.values()),
     }
 
 

@@ -59,7 +59,7 @@ class Folder(ComponentConfig):
 
 
 def record(kind, name, config=Plain):
-    return Component(kind, name, f"the {kind} {name}", config, f"made_up:{name}")
+    return Component(kind, name, f"the {kind} {name}", config, f"made_up:{name}", 1)
 
 
 @hookimpl
@@ -104,7 +104,7 @@ class Options(ComponentConfig):
 
 def loss(name, **fields):
     return Component(**{"kind": "loss", "name": name, "summary": "made for a test", "config": Options,
-                        "factory": __name__ + ":Options", **fields})
+                        "factory": __name__ + ":Options", "api": 1, **fields})
 """
 
 PLUGINS = {

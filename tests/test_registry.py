@@ -121,7 +121,7 @@ def test_healthy_factory_loads(seen):
     assert seen["loaded"]["healthy"] == "Options"
 
 
-RECORD = Component("loss", "l1", "a loss", ComponentConfig, "edframe.plugin:Component")
+RECORD = Component("loss", "l1", "a loss", ComponentConfig, "edframe.plugin:Component", 1)
 
 
 def plugin(**hooks):

@@ -25,6 +25,7 @@ def subject_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Subject]:
             "summary": "an example",
             "config": ComponentConfig,
             "factory": "edframe_under_check:factory",
+            "api": 1,
         }
         return Subject(Component(**{**fields, **record}), {}, module)
 

@@ -85,6 +85,7 @@ def edframe_featurizers() -> Iterable[Component]:
             summary="one Gaussian per atom, as high as its core charge; no baseline",
             config=GaussianConfig,
             factory="edframe_gaussian.gaussian:GaussianFeaturizer",
+            api=1,
             references=(BROCKHERDE_2017,),
         ),
         Component(
@@ -93,6 +94,7 @@ def edframe_featurizers() -> Iterable[Component]:
             summary="superposed atomic densities (H to Ar), per element and as the baseline to correct",
             config=SADConfig,
             factory="edframe_gaussian.sad:SADFeaturizer",
+            api=1,
             references=(GOEDECKER_1996, LEHTOLA_2020, PYSCF_2020),
         ),
     ]

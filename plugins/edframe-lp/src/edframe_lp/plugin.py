@@ -17,6 +17,7 @@ def edframe_losses() -> list[Component]:
             summary="absolute error per electron: the fraction of the electrons that is misplaced (NMAE)",
             config=LpConfig,
             factory="edframe_lp.loss:L1Loss",
+            api=1,
         ),
         Component(
             kind="loss",
@@ -24,5 +25,6 @@ def edframe_losses() -> list[Component]:
             summary="squared error per electron",
             config=LpConfig,
             factory="edframe_lp.loss:L2Loss",
+            api=1,
         ),
     ]

@@ -61,6 +61,7 @@ def edframe_datasets() -> Iterable[Component]:
             summary="625 bent and stretched Li–O–Li, PBE/GTH valence densities (a reconstruction of a 2018 set)",
             config=LiOLiConfig,
             factory="edframe_pyscf.li_o_li:LiOLi",
+            api=1,
             references=(PYSCF, PBE, GTH),
         )
     ]

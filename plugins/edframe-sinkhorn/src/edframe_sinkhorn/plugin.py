@@ -49,6 +49,7 @@ def edframe_losses() -> list[Component]:
             summary="debiased Sinkhorn divergence: half the mean squared distance electrons must move",
             config=SinkhornConfig,
             factory="edframe_sinkhorn.loss:SinkhornLoss",
+            api=1,
             references=(CUTURI, FEYDY),
         )
     ]

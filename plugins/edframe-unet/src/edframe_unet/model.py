@@ -81,5 +81,3 @@ class UNet(nn.Module):
                 x = block(x, periodic)
         x = self.head(F.silu(self.hidden(x)))
         return smooth_up(x, shape, periodic) if self.down else x
-
-

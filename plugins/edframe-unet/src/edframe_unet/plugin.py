@@ -47,6 +47,7 @@ def edframe_models() -> Iterable[Component]:
             summary="mixer (1×1 convolution) and residual U-Net, 2D or 3D; corrects a baseline where one is given",
             config=UNetConfig,
             factory="edframe_unet.model:UNet",
+            api=1,
             references=(UNET,),
         )
     ]

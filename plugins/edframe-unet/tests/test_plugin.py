@@ -1,0 +1,38 @@
+"""The records of the plugin: light, conforming, and clear about bad options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from edframe_unet.plugin import UNetConfig
+from pydantic import ValidationError
+
+from edframe.testing import checks, component
+
+
+@pytest.mark.parametrize("config", [{}, {"widths": [4, 8], "blocks": [1, 0], "dropout": 0.2}], ids=str)
+@pytest.mark.parametrize("check", checks("model"), ids=str)
+def test_conformance(check, config) -> None:
+    check(component("model", "unet", config))
+
+
+def test_importing_the_plugin_imports_no_torch() -> None:
+    code = "import sys, edframe_unet.plugin; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"widths": (4, 8), "blocks": (1,)}, "give one per level"),
+        ({"widths": (0,), "blocks": (0,)}, "at least 1"),
+        ({"dropout": 1.0}, "less than 1"),
+        ({"depth": 3}, "Extra inputs"),
+    ],
+)
+def test_bad_options_are_refused(options, sentence) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        UNetConfig(**options)
