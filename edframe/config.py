@@ -58,19 +58,19 @@ class Splits(_Block):
 class Training(_Block):
     """The optimisation."""
 
-    steps: int = Field(400, ge=1)
+    steps: int = Field(900, ge=1)
     """Optimiser steps."""
-    batch_size: int = Field(2, ge=1)
+    batch_size: int = Field(1, ge=1)
     """Samples per step and process."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak step size of AdamW, reached after warm-up; it then falls to zero along a cosine."""
-    warmup_steps: int = Field(25, ge=0)
+    warmup_steps: int = Field(50, ge=0)
     """Steps over which the learning rate rises linearly from zero."""
     weight_decay: float = Field(1e-4, ge=0)
     """Decoupled weight decay of AdamW (Loshchilov & Hutter 2019)."""
     clip_norm: float = Field(0.1, gt=0)
     """Largest norm of the gradient over all weights; longer ones are scaled down."""
-    ema_decay: float = Field(0.98, ge=0, lt=1)
+    ema_decay: float = Field(0.99, ge=0, lt=1)
     """Decay per step of the running average of the weights, which is what is evaluated and kept; 0: no average."""
     augment: bool = True
     """Move each training sample by a random symmetry of its cell and, on periodic axes, a random translation."""
