@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from edframe.config import DEFAULTS, resolve, schema
+from edframe.config import DEFAULTS, Training, resolve, schema
 from edframe.errors import ConfigError
 from edframe.registry import Broken
 
@@ -47,7 +47,7 @@ def test_defaults_are_a_complete_experiment(registry):
 @pytest.mark.parametrize(
     ("text", "flags", "settings", "steps"),
     [
-        (None, {}, [], 500),
+        (None, {}, [], Training().steps),
         ("training: {steps: 1}", {}, [], 1),
         ("training: {steps: 1}", {"training.steps": 2}, [], 2),
         ("training: {steps: 1}", {"training.steps": 2}, ["training.steps=3"], 3),
@@ -62,7 +62,7 @@ def test_precedence_of_values(registry, write, text, flags, settings, steps):
 
 def test_option_in_a_file_keeps_the_other_defaults(registry, write):
     experiment, _ = resolve(registry, write("training: {steps: 1}\nloss: {blur: 0.2}\n"))
-    assert experiment.training.batch_size == 2
+    assert experiment.training.batch_size == Training().batch_size
     assert (experiment.loss.name, experiment.loss.options.blur) == ("sinkhorn", 0.2)
 
 
@@ -176,7 +176,7 @@ def test_value_out_of_range_is_explained_with_its_unit(fail):
 def test_value_of_the_wrong_type(fail):
     message = fail(settings=["training.steps=many"])
     assert message.startswith("--set training.steps=many: training.steps = 'many': input should be a valid integer")
-    assert message.endswith("(steps: Optimiser steps; default 500)")
+    assert message.endswith(f"(steps: Optimiser steps; default {Training().steps})")
 
 
 def test_wrong_element_of_a_list(fail):
@@ -223,7 +223,7 @@ def test_required_option_that_is_missing(fail):
 
 @pytest.mark.parametrize("device", ["gpu", "0xcuda", "cuda:0"])
 def test_unknown_device(fail, device):
-    assert fail(flags={"device": device}).startswith(f"--device: device = '{device}': string should match")
+    assert fail(flags={"device": device}).startswith(f"--device: device: '{device}' is not a device; write auto,")
 
 
 def test_name_that_is_no_file_name(fail):

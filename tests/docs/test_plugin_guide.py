@@ -86,7 +86,7 @@ def module(source):
 MISTAKES = {
     "misspelt": ("def edframe_losses", "def edframe_loses"),
     "unmarked": ("@hookimpl\n", ""),
-    "newer": ("references=", "api=2, references="),
+    "newer": ("api=1,", "api=2,"),
     "misplaced": ("def edframe_losses", "def edframe_models"),
 }
 
