@@ -12,10 +12,8 @@ from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
 from edframe_sinkhorn.kernel import SeparableKernel
 from edframe_sinkhorn.levels import prolong, restrict, schedule
+from edframe_sinkhorn.plugin import MAX_ITERATIONS, TOLERANCE
 from edframe_sinkhorn.solver import Masses, dual_pair, solve_cross, solve_self
-
-TOLERANCE = 1e-3
-"""Default marginal error to stop at."""
 
 COARSE = 0.1
 """Coarse grids are solved to this fraction of the tolerance: cheap there, and it saves iterations on the finest."""
@@ -46,7 +44,12 @@ class SinkhornDivergence:
 
 @torch.no_grad()
 def sinkhorn_divergence(
-    a: Tensor, b: Tensor, grid: Grid, blur: float | None = None, tolerance: float = TOLERANCE, max_iterations: int = 300
+    a: Tensor,
+    b: Tensor,
+    grid: Grid,
+    blur: float | None = None,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> SinkhornDivergence:
     """S_ε(a, b) = OT_ε(a, b) − ½ OT_ε(a, a) − ½ OT_ε(b, b) with cost |x − y|²/2 and ε = blur².
 

@@ -24,6 +24,13 @@ FEYDY = """@inproceedings{feydy2019,
 }"""
 
 
+TOLERANCE = 1e-3
+"""Default marginal error to stop at, of the loss and of ``sinkhorn_divergence``."""
+
+MAX_ITERATIONS = 300
+"""Default bound of the iterations on each grid, of both."""
+
+
 class SinkhornConfig(ComponentConfig):
     """Options of the loss ``sinkhorn``."""
 
@@ -31,10 +38,10 @@ class SinkhornConfig(ComponentConfig):
     """Length in Å below which transport is smoothed; the entropic regularisation is blur². Default: the largest
     spacing of the grid (one voxel). Smaller is slower and gains nothing; twice as large underrates changes of width."""
 
-    tolerance: float = Field(default=1e-3, gt=0, lt=1)
+    tolerance: float = Field(default=TOLERANCE, gt=0, lt=1)
     """Marginal error (dimensionless fraction of the electrons, between 0 and 2) at which the iterations stop."""
 
-    max_iterations: int = Field(default=300, gt=0)
+    max_iterations: int = Field(default=MAX_ITERATIONS, gt=0)
     """Largest number of iterations (a count) on the grid itself and on each of its coarsenings. What has not
     converged by then is reported as the diagnostic marginal_error."""
 

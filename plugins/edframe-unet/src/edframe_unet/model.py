@@ -28,7 +28,6 @@ class UNet(nn.Module):
         super().__init__()
         widths = config.widths
         pictures = channels + 2
-        self.pictures = pictures
         self.mixer = pointwise(dimension, channels + 1, widths[0])
         self.down = nn.ModuleList(Down(dimension, a, b) for a, b in pairwise(widths))
         self.up = nn.ModuleList(Up(dimension, b, a) for a, b in pairwise(widths[1:]))
@@ -55,7 +54,7 @@ class UNet(nn.Module):
         seen = torch.cat([channels.sign() * channels.abs().sqrt(), root], dim=1)
         gates = self._gates(seen / (1 + seen.abs()), grid.periodic).to(channels.dtype)
         pictures = saturated(torch.cat([channels.abs(), start, root], dim=1))
-        sums = (gates.unflatten(1, (-1, self.pictures)) * pictures[:, None]).sum(dim=2)
+        sums = (gates.unflatten(1, (-1, pictures.shape[1])) * pictures[:, None]).sum(dim=2)
         if baseline is None:
             total = normalised(sums[:, :1].square(), grid, electrons)
         else:
