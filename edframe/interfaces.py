@@ -143,6 +143,25 @@ class FittedModel(Model, Protocol):
         """Restore what ``state_dict`` returned."""
 
 
+class Visit(Protocol):
+    """What a loss may know of the training step it is called in, and what it kept when it last met these samples.
+
+    Augmentation moves a sample between two visits; what was kept moves along, so that a loss need not know of it.
+    """
+
+    step: int
+    """The training step, from 1."""
+
+    def recall(self, name: str) -> Tensor | None:
+        """What was kept under ``name`` at the last visit of each sample, NaN for a sample without; None without any.
+
+        Fields ``[b, c, x, y, z]`` (float32, in the sample's present orientation) or numbers ``[b]`` (float64).
+        """
+
+    def keep(self, name: str, values: Tensor) -> None:
+        """Keep fields ``[b, c, x, y, z]`` or numbers ``[b]`` for the next visit, as far as memory allows."""
+
+
 class Loss(ABC):
     """How far a predicted density is from its reference: differentiable in the prediction, also a metric."""
 
@@ -156,6 +175,11 @@ class Loss(ABC):
         Raises DataError for a grid it cannot treat.
         """
 
-    def with_diagnostics(self, predicted: Tensor, reference: Tensor, grid: Grid) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The value ``[b]`` and named quantities ``[b]`` worth logging, such as a solver's marginal error."""
+    def with_diagnostics(
+        self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The value ``[b]`` and named quantities ``[b]`` worth logging, such as a solver's marginal error.
+
+        Training passes its ``visit``; evaluation passes none, and gets a value that depends on the densities alone.
+        """
         return self(predicted, reference, grid), {}

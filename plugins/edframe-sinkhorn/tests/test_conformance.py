@@ -10,4 +10,4 @@ def test_conformance(check):
 
 @pytest.mark.parametrize("check", checks("loss"), ids=str)
 def test_conformance_with_options(check):
-    check(component("loss", "sinkhorn", {"blur": 1.5, "tolerance": 1e-5}))
+    check(component("loss", "sinkhorn", {"blur": 1.5, "tol": 1e-5}))

@@ -12,7 +12,7 @@ from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
 
 BOX = Grid.of([6.0, 6.0, 6.0], 12)
-TIGHT = {"tolerance": 1e-8, "max_iterations": 5000}
+TIGHT = {"tol": 1e-8, "max_iterations": 5000}
 
 
 def blob(grid, centre, sigma, floor=0.0):
@@ -91,7 +91,7 @@ def test_a_far_pair_beyond_the_scaling_domain_equals_the_dense_solver(dense, blu
     grid = Grid.of([8.0, 3.0], (16, 6), False)
     a, b = blob(grid, [0.3, 0.3], 0.4), blob(grid, [0.7, 0.5], 0.6)
     exact = dense(a[0].numpy(), b[0].numpy(), grid, blur)
-    ours = sinkhorn_divergence(a, b, grid, blur, tolerance=1e-6, max_iterations=5000)
+    ours = sinkhorn_divergence(a, b, grid, blur, tol=1e-6, max_iterations=5000)
     assert ours.value.item() == pytest.approx(exact.value, rel=1e-3)
     assert ours.potential.isfinite().all()
 
@@ -118,7 +118,7 @@ def test_lower_precision_is_computed_in_float64(molecule, dtype):
 
 def test_what_has_not_converged_is_reported(molecule):
     a, b = molecule(BOX), molecule(BOX, angle=1.0)
-    result = sinkhorn_divergence(a, b, BOX, tolerance=1e-8, max_iterations=3)
+    result = sinkhorn_divergence(a, b, BOX, tol=1e-8, max_iterations=3)
     assert result.iterations.item() == 3
     assert result.marginal_error.item() > 1e-8
     assert result.value.isfinite().all()
@@ -152,10 +152,10 @@ def test_a_density_that_cannot_be_used_is_refused(molecule, spoil, message):
         sinkhorn_divergence(spoil(a), a, BOX)
 
 
-@pytest.mark.parametrize("option", [{"blur": 0.0}, {"blur": -1.0}, {"tolerance": 0.0}, {"max_iterations": 0}])
+@pytest.mark.parametrize("option", [{"blur": 0.0}, {"blur": -1.0}, {"tol": 0.0}, {"max_iterations": 0}])
 def test_options_must_be_positive(molecule, option):
     a = molecule(BOX)
-    with pytest.raises(ConfigError, match="must be positive"):
+    with pytest.raises(ConfigError, match="must be positive, not"):
         sinkhorn_divergence(a, a, BOX, **option)
 
 

@@ -10,7 +10,7 @@ from edframe_sinkhorn.plugin import SinkhornConfig
 
 from edframe.grid import Grid
 
-TIGHT = {"tolerance": 1e-9, "max_iterations": 5000}
+TIGHT = {"tol": 1e-9, "max_iterations": 5000}
 
 GRIDS = {
     "cubic": Grid.of([3.0, 3.0, 3.0], 6),
@@ -58,7 +58,7 @@ def test_default_options_reach_a_percent(dense):
     exact = dense(a[0].numpy(), b[0].numpy(), grid, 0.5)
     ours = sinkhorn_divergence(a, b, grid)
     assert ours.value.item() == pytest.approx(exact.value, rel=1e-2)
-    assert ours.marginal_error.item() <= SinkhornConfig().tolerance
+    assert ours.marginal_error.item() <= SinkhornConfig().tol
 
 
 @pytest.mark.parametrize("shape", [(6, 6, 6), (20,), (9, 7)])
@@ -101,7 +101,7 @@ def test_a_rigid_shift_costs_half_its_square(shift):
         return torch.from_numpy(np.exp(-((away - offset) ** 2).sum(-1) / (2 * 0.5**2)))[None]
 
     expected = sum(x**2 for x in shift) / 2
-    ours = sinkhorn_divergence(cloud(np.array(shift)), cloud(np.zeros(3)), grid, tolerance=1e-5)
+    ours = sinkhorn_divergence(cloud(np.array(shift)), cloud(np.zeros(3)), grid, tol=1e-5)
     assert ours.value.item() == pytest.approx(expected, rel=5e-3)
 
 
@@ -123,6 +123,6 @@ def test_two_gaussians_on_a_line_are_the_closed_form():
 def test_a_density_across_the_boundary_is_as_near_as_one_inside(molecule):
     grid = Grid.of([6.0] * 3, 12)
     a, b = molecule(grid), molecule(grid, angle=0.2)
-    inside = sinkhorn_divergence(a, b, grid, tolerance=1e-6)
-    moved = sinkhorn_divergence(a.roll((6, 6, 6), (1, 2, 3)), b.roll((6, 6, 6), (1, 2, 3)), grid, tolerance=1e-6)
+    inside = sinkhorn_divergence(a, b, grid, tol=1e-6)
+    moved = sinkhorn_divergence(a.roll((6, 6, 6), (1, 2, 3)), b.roll((6, 6, 6), (1, 2, 3)), grid, tol=1e-6)
     torch.testing.assert_close(moved.value, inside.value, rtol=1e-5, atol=0)

@@ -3,43 +3,62 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
-from edframe_sinkhorn.kernel import SeparableKernel
+from edframe_sinkhorn.backends import choose
 from edframe_sinkhorn.levels import prolong, restrict, schedule
-from edframe_sinkhorn.plugin import MAX_ITERATIONS, TOLERANCE
-from edframe_sinkhorn.solver import Masses, dual_pair, solve_cross, solve_self
+from edframe_sinkhorn.plugin import MAX_ITERATIONS, TOL, Backend, Mass, Scale
+from edframe_sinkhorn.solver import Masses
+from edframe_sinkhorn.transport import Transport
 
 COARSE = 0.1
 """Coarse grids are solved to this fraction of the tolerance: cheap there, and it saves iterations on the finest."""
 
-OWN = 0.3
-"""Self transports are solved to this fraction of the tolerance: a few of their fast iterations, and then a density
-equal to its reference starts converged, so that its divergence and gradient are zero."""
+OWN = 0.5
+"""Self transports are solved to this fraction of the tolerance: they converge fast."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a solve may begin: what an earlier one found for nearly the same densities.
+
+    cross: the potential g_ab of b, own: f_aa, ``[b, n1, …, nd]`` in Å^p. reference: OT_ε(b, b)/2, ``[b]`` in Å^p.
+    """
+
+    cross: Tensor
+    own: Tensor
+    reference: Tensor
 
 
 @dataclass(frozen=True)
 class SinkhornDivergence:
     """Divergence, gradients and diagnostics of a batch; all float64.
 
-    value: ``[b]`` in Å² per electron. gradient, reference_gradient: ``[b, x, y, z]``, the derivatives of ``value``
-    by the values of either density, in Å² per unit of density. potential, reference_potential: ``[b, x, y, z]`` in Å²,
-    f_ab − f_aa and g_ab − g_bb. marginal_error ``[b]``: the largest of the three transports, a fraction of the mass.
-    iterations ``[b]``: on the grid itself, of a against b.
+    value: ``[b]`` in Å^p per electron, or in e·Å^p with ``scale="total"``. gradient, reference_gradient:
+    ``[b, n1, …, nd]``, its derivatives by the values of either density. potential, reference_potential: the derivatives
+    per electron by either mass; f_ab − f_aa and g_ab − g_bb in Å^p where marginals are exact. marginal_error ``[b]``:
+    the largest of the transports, a fraction of the mass. iterations ``[b]``: on the grid itself, of a against b.
+    applications: of the kernel on the grid itself, all transports. domain: "scaling", or "log" when a transport left
+    the range of the former. backend: the kernel used. start: where a later solve may begin.
     """
 
     value: Tensor
     gradient: Tensor
-    reference_gradient: Tensor
+    reference_gradient: Tensor | None
     potential: Tensor
-    reference_potential: Tensor
+    reference_potential: Tensor | None
     marginal_error: Tensor
     iterations: Tensor
+    applications: int
+    domain: str
+    backend: str
+    start: Start
 
 
 @torch.no_grad()
@@ -48,68 +67,129 @@ def sinkhorn_divergence(
     b: Tensor,
     grid: Grid,
     blur: float | None = None,
-    tolerance: float = TOLERANCE,
+    *,
+    tol: float = TOL,
     max_iterations: int = MAX_ITERATIONS,
+    reach: float | None = None,
+    mass: Mass = "normalise",
+    scale: Scale = "per_electron",
+    debias: bool = True,
+    p: int = 2,
+    backend: Backend = "auto",
+    start: Start | None = None,
+    reference_gradient: bool = True,
 ) -> SinkhornDivergence:
     """S_ε(a, b) = OT_ε(a, b) − ½ OT_ε(a, a) − ½ OT_ε(b, b) with cost |x − y|²/2 and ε = blur².
 
-    a, b: ``[b, x, y, z]`` (one axis per axis of ``grid``), any unit; each is divided by its own sum, and what lies
-    below zero counts as zero. Distances along periodic axes are to the nearest image; S is nonnegative when their
-    sides are at least 8 blurs, and zero only at equality. blur: Å, default the largest spacing of the grid.
-    tolerance: marginal error to stop at, a fraction of the mass. max_iterations: per level from coarse to fine.
+    a, b: ``[b, n1, …, nd]``, any unit and floating type; what lies below zero counts as zero. Distances along periodic
+    axes are to the nearest image.
 
-    Raises DataError for a cell that is not orthogonal, and for a density with the wrong shape, no positive value
-    or one that is not finite; ConfigError for an option that is not positive. Feydy et al. 2019, section 3.
+    blur: Å, default the largest spacing of the grid. tol: marginal error to stop at, a fraction of the mass.
+    max_iterations: on each grid from coarse to fine. reach: Å, how far it pays to move mass rather than to create it:
+    a Kullback–Leibler penalty of weight reach^p on both marginals; None: marginals are exact. mass: "normalise"
+    divides each density by its own sum, "unbalanced" both by that of b, and needs ``reach``. scale: "total" multiplies
+    by the electrons of b. debias: False gives OT_ε(a, b) alone. p: 1 for the cost |x − y| and ε = blur. backend: the
+    kernel, see ``edframe_sinkhorn.backends``. start: from an earlier result; coarse grids and the self transport of b
+    are then left out. reference_gradient: False saves the work for it.
+
+    Raises DataError for a grid that the backend cannot treat, and for a density with the wrong shape, no positive
+    value or one that is not finite; ConfigError for an option out of range. Feydy et al. 2019, section 3; with
+    ``reach`` Séjourné et al. 2019.
     """
-    if not ((blur is None or 0 < blur < math.inf) and tolerance > 0 and max_iterations > 0):
-        raise ConfigError(
-            f"sinkhorn: blur ({blur}), tolerance ({tolerance}) and max_iterations ({max_iterations}) must be positive"
-        )
-    if not grid.orthogonal:
-        raise DataError(
-            f"sinkhorn needs a cell with right angles, not {grid.cell}: its kernel is a product over the axes. "
-            "Train with the loss 'l2' or 'l1', or resample the density on an orthogonal cell."
-        )
-    mass_a, total_a = _normalise(a, grid, "first")
-    mass_b, total_b = _normalise(b, grid, "second")
-    if len(mass_a) != len(mass_b):
-        raise DataError(f"sinkhorn compares batches of one size, not {len(mass_a)} densities with {len(mass_b)}")
-    lengths = [float(n * h) for n, h in zip(grid.shape, grid.spacing, strict=True)]
-    levels = schedule(lengths, grid.shape, blur or float(grid.spacing.max()))
-    batch = len(mass_a)
-    difference = mass_a.new_zeros(batch, *levels[0].shape)  # g_ab − g_bb in Å²: smooth, so it can be interpolated
-    for level in levels:
-        stop = tolerance if level is levels[-1] else COARSE * tolerance
-        kernel = SeparableKernel(lengths, level.shape, grid.periodic, level.blur**2, mass_a.device)
-        both = Masses.of(restrict(torch.cat((mass_a, mass_b)), level.shape))
-        own_a, own_b = both[:batch], both[batch:]
-        own = solve_self(kernel, both, OWN * stop, max_iterations)
-        log_u_own, log_v_own = dual_pair(kernel, both, both, own.log_scaling)
-        start = own.log_scaling[batch:] + prolong(difference, level.shape, grid.periodic) / kernel.epsilon
-        cross = solve_cross(kernel, own_a, own_b, start, stop, max_iterations)
-        log_u, log_v = dual_pair(kernel, own_a, own_b, cross.log_scaling)
-        difference = (log_v - log_v_own[batch:]) * kernel.epsilon
-    potential = (log_u - log_u_own[:batch]) * kernel.epsilon
-    # Half of OT_ε(a, a) is ε⟨a, (log u + log v)/2⟩: subtracted point by point, for S is small against its terms.
-    log_own = (log_u_own + log_v_own) / 2
-    excess = own_a.value * (log_u - log_own[:batch]) + own_b.value * (log_v - log_own[batch:])
-    value = excess.flatten(1).sum(1) * kernel.epsilon
-    error = torch.stack((cross.marginal_error, own.marginal_error[:batch], own.marginal_error[batch:])).amax(0)
-    if not (value.isfinite().all() and potential.isfinite().all() and difference.isfinite().all()):
+    for name, option in (("blur", blur), ("tol", tol), ("max_iterations", max_iterations), ("reach", reach)):
+        if option is not None and not 0 < option < math.inf:
+            raise ConfigError(f"sinkhorn: {name} must be positive, not {option}")
+    if mass == "unbalanced" and reach is None:
+        raise ConfigError("sinkhorn: mass 'unbalanced' needs a reach in Å, for exact marginals have equal masses")
+    positive_a, total_a = _positive(a, grid, "first")
+    positive_b, total_b = _positive(b, grid, "second")
+    if len(a) != len(b):
+        raise DataError(f"sinkhorn compares batches of one size, not {len(a)} densities with {len(b)}")
+    unit_a = total_b if mass == "unbalanced" else total_a
+    first, second = Masses.of(positive_a.div_(unit_a)), Masses.of(positive_b.div_(total_b))
+    del positive_a, positive_b
+    blur = blur or float(grid.spacing.max())
+    chosen, kernel_on = choose(grid, backend, p, blur, a.device)
+    edges = [float(n * h) for n, h in zip(grid.shape, grid.spacing, strict=True)]
+    *coarse, finest = [
+        Transport(kernel_on(level), math.inf if reach is None else reach**p, tol, max_iterations)
+        for level in schedule(edges, grid.shape, blur)
+    ]
+    strict = replace(finest, tol=OWN * tol)
+
+    own_a = strict.own(first, start.own if start else None)
+    half_a = strict.value(first, first, own_a) / 2
+    solved = [own_a]
+    if start and not reference_gradient:
+        half_b, begin = start.reference, start.cross
+    else:
+        own_b = strict.own(second, None)
+        half_b = strict.value(second, second, own_b) / 2
+        solved.append(own_b)
+        begin = start.cross if start else own_b.log_scaling * finest.epsilon
+    if start is None:
+        begin += _coarse_difference(first.value, second.value, grid, coarse, finest.kernel.shape)
+    cross = finest.cross(first, second, begin)
+    solved.append(cross)
+
+    value = finest.value(first, second, cross)
+    if debias:
+        value = value - half_a - half_b + finest.epsilon / 2 * (first.total - second.total) ** 2
+    potential = finest.derivative(cross.implied, own_a.implied if debias else None, second)
+    potential_b = None
+    if reference_gradient:  # one more step of both, so that equal densities have equal potentials
+        own_back = finest.implied(second, own_b.implied) if debias else None
+        potential_b = finest.derivative(finest.implied(first, cross.implied), own_back, first)
+    if not (value.isfinite().all() and potential.isfinite().all()):
         raise DataError("sinkhorn: the potentials are not finite; a larger blur or a smaller cell may help")
+
+    # From derivatives by the masses to derivatives by the densities, which the masses are divided by.
+    factor = total_b * grid.voxel_volume if scale == "total" else torch.ones_like(total_b)
+    flow = first.integral(potential).reshape(total_a.shape)
+    change = potential - flow if mass == "normalise" else potential
+    gradient = (change * (factor / unit_a)).masked_fill_(a < 0, 0.0)
+    gradient_b = None
+    if potential_b is not None:
+        flow_b = second.integral(potential_b).reshape(total_b.shape)
+        if mass == "unbalanced":
+            flow_b = flow_b + flow
+        gradient_b = (potential_b - flow_b) * (factor / total_b)
+        if scale == "total":
+            gradient_b += value.reshape(total_b.shape) * grid.voxel_volume
+        gradient_b.masked_fill_(b < 0, 0.0)
     return SinkhornDivergence(
-        value=value,
-        gradient=_through_normalisation(potential, mass_a, total_a, a),
-        reference_gradient=_through_normalisation(difference, mass_b, total_b, b),
+        value=value * factor.flatten(),
+        gradient=gradient,
+        reference_gradient=gradient_b,
         potential=potential,
-        reference_potential=difference,
-        marginal_error=error,
+        reference_potential=potential_b,
+        marginal_error=torch.stack([solution.marginal_error for solution in solved]).amax(0),
         iterations=cross.iterations,
+        applications=sum(solution.applications for solution in solved),
+        domain="log" if any(solution.logarithmic for solution in solved) else "scaling",
+        backend=chosen,
+        start=Start(cross.log_scaling * finest.epsilon, own_a.log_scaling * finest.epsilon, half_b),
     )
 
 
-def _normalise(density: Tensor, grid: Grid, which: str) -> tuple[Tensor, Tensor]:
-    """Positive part over its sum, float64, and that sum."""
+def _coarse_difference(a: Tensor, b: Tensor, grid: Grid, levels: Sequence[Transport], shape: Sequence[int]) -> Tensor:
+    """g_ab − g_bb in Å^p on ``shape``, from a solve at every coarser level: smooth, so it can be interpolated."""
+    masses = [(a, b)]
+    for level in reversed(levels):
+        finer_a, finer_b = masses[0]
+        masses.insert(0, (restrict(finer_a, level.kernel.shape), restrict(finer_b, level.kernel.shape)))
+    difference = a.new_zeros(len(a), *[1] * (a.ndim - 1))
+    for level, (coarse_a, coarse_b) in zip(levels, masses, strict=False):
+        loose = replace(level, tol=COARSE * level.tol)
+        own = replace(loose, tol=OWN * loose.tol).own(Masses.of(coarse_b), None).log_scaling * level.epsilon
+        start = prolong(difference, level.kernel.shape, grid.periodic).add_(own)
+        cross = loose.cross(Masses.of(coarse_a), Masses.of(coarse_b), start)
+        difference = cross.log_scaling * level.epsilon - own
+    return prolong(difference, shape, grid.periodic)
+
+
+def _positive(density: Tensor, grid: Grid, which: str) -> tuple[Tensor, Tensor]:
+    """Positive part in float64, and its sum ``[b, 1, …, 1]``."""
     if density.shape[1:] != grid.shape:
         raise DataError(
             f"sinkhorn: the {which} density has shape {tuple(density.shape)}, but a batch on this grid is "
@@ -119,10 +199,4 @@ def _normalise(density: Tensor, grid: Grid, which: str) -> tuple[Tensor, Tensor]
     total = positive.flatten(1).sum(1).reshape(-1, *[1] * grid.dimension)
     if not (total.isfinite() & (total > 0)).all():
         raise DataError(f"sinkhorn: the {which} density holds a value that is not finite, or no positive value at all")
-    return positive / total, total
-
-
-def _through_normalisation(potential: Tensor, mass: Tensor, total: Tensor, density: Tensor) -> Tensor:
-    """From ∂S/∂mass to ∂S/∂density, mass being density₊/Σ density₊."""
-    mean = (mass * potential).flatten(1).sum(1).reshape(total.shape)
-    return ((potential - mean) / total).masked_fill_(density < 0, 0.0)
+    return positive, total

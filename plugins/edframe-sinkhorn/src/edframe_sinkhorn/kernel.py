@@ -1,32 +1,34 @@
-"""The Gibbs kernel of the squared distance on an orthogonal grid, applied axis by axis."""
+"""The Gibbs kernel K = exp(−c/ε) on a grid: what every kernel can do, and the one for orthogonal grids."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-HEADROOM = 600.0
-"""Largest exponent put into the scaling domain; a sum over all points stays below float64's e^709."""
-
-SMALLEST = 1e-280
-"""Results below are not trusted: float64 loses digits below 2e-308, and so may terms that were dropped on the way."""
+BLOCK_RANGE = 600.0
+"""Largest exponent within one block of a line in the log domain: float64 holds e^±700."""
 
 
-def squared_distances(length: float, points: int, periodic: bool) -> Tensor:
-    """|x − y|² in Å² between the points of one axis, ``[points, points]``; to the nearest image when periodic."""
-    index = torch.arange(points, dtype=torch.float64)
-    apart = (index[:, None] - index[None, :]).abs()
-    if periodic:
-        apart = torch.minimum(apart, points - apart)
-    return (apart * (length / points)) ** 2
+class Kernel(Protocol):
+    """A symmetric kernel over the points of one grid; all its entries are positive."""
+
+    shape: tuple[int, ...]
+    epsilon: float
+
+    def apply(self, density: Tensor) -> Tensor:
+        """K ``density``, float64 ``[b, n1, …, nd]``. All sums are of nonnegative terms: relative accuracy is kept."""
+
+    def log_apply(self, log_density: Tensor) -> Tensor:
+        """log(K exp(``log_density``)) of any range, float64 ``[b, n1, …, nd]``; −inf stands for zero density."""
 
 
 class SeparableKernel:
-    """K = exp(−c/ε), c(x, y) = |x − y|²/2, as the product K₁ ⊗ … ⊗ K_d of one matrix per axis.
+    """The squared distance on an orthogonal grid: K₁ ⊗ … ⊗ K_d, one matrix per axis.
 
-    lengths: sides of the orthogonal cell in Å. shape, periodic: of the grid. epsilon: ε = blur² in Å².
+    lengths: sides of the cell in Å. shape, periodic: of the grid. epsilon: ε = blur² in Å²; c(x, y) = |x − y|²/2.
     """
 
     def __init__(
@@ -45,40 +47,65 @@ class SeparableKernel:
         ]
         self._matrices = [log.exp() for log in self._logs]
 
-    def log_apply(self, log_density: Tensor, wanted: Tensor | None = None) -> Tensor:
-        """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]``; −inf stands for zero density.
+    def apply(self, density: Tensor) -> Tensor:
+        """K ``density``: one matrix product per axis, 2 n^(d+1) flops each."""
+        for axis, matrix in enumerate(self._matrices, start=1):
+            density = along_axis(matrix, density, axis)
+        return density
 
-        Computed in the scaling domain, where all sums are positive and keep their relative accuracy. Samples with
-        a result below its range, at a point in ``wanted`` (bool, ``[b, n1, …, nd]``; None: any point), are
-        computed again in the log domain, which has no limit and takes some 50 times longer.
-        """
-        offset = log_density.flatten(1).amax(1) - HEADROOM
-        offset = offset.reshape(-1, *[1] * len(self.shape))
-        sums = _along_axes((log_density - offset).exp_(), self._matrices)
-        checked = sums if wanted is None else sums.masked_fill(~wanted, 1.0)
-        lost = ~(checked.flatten(1).amin(1) >= SMALLEST)
-        result = sums.log_().add_(offset)
-        if lost.any():
-            result[lost] = _log_along_axes(log_density[lost], self._logs)
-        return result
+    def log_apply(self, log_density: Tensor) -> Tensor:
+        """The same in the log domain, axis by axis."""
+        for axis, log_matrix in enumerate(self._logs, start=1):
+            lines = log_density.movedim(axis, 1).flatten(2)
+            product = log_product(log_matrix, lines)
+            log_density = product.reshape(log_density.movedim(axis, 1).shape).movedim(1, axis)
+        return log_density.contiguous()
 
 
-def _along_axes(density: Tensor, matrices: list[Tensor]) -> Tensor:
-    """Multiply every axis of ``[b, n1, …, nd]`` by its symmetric matrix."""
-    shape = density.shape
-    for axis, matrix in enumerate(matrices, start=1):
-        if axis == len(matrices):
-            density = density.reshape(-1, shape[axis]) @ matrix
-        else:
-            trailing = shape[axis + 1 :].numel()
-            density = matrix @ density.reshape(-1, shape[axis], trailing)
-    return density.reshape(shape)
+def along_axis(matrix: Tensor, field: Tensor, axis: int) -> Tensor:
+    """``matrix`` ``[m, n]`` times one axis of ``field`` ``[b, …, n, …]``, as one or a few plain products."""
+    before, after = field.shape[:axis], field.shape[axis + 1 :]
+    if after:
+        field = matrix @ field.reshape(-1, matrix.shape[1], after.numel())
+    else:
+        field = field.reshape(-1, matrix.shape[1]) @ matrix.T
+    return field.reshape(*before, matrix.shape[0], *after)
 
 
-def _log_along_axes(log_density: Tensor, logs: list[Tensor]) -> Tensor:
-    """The same with log-sum-exp; one row of the matrix at a time keeps the memory at that of the density."""
-    for axis, log_matrix in enumerate(logs, start=1):
-        moved = log_density.movedim(axis, -1)
-        rows = [torch.logsumexp(moved + row, dim=-1) for row in log_matrix]
-        log_density = torch.stack(rows, dim=axis)
-    return log_density
+def squared_distances(length: float, points: int, periodic: bool) -> Tensor:
+    """|x − y|² in Å² between the points of one axis, ``[points, points]``; to the nearest image when periodic."""
+    index = torch.arange(points, dtype=torch.float64)
+    apart = (index[:, None] - index[None, :]).abs()
+    if periodic:
+        apart = torch.minimum(apart, points - apart)
+    return (apart * (length / points)) ** 2
+
+
+def log_product(log_matrix: Tensor, lines: Tensor) -> Tensor:
+    """log(exp(``log_matrix``) exp(``lines``)): ``[m, n]`` times ``[b, n, k]``, −inf allowed in ``lines``.
+
+    Rows of the lines are taken in blocks so short that, shifted by its own maximum, each block of the matrix and of
+    every line stays within the range of float64: a plain matrix product then keeps its relative accuracy.
+    """
+    total = None
+    for start, stop in _blocks(log_matrix):
+        log_block, block = log_matrix[:, start:stop], lines[:, start:stop]
+        row = log_block.amax(dim=1, keepdim=True)
+        top = block.amax(dim=1, keepdim=True)
+        shifted = torch.where(top == -torch.inf, 0.0, top)
+        part = ((log_block - row).exp() @ (block - shifted).exp_()).log_().add_(shifted).add_(row)
+        total = part if total is None else torch.logaddexp(total, part)
+    assert total is not None
+    return total
+
+
+def _blocks(log_matrix: Tensor) -> list[tuple[int, int]]:
+    """Ranges of columns within which no row of the matrix varies by more than the range allowed."""
+    steps = (log_matrix[:, 1:] - log_matrix[:, :-1]).abs().amax(dim=0) if log_matrix.shape[1] > 1 else None
+    blocks, start, spent = [], 0, 0.0
+    for column, step in enumerate([] if steps is None else steps.tolist(), start=1):
+        spent += step
+        if spent > BLOCK_RANGE:
+            blocks.append((start, column))
+            start, spent = column, 0.0
+    return [*blocks, (start, log_matrix.shape[1])]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from edframe_sinkhorn.kernel import along_axis
+
 COARSEST = 4
 """Points along the longest axis of the coarsest grid: any start converges there at once."""
 
@@ -48,7 +50,7 @@ def restrict(mass: Tensor, shape: Sequence[int]) -> Tensor:
             edges = torch.arange(fine + 1, dtype=torch.float64, device=mass.device) * (coarse / fine)
             block = torch.arange(coarse, dtype=torch.float64, device=mass.device)[:, None]
             covered = torch.minimum(edges[1:], block + 1) - torch.maximum(edges[:-1], block)
-            mass = _apply(covered.clamp(min=0) * (fine / coarse), mass, axis)
+            mass = along_axis(covered.clamp(min=0) * (fine / coarse), mass, axis)
     return mass
 
 
@@ -68,9 +70,5 @@ def prolong(potential: Tensor, shape: Sequence[int], periodic: Sequence[bool]) -
             identity = torch.eye(coarse, dtype=torch.float64, device=potential.device)
             rows_left = identity[left.long() % coarse]
             rows_right = identity[(left.long() + 1) % coarse]
-            potential = _apply((1 - right_weight) * rows_left + right_weight * rows_right, potential, axis)
+            potential = along_axis((1 - right_weight) * rows_left + right_weight * rows_right, potential, axis)
     return potential
-
-
-def _apply(matrix: Tensor, field: Tensor, axis: int) -> Tensor:
-    return (field.movedim(axis, -1) @ matrix.T).movedim(-1, axis).contiguous()

@@ -1,6 +1,8 @@
 """Records and options of the plugin. Light: no torch."""
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from edframe.plugin import Component, ComponentConfig, hookimpl
 
@@ -24,7 +26,11 @@ FEYDY = """@inproceedings{feydy2019,
 }"""
 
 
-TOLERANCE = 1e-3
+Mass = Literal["normalise", "unbalanced"]
+Scale = Literal["per_electron", "total"]
+Backend = Literal["auto", "separable", "lines", "keops"]
+
+TOL = 1e-3
 """Default marginal error to stop at, of the loss and of ``sinkhorn_divergence``."""
 
 MAX_ITERATIONS = 300
@@ -38,12 +44,44 @@ class SinkhornConfig(ComponentConfig):
     """Length in Å below which transport is smoothed; the entropic regularisation is blur². Default: the largest
     spacing of the grid (one voxel). Smaller is slower and gains nothing; twice as large underrates changes of width."""
 
-    tolerance: float = Field(default=TOLERANCE, gt=0, lt=1)
+    tol: float = Field(default=TOL, gt=0, lt=1)
     """Marginal error (dimensionless fraction of the electrons, between 0 and 2) at which the iterations stop."""
 
     max_iterations: int = Field(default=MAX_ITERATIONS, gt=0)
     """Largest number of iterations (a count) on the grid itself and on each of its coarsenings. What has not
-    converged by then is reported as the diagnostic marginal_error."""
+    converged by then is counted, and reported at the end of the run."""
+
+    reach: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Length in Å beyond which electrons are rather created and removed than moved: the marginals are held by a
+    Kullback–Leibler penalty of weight reach². Default: electrons are only moved, however far."""
+
+    mass: Mass = "normalise"
+    """normalise: each density is divided by its own number of electrons. unbalanced: both by that of the reference, so
+    that a wrong number of electrons counts; needs reach. A choice, without unit."""
+
+    scale: Scale = "per_electron"
+    """per_electron: Å². total: that times the electrons of the reference, e·Å². A choice, without unit."""
+
+    debias: bool = True
+    """Subtract the self transports, so that equal densities are at zero distance (yes or no). Without, the entropic
+    cost alone: not zero at equality, and least for a prediction that is too narrow."""
+
+    p: Literal[1, 2] = 2
+    """Power of the distance that transport costs (dimensionless): 2 for half its square, 1 for the distance itself in
+    Å, which needs the backend keops."""
+
+    backend: Backend = "auto"
+    """How the kernel is applied. separable: right angles. lines: triclinic periodic cells. keops: pairs of points, any
+    geometry, slow without a GPU. auto: the first of these that is exact enough. A choice, without unit."""
+
+    warm_start: bool = True
+    """In training, keep the potentials of each sample for its next visit and begin there (yes or no)."""
+
+    @model_validator(mode="after")
+    def _unbalanced_needs_reach(self) -> Self:
+        if self.mass == "unbalanced" and self.reach is None:
+            raise ValueError("mass 'unbalanced' needs a reach in Å, for exact marginals have equal masses")
+        return self
 
 
 @hookimpl

@@ -1,109 +1,190 @@
-"""Potentials of entropic transport on one grid, in units of ε: the alternating and the symmetric iteration."""
+"""Potentials of entropic transport on one grid, in units of ε: the alternating and the symmetric iteration.
+
+Both run in the scaling domain, where one application of the kernel is a few matrix products. A batch that leaves its
+range is solved again in the log domain, which has no limits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from edframe_sinkhorn.anderson import AndersonMixing
-from edframe_sinkhorn.kernel import SeparableKernel
+from edframe_sinkhorn.kernel import Kernel
+
+T = TypeVar("T")
+
+HEADROOM = 600.0
+"""Largest exponent put into the scaling domain; a sum over all points stays below float64's e^709."""
+
+SMALLEST = 1e-280
+"""Sums below are not trusted: float64 loses digits below 2e-308, and so may terms that were dropped on the way."""
+
+MEMORY = 4
+"""Past differences mixed in the transport between two densities; each is as large as half a density."""
+
+PATIENCE = 4
+"""Iterations between two stopping tests on an accelerator, where each makes the host wait; one on a CPU."""
 
 
 @dataclass(frozen=True)
 class Masses:
-    """Masses ``[b, n1, …, nd]`` that sum to one, their logarithms, and where they are positive (None: everywhere)."""
+    """Masses ``[b, n1, …, nd]`` and where they are positive (None: everywhere)."""
 
     value: Tensor
-    log: Tensor
     support: Tensor | None
 
     @classmethod
     def of(cls, value: Tensor) -> Masses:
         positive = value > 0
-        return cls(value, value.log(), None if positive.all() else positive)
+        return cls(value, None if positive.all() else positive)
 
     def __getitem__(self, samples: Tensor | slice) -> Masses:
-        support = None if self.support is None else self.support[samples]
-        return Masses(self.value[samples], self.log[samples], support)
+        return Masses(self.value[samples], None if self.support is None else self.support[samples])
 
-    def weigh(self, log_scaling: Tensor) -> Tensor:
-        """log(mass × scaling); −inf where there is no mass, whatever the scaling."""
-        weighed = self.log + log_scaling
-        return weighed if self.support is None else weighed.masked_fill_(~self.support, -torch.inf)
+    def inside(self, field: Tensor, outside: float = 0.0) -> Tensor:
+        """``field`` where there is mass and ``outside`` elsewhere, in place."""
+        return field if self.support is None else field.masked_fill_(~self.support, outside)
 
-    def inside(self, log_scaling: Tensor) -> Tensor:
-        """``log_scaling`` where there is mass, 0 elsewhere."""
-        return log_scaling if self.support is None else log_scaling.masked_fill(~self.support, 0.0)
+    @cached_property
+    def total(self) -> Tensor:
+        """Σ mass, ``[b]``."""
+        return self.value.flatten(1).sum(1)
+
+    def integral(self, field: Tensor) -> Tensor:
+        """Σ mass × field, ``[b]``."""
+        return self.inside(self.value * field).flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Log scalings ``[b, n1, …, nd]``, marginal error ``[b]`` and number of iterations ``[b]``."""
+    """The log scaling x of one mass m, and −λ log K(m eˣ), the log scaling of the other that it implies.
+
+    log_scaling ``[b, n1, …, nd]``, 0 where there is no mass. implied ``[b, n1, …, nd]``, finite everywhere.
+    marginal_error, iterations ``[b]``. applications: of the kernel. logarithmic: whether in the log domain.
+    """
 
     log_scaling: Tensor
+    implied: Tensor
     marginal_error: Tensor
     iterations: Tensor
+    applications: int
+    logarithmic: bool
 
 
-def dual_pair(kernel: SeparableKernel, a: Masses, b: Masses, log_v: Tensor) -> tuple[Tensor, Tensor]:
-    """log u = −log K(b v) and log v' = −log K(a u), everywhere: the plan of (u, v') has b as its marginal exactly.
-
-    Hence the dual value is ε(⟨a, log u⟩ + ⟨b, log v'⟩), and its error is of second order in that of v.
-    """
-    log_u = -kernel.log_apply(b.weigh(log_v))
-    return log_u, -kernel.log_apply(a.weigh(log_u))
+def implied_scaling(kernel: Kernel, mass: Masses, log_scaling: Tensor, damping: float) -> Tensor:
+    """−λ log K(m eˣ) everywhere."""
+    return _in_either_domain(kernel, damping, lambda step: step(mass, log_scaling, None))
 
 
-def solve_self(kernel: SeparableKernel, a: Masses, tolerance: float, max_iterations: int) -> Solution:
-    """The scaling s = 1/K(a s) of a density with itself, by s ← √(s/K(a s)) (Feydy et al. 2019, section 3.1)."""
-    # Where the density hardly varies over one blur, s = (K a)^(-1/2): the right start almost everywhere.
-    x = a.inside(-0.5 * kernel.log_apply(a.log, a.support))
-    log_s = torch.empty_like(x)
-    error = torch.full_like(x.flatten(1)[:, 0], torch.inf)
-    iterations = torch.zeros_like(error, dtype=torch.int64)
-    active = torch.arange(len(error), device=error.device)
-    for iteration in range(1, max_iterations + 1):
-        log_t = a.inside(x + kernel.log_apply(a.weigh(x), a.support))
-        error[active] = (a.value * log_t.expm1().abs()).flatten(1).sum(1)
-        iterations[active] = iteration
-        going = (error[active] > tolerance) & (iteration < max_iterations)
-        log_s[active[~going]] = x[~going]
-        if not going.any():
-            break
-        x = x - 0.5 * log_t
-        if not going.all():
-            active, a, x = active[going], a[going], x[going]
-    return Solution(log_s, error, iterations)
+class OutOfRange(Exception):
+    """The scaling domain cannot hold the sums of this batch."""
+
+
+class Transition:
+    """x ↦ −λ log K(m eˣ): the log scaling that one mass implies for the other, in one of the two domains."""
+
+    def __init__(self, kernel: Kernel, damping: float, logarithmic: bool) -> None:
+        self.kernel = kernel
+        self.damping = damping
+        self.logarithmic = logarithmic
+        self.applications = 0
+
+    def __call__(self, mass: Masses, x: Tensor, wanted: Tensor | None, tested: bool = True) -> Tensor:
+        """Float64 ``[b, n1, …, nd]``; raises OutOfRange, if ``tested``, when a value at a ``wanted`` point is lost."""
+        self.applications += 1
+        if self.logarithmic:
+            log_sums = self.kernel.log_apply(mass.inside(mass.value.log() + x, -torch.inf))
+        else:
+            top = x if mass.support is None else mass.inside(x.clone(), -torch.inf)
+            offset = top.flatten(1).amax(1).reshape(-1, *[1] * (x.ndim - 1)) - HEADROOM
+            sums = self.kernel.apply((x - offset).clamp_(max=HEADROOM).exp_().mul_(mass.value))
+            if tested and not bool(((sums if wanted is None else sums[wanted]) >= SMALLEST).all()):
+                raise OutOfRange
+            if wanted is not None:
+                sums.masked_fill_(sums < SMALLEST, 0.0)
+            log_sums = sums.log_().add_(offset)
+        return log_sums.mul_(-self.damping)
+
+
+def solve_self(kernel: Kernel, a: Masses, start: Tensor | None, damping: float, tol: float, limit: int) -> Solution:
+    """The scaling s = (K(a s))^−λ of a density with itself; λ = ``damping`` is 1 where marginals are exact."""
+
+    def attempt(step: Transition) -> Solution:
+        # Where the density hardly varies over one blur, s = (K a)^(−λ/(1 + λ)): the right start almost everywhere.
+        x = step(a, torch.zeros_like(a.value), a.support).div_(1 + damping) if start is None else start
+        # Near the solution an error e becomes −λ P e, where P are the transitions of a reversible Markov chain whose
+        # spectrum lies in [0, 1]: a step of this fraction suits all of it.
+        mixing = AndersonMixing(a.value.flatten(1), memory=2, relaxation=1 / (1 + 0.8 * damping))
+        return _iterate(step, [a], a.inside(x), mixing, tol, limit)
+
+    return _in_either_domain(kernel, damping, attempt)
 
 
 def solve_cross(
-    kernel: SeparableKernel, a: Masses, b: Masses, start: Tensor, tolerance: float, max_iterations: int
+    kernel: Kernel, a: Masses, b: Masses, start: Tensor, damping: float, tol: float, limit: int
 ) -> Solution:
-    """The scaling v of b for the transport between a and b: v ← 1/K(a u), u = 1/K(b v), with Anderson mixing.
+    """The scaling v of b for the transport between a and b: v ← (K(a u))^−λ, u = (K(b v))^−λ.
 
     The marginal error is ‖b (v/v' − 1)‖₁, v' being the next v: what the plan of (u, v) lacks of the marginal b.
+    """
+
+    def attempt(step: Transition) -> Solution:
+        mixing = AndersonMixing(b.value.flatten(1), memory=MEMORY, relaxation=1.0)
+        return _iterate(step, [a, b], b.inside(start.clone()), mixing, tol, limit)
+
+    return _in_either_domain(kernel, damping, attempt)
+
+
+def _in_either_domain(kernel: Kernel, damping: float, attempt: Callable[[Transition], T]) -> T:
+    try:
+        return attempt(Transition(kernel, damping, logarithmic=False))
+    except OutOfRange:
+        return attempt(Transition(kernel, damping, logarithmic=True))
+
+
+def _iterate(
+    step: Transition, masses: list[Masses], x: Tensor, mixing: AndersonMixing, tol: float, limit: int
+) -> Solution:
+    """x ← G(x), through one mass (a density with itself) or there and back through two.
+
     Samples stop one by one, so that the result for one does not depend on its batch.
     """
-    x = b.inside(start)
-    log_v = torch.empty_like(x)
-    error = torch.full_like(x.flatten(1)[:, 0], torch.inf)
-    iterations = torch.zeros_like(error, dtype=torch.int64)
-    active = torch.arange(len(error), device=error.device)
-    mixing = AndersonMixing(b.value.flatten(1))
-    for iteration in range(1, max_iterations + 1):
-        log_u = -kernel.log_apply(b.weigh(x), a.support)
-        image = b.inside(-kernel.log_apply(a.weigh(log_u), b.support))
+    active = torch.arange(len(x), device=x.device)
+    patience = 1 if x.device.type == "cpu" else PATIENCE
+    finished: list[tuple[Tensor, ...]] = []
+    for iteration in range(1, limit + 1):
+        first, last = masses[0], masses[-1]
+        tested = iteration % patience == 0 or iteration in (1, limit)
+        implied = step(last, x, first.support, tested)
+        image = implied.clone() if last is first else step(first, implied, last.support, tested)
+        image = last.inside(image)
         residual = image - x
-        error[active] = (b.value * (-residual).expm1().abs()).flatten(1).sum(1)
-        iterations[active] = iteration
-        going = (error[active] > tolerance) & (iteration < max_iterations)
-        log_v[active[~going]] = x[~going]
-        if not going.any():
-            break
-        if not going.all():
-            active, a, b, image, residual = active[going], a[going], b[going], image[going], residual[going]
-            mixing.keep(going)
-        x = mixing.mix(image.flatten(1), residual.flatten(1)).reshape(image.shape)
-    return Solution(log_v, error, iterations)
+        if tested:
+            error = last.integral(residual.neg().expm1_().abs_())
+            done = (error <= tol) | (iteration == limit)
+            if done.any():
+                results = (active, x, implied, error, torch.full_like(active, iteration))
+                if done.all():
+                    finished.append(results)
+                    break
+                finished.append(tuple(result[done] for result in results))
+                masses = [mass[~done] for mass in masses] if last is not first else [first[~done]]
+                active, x, image, residual = active[~done], x[~done], image[~done], residual[~done]
+                mixing.keep(~done)
+        del implied, x
+        x = mixing.next(image, residual)
+        del image, residual
+    order = torch.cat([part[0] for part in finished]).argsort()
+    x, implied, error, count = (
+        parts[0] if len(parts) == 1 else torch.cat(parts)[order]
+        for parts in zip(*(p[1:] for p in finished), strict=True)
+    )
+    if not implied.isfinite().all():  # far from all mass
+        implied = Transition(step.kernel, step.damping, logarithmic=True)(masses[-1], x, None)
+    return Solution(x, implied, error, count, step.applications, step.logarithmic)
