@@ -44,7 +44,7 @@ A component block is a mapping with the component's `name` and its options:
 ```yaml
 loss:
   name: sinkhorn
-  tolerance: 1.0e-4
+  tol: 1.0e-4
 ```
 
 YAML reads `1e-4` as text and `1.0e-4` as a number; both are accepted where a number is wanted.
@@ -143,6 +143,8 @@ def type_name(annotation: Any) -> str:
         return " or ".join(type_name(choice) for choice in arguments)
     if origin in (tuple, list):
         return f"list of {type_name(arguments[0])}"
+    if origin is dict:
+        return "mapping"
     names = {int: "integer", float: "number", str: "text", bool: "true or false", NoneType: "null"}
     return names.get(annotation, annotation.__name__)
 

@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from edframe.data.memory import Memory
 from edframe.errors import RunError
 from edframe.run import Run
 
@@ -30,13 +31,25 @@ class Checkpoint:
 
     @classmethod
     def of(
-        cls, step: int, best: float, seconds: float, model: nn.Module, average: nn.Module, optimiser: Any
+        cls,
+        step: int,
+        best: float,
+        seconds: float,
+        model: nn.Module,
+        average: nn.Module,
+        optimiser: Any,
+        memory: Memory | None = None,
     ) -> Checkpoint:
-        """The state after ``step``: weights, their running average, and the optimiser."""
+        """The state after ``step``: weights, their running average, the optimiser, and what the loss keeps of samples.
+
+        Tensors are shared, not copied: save it before the next step.
+        """
         tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
         for index, state in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+        if memory is not None:
+            tensors |= {f"memory.{key}": value for key, value in memory.state().items()}
         return cls(step, best, seconds, tensors)
 
     @classmethod
@@ -69,7 +82,7 @@ class Checkpoint:
         state = {"step": str(self.step), "best": repr(self.best), "seconds": repr(self.seconds)}
         run.save_tensors(LAST, self.tensors, {**header, **state})
 
-    def restore(self, model: nn.Module, average: nn.Module, optimiser: Any) -> None:
+    def restore(self, model: nn.Module, average: nn.Module, optimiser: Any, memory: Memory | None = None) -> None:
         """Put the tensors back where ``of`` took them, on any device. Raises RunError when they do not fit."""
         if not self.tensors:
             return
@@ -86,6 +99,8 @@ class Checkpoint:
             index, name = key.split(".", 1)
             state[int(index)][name] = value
         optimiser.load_state_dict({"state": dict(state), "param_groups": optimiser.state_dict()["param_groups"]})
+        if memory is not None:
+            memory.restore(self._part("memory."))
 
     def _part(self, prefix: str) -> dict[str, Tensor]:
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}

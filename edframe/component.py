@@ -21,6 +21,21 @@ class ComponentConfig(BaseModel):
 
 
 @dataclass(frozen=True)
+class OptionsOf:
+    """Marks a field of a config class that holds the options of other components, by their names.
+
+        weights: dict[str, float] = {"l1": 1.0}
+        options: Annotated[dict[str, dict[str, Any]], OptionsOf("loss", named_in="weights")] = {}
+
+    kind: of those components. named_in: the mapping beside it whose keys are their names. Before a run, each is
+    validated by the config class of its component, and completed with its defaults.
+    """
+
+    kind: Kind
+    named_in: str
+
+
+@dataclass(frozen=True)
 class Component:
     """One featurizer, model, loss or dataset that a plugin offers.
 

@@ -2,20 +2,21 @@
 
 Precedence: defaults < YAML file < ``--featurizer/--model/--loss/--data`` < ``--set a.b=value``. Validation has two
 passes: the fixed keys and the names of the components, then each component's options by its plugin's own class.
+Longer than other modules: the keys, their defaults and both passes are read together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from edframe.component import ComponentConfig, Kind
+from edframe.component import Component, ComponentConfig, Kind, OptionsOf
 from edframe.errors import ConfigError, PluginError
 from edframe.layers import Layers
 from edframe.registry import Registry, suggest
@@ -108,11 +109,18 @@ class _Fixed(_Block):
 
 @dataclass(frozen=True)
 class Choice:
-    """A chosen component: its kind, its name and its validated options."""
+    """A chosen component: its kind, its name, its validated options, and the components whose options those hold."""
 
     kind: Kind
     name: str
     options: ComponentConfig
+    parts: tuple[Choice, ...] = ()
+
+    def components(self) -> Iterator[Choice]:
+        """This one, then its parts, each followed by its own."""
+        yield self
+        for part in self.parts:
+            yield from part.components()
 
     def dump(self) -> dict[str, Any]:
         """The block as written in a config file."""
@@ -199,36 +207,64 @@ def _choose(block: str, kind: Kind, layers: Layers, registry: Registry) -> Choic
     if not isinstance(value.get("name"), str):
         names = ", ".join(registry.names(kind))
         raise ConfigError(f"{layers.where(block)}: '{block}' needs a name. Choices: {names}")
-    try:
-        component = registry.get(kind, value["name"])
-    except PluginError as error:
-        raise ConfigError(f"{layers.where(f'{block}.name')}: {error}") from error
-    options = {key: option for key, option in value.items() if key != "name"}
-    return Choice(kind, component.name, _validated(component.config, options, block, layers))
+    component = _find(kind, value["name"], f"{block}.name", layers, registry)
+    return _chosen(component, {key: option for key, option in value.items() if key != "name"}, block, layers, registry)
 
 
 def _metric(name: str, layers: Layers, registry: Registry) -> Choice:
+    return _chosen(_find("loss", name, "metrics", layers, registry), {}, "metrics", layers, registry)
+
+
+def _find(kind: Kind, name: str, path: str, layers: Layers, registry: Registry) -> Component:
     try:
-        component = registry.get("loss", name)
+        return registry.get(kind, name)
     except PluginError as error:
-        raise ConfigError(f"{layers.where('metrics')}: {error}") from error
-    return Choice("loss", component.name, component.config())
+        raise ConfigError(f"{layers.where(path)}: {error}") from error
+
+
+def _chosen(component: Component, given: Mapping[str, Any], path: str, layers: Layers, registry: Registry) -> Choice:
+    """The component with its options at ``path`` validated, and those of its parts, see ``OptionsOf``."""
+    values, fields = dict(given), component.config.model_fields
+    for key in fields.keys() & values.keys():
+        # Where `--set` gave single entries of a mapping, the others keep their defaults; a mapping replaces them all.
+        default, value = fields[key].default, values[key]
+        if isinstance(default, Mapping) and isinstance(value, Mapping) and not layers.gave(f"{path}.{key}"):
+            values[key] = {**default, **value}
+    options = _validated(component.config, values, path, layers)
+    parts: list[Choice] = []
+    marked = [(key, mark) for key, field in fields.items() for mark in field.metadata if isinstance(mark, OptionsOf)]
+    for key, mark in marked:
+        names, held = getattr(options, mark.named_in), getattr(options, key)
+        for name in held:
+            if name not in names:
+                inside, known = f"{path}.{key}.{name}", f"{path}.{mark.named_in}"
+                raise ConfigError(f"{layers.where(inside)}: there is no '{name}' in {known}{suggest(name, names)}")
+        chosen = {}
+        for name in names:
+            part = _find(mark.kind, name, f"{path}.{mark.named_in}.{name}", layers, registry)
+            chosen[name] = _chosen(part, held.get(name, {}), f"{path}.{key}.{name}", layers, registry)
+        parts.extend(chosen.values())
+        resolved = {name: part.options.model_dump(mode="json") for name, part in chosen.items()}
+        options = options.model_copy(update={key: resolved})
+    return Choice(component.kind, component.name, options, tuple(parts))
 
 
 def _validated(model: type[M], values: Mapping[str, Any], block: str, layers: Layers) -> M:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
+        # An unknown key first: where one is misspelt, another may seem to be missing.
+        problem = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
     path = ".".join([block] if block else []) + "".join(f".{part}" for part in problem["loc"])
     path = path.lstrip(".")
     where = layers.where(path)
     inner, key = _owner(model, problem["loc"])
+    fields = {field.alias or name: field for name, field in inner.model_fields.items()}
     if problem["type"] == "extra_forbidden":
-        raise ConfigError(f"{where}: there is no option '{path}'{suggest(key, inner.model_fields)}")
+        raise ConfigError(f"{where}: there is no option '{path}'{suggest(key, fields)}")
     message = problem["msg"].removeprefix("Value error, ")
     given = "" if problem["type"] in ("value_error", "missing") else f" = {problem['input']!r}"
-    field = inner.model_fields.get(key)
+    field = fields.get(key)
     about = ""
     if field and field.description:
         default = "" if field.is_required() else f"; default {field.get_default(call_default_factory=True)}"
@@ -238,12 +274,17 @@ def _validated(model: type[M], values: Mapping[str, Any], block: str, layers: La
 
 def _owner(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[type[BaseModel], str]:
     """The innermost config class along an error's location, and the key within it."""
-    for part in loc[:-1]:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
+    for part in loc[:-1]:  # a part that is no field is a key of a mapping, or a place in a list
+        inner = _model_in(model.model_fields[part].annotation) if part in model.model_fields else None
+        model = inner or model
     return model, str(loc[-1]) if loc else ""
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The config class that a field holds, or a mapping or list of it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
 
 
 def schema(registry: Registry) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from edframe.convergence import unconverged
 from edframe.data.loading import Batch, Loader
 from edframe.interfaces import Loss
 from edframe.metrics import centre_of_atoms, nmae, standard, summarise, units
@@ -27,15 +28,19 @@ def evaluate(
 ) -> None:
     """Log a "sample" event for each of ``indices`` and one "summary"; keep the worst, median and best predictions.
 
-    ``losses`` are evaluated as metrics under their names. Intervals treat the samples of one group as one draw.
+    ``losses`` are evaluated as metrics under their names; their diagnostics are logged with each sample, and solves
+    that did not converge are counted. Intervals treat the samples of one group as one draw.
     """
     model.eval()
     records: list[dict[str, float]] = []
+    diagnostics: list[dict[str, float]] = []
     ids: list[str] = []
     groups = loader.dataset.groups
     for done, index in enumerate(indices, start=1):
         batch = loader.batch([index])
-        records.append(_measure(model, batch, losses))
+        record, extras = _measure(model, batch, losses)
+        records.append(record)
+        diagnostics.append(extras)
         ids.append(batch.samples[0].id)
         show({"event": "progress", "what": "evaluation", "done": done, "total": len(indices)})
     dimension = loader.dataset.contents.dimension
@@ -54,20 +59,35 @@ def evaluate(
     ranked = sorted(range(len(indices)), key=lambda i: records[i]["nmae"])
     for role, place in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
         _keep(model, loader.batch([indices[place]]), role, records[place]["nmae"], run)
-    run.log(*({"event": "sample", "id": name, **r} for name, r in zip(ids, records, strict=True)), summary)
-    show(summary)
+    warnings = unconverged(diagnostics, "evaluation")
+    run.log(
+        *(
+            {"event": "sample", "id": name, **record} | ({"diagnostics": extras} if extras else {})
+            for name, record, extras in zip(ids, records, diagnostics, strict=True)
+        ),
+        *warnings,
+        summary,
+    )
+    for event in (*warnings, summary):
+        show(event)
 
 
-def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> dict[str, float]:
+def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> tuple[dict[str, float], dict[str, float]]:
+    """The metrics of a sample, and the diagnostics of the losses, each after the loss's name and a dot."""
     predicted = predict(model, batch)
     positions = batch.samples[0].structure.frac_coords[:, : batch.grid.dimension] @ batch.grid.vectors
     centres = torch.from_numpy(centre_of_atoms(positions, batch.grid))[None]
     values = standard(predicted, batch.density, batch.grid, centres, batch.electrons)
+    diagnostics: dict[str, Tensor] = {}
     for name, loss in losses.items():
-        values[name] = loss(predicted, batch.density, batch.grid)
+        values[name], extras = loss.with_diagnostics(predicted, batch.density, batch.grid)
+        diagnostics |= {f"{name}.{key}": extra for key, extra in extras.items()}
     if batch.features.baseline is not None:
         values["baseline_nmae"] = nmae(batch.features.baseline, batch.density)
-    return {name: float(value) for name, value in values.items()}
+    return (
+        {name: float(value) for name, value in values.items()},
+        {name: float(extra) for name, extra in diagnostics.items()},
+    )
 
 
 def _keep(model: nn.Module, batch: Batch, role: str, error: float, run: Run) -> None:

@@ -157,7 +157,7 @@ def _progress(show: Show, what: str) -> Callable[[int, int], None]:
 
 def _facts(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fabric) -> dict[str, Any]:
     choices = [experiment.data, experiment.featurizer, experiment.model, experiment.loss, *experiment.metrics]
-    found = [registry.find(choice.kind, choice.name) for choice in choices]
+    found = [registry.find(part.kind, part.name) for choice in choices for part in choice.components()]
     owners = {provided.distribution: provided.version for provided in found}
     libraries = ("edframe", "torch", "lightning-fabric", "numpy", "scipy", "pymatgen")
     # By key, whose case BibTeX ignores: two plugins may cite the same paper.

@@ -32,6 +32,10 @@ class Layers:
             path = path.rpartition(".")[0]
         return "default"
 
+    def gave(self, path: str) -> bool:
+        """Whether a source gave the value at ``path`` as a whole, rather than only values within it."""
+        return path in self._sources
+
     def add_file(self, file: Path, blocks: Iterable[str]) -> None:
         """Merge a YAML file. A component block that names a component replaces the default block.
 

@@ -1,6 +1,6 @@
 """All that a plugin's light module needs: the hook marker, the record and the config base."""
 
-from edframe.component import Component, ComponentConfig
+from edframe.component import Component, ComponentConfig, OptionsOf
 from edframe.hookspecs import hookimpl
 
-__all__ = ["Component", "ComponentConfig", "hookimpl"]
+__all__ = ["Component", "ComponentConfig", "OptionsOf", "hookimpl"]

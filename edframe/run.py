@@ -9,7 +9,7 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +62,7 @@ class Run:
             )
         return run
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes | Iterable[bytes | memoryview]) -> None:
         """Write a file whole: temporary, fsync, rename. Raises RunError, leaving the old file, when that fails."""
         try:
             _write_whole(self.path / name, content)
@@ -119,14 +119,9 @@ class Run:
 
     def save_tensors(self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Write a safetensors file whole; the header carries the format, the plugin API and the configuration."""
-        import torch
-        from safetensors.torch import save
-
         config = (self.path / "config.yaml").read_text(encoding="utf-8")
         header = {"format": str(FORMAT), "api": str(API_VERSION), "config": config, **metadata}
-        # Copies, for safetensors refuses tensors that share memory: tied weights, or a prediction that is the baseline.
-        copies = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()}
-        self.write(name, save(copies, header))
+        self.write(name, _safetensors(tensors, header))
 
     def load_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Read a safetensors file and its header. Raises RunError when it is absent or damaged."""
@@ -152,12 +147,35 @@ class Run:
         return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")) or {})
 
 
-def _write_whole(target: Path, content: bytes) -> None:
+def _safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+    """A safetensors file in pieces, tensor by tensor: the library's own ``save`` first makes a copy of them all, and
+    refuses tensors that share memory, such as tied weights. https://huggingface.co/docs/safetensors#format
+    """
+    import torch
+    from safetensors.torch import save
+
+    dtypes = {tensor.dtype for tensor in tensors.values()}
+    names = {dtype: json.loads(save({"": torch.empty(0, dtype=dtype)})[8:])[""]["dtype"] for dtype in dtypes}
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    ordered = sorted(tensors, key=lambda key: -tensors[key].itemsize)  # so that each begins at a multiple of its width
+    end = 0
+    for key in ordered:
+        tensor, begin = tensors[key], end
+        end += tensor.nbytes
+        header[key] = {"dtype": names[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for key in ordered:
+        yield tensors[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def _write_whole(target: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from edframe.checkpoint import BEST, Checkpoint
 from edframe.config import Training
+from edframe.convergence import unconverged
 from edframe.data.loading import Batch, Loader, batch_indices
+from edframe.data.memory import Memory
 from edframe.data.splits import Split
 from edframe.errors import RunError
 from edframe.grid import Grid
@@ -59,7 +61,9 @@ def train(
     average = copy.deepcopy(model).requires_grad_(False).eval().to(fabric.device)
     adamw = torch.optim.AdamW(model.parameters(), weight_decay=options.weight_decay)
     wrapped, optimiser = fabric.setup(_TensorsOnly(model), adamw)
-    start.restore(model, average, optimiser)
+    memory = Memory(fabric.device)
+    alone = fabric.world_size == 1  # with more processes each has its own memory, which starts empty when continued
+    start.restore(model, average, optimiser, memory if alone else None)
     best = start.best
     if fabric.is_global_zero:
         run.rewind(start.step)
@@ -83,7 +87,8 @@ def train(
             torch.manual_seed(seed_for(seed, "dropout", step, fabric.global_rank))
             predicted = _predict_wrapped(wrapped, batch)
             clock.lap("forward")
-            values, diagnostics = loss.with_diagnostics(predicted.float(), batch.density, batch.grid)
+            visit = memory.visit(batch, step)
+            values, diagnostics = loss.with_diagnostics(predicted.float(), batch.density, batch.grid, visit)
             value = values.mean()
             clock.lap("loss")
             rate = learning_rate(step, options)
@@ -104,7 +109,7 @@ def train(
             log(
                 {"event": "step", "step": step, "loss": value.item(), "learning_rate": rate}
                 | {"gradient_norm": norm, "seconds": time.perf_counter() - began}
-                | {key: float(extra.float().mean()) for key, extra in diagnostics.items()}
+                | _means(fabric, diagnostics)
             )
             last, stop = step == options.steps, _any(fabric, stopped())
             if last or step % options.evaluate_every == 0:
@@ -116,10 +121,14 @@ def train(
                         run.save_tensors(BEST, average.state_dict(), {**header, "step": str(step), "nmae": repr(error)})
             if last:
                 log({"event": "timing", "step": step, "steps": step - start.step, **clock.seconds})
+                steps = (event for event in run.events() if event["event"] == "step")
+                for event in unconverged(steps, "training", samples=options.batch_size * fabric.world_size):
+                    log({**event, "step": step})
             if last or stop or step % options.checkpoint_every == 0:
                 if fabric.is_global_zero:
                     seconds = time.perf_counter() - began
-                    Checkpoint.of(step, best, seconds, model, average, optimiser).save(run, header)
+                    carried = memory if alone and not last else None  # nothing comes after the last step
+                    Checkpoint.of(step, best, seconds, model, average, optimiser, carried).save(run, header)
                 fabric.barrier()
             if stop:
                 raise Interrupted(step)
@@ -176,6 +185,15 @@ def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
         kept.lerp_(current.to(kept.dtype), 1 - decay)
     for buffer, source in zip(average.buffers(), model.buffers(), strict=True):
         buffer.copy_(source)
+
+
+def _means(fabric: Fabric, diagnostics: Mapping[str, Tensor]) -> dict[str, float]:
+    """Mean of each diagnostic over the samples of all processes."""
+    means = [float(values.float().mean()) for values in diagnostics.values()]
+    if means and fabric.world_size > 1:
+        together = fabric.all_reduce(torch.tensor(means, device=fabric.device), reduce_op="mean")
+        means = torch.as_tensor(together).tolist()
+    return dict(zip(diagnostics, means, strict=True))
 
 
 def _any(fabric: Fabric, flag: bool) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from edframe.checkpoint import LAST, Checkpoint
+from edframe.data.memory import Memory
 from edframe.errors import RunError
 from edframe.run import Run
 
@@ -44,6 +45,22 @@ def test_everything_comes_back(run):
     assert torch.equal(average.bias, saved[1].bias)
     for name, value in saved[2].state[saved[0].weight].items():
         assert torch.equal(optimiser.state[model.weight][name], value)
+
+
+def test_what_was_kept_of_samples_comes_back_with_the_rest(run):
+    memory, again = Memory("cpu"), Memory("cpu")
+    memory.restore({"sinkhorn.potential/a/b.c": torch.rand(1, 2, 3), "blur/a": torch.tensor(0.1, dtype=torch.float64)})
+    Checkpoint.of(5, 0.1, 1.5, *parts(), memory).save(run, {})
+    Checkpoint.load(run).restore(*parts(), again)
+    assert again.state().keys() == memory.state().keys()
+    assert all(torch.equal(again.state()[key], value) for key, value in memory.state().items())
+
+
+def test_memory_without_content_adds_nothing(run):
+    Checkpoint.of(5, 0.1, 1.5, *parts(), Memory("cpu")).save(run, {})
+    with_memory = run.load_tensors(LAST)[0].keys()
+    Checkpoint.of(5, 0.1, 1.5, *parts()).save(run, {})
+    assert run.load_tensors(LAST)[0].keys() == with_memory
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+from types import SimpleNamespace
+from typing import Annotated, Any
 
 import pytest
 import yaml
+from pydantic import Field
 
 from edframe.config import DEFAULTS, Training, resolve, schema
 from edframe.errors import ConfigError
+from edframe.plugin import Component, ComponentConfig, OptionsOf, hookimpl
 from edframe.registry import Broken
 
 
@@ -254,3 +258,92 @@ def test_schema_has_what_it_refers_to(registry):
     document = schema(registry)
     references = re.findall(r"'\$ref': '#/\$defs/(\w+)'", str(document))
     assert {"Levels", "Splits"} <= set(references) <= set(document["$defs"])
+
+
+class Sum(ComponentConfig):
+    shares: dict[str, float] = Field(default={"l1": 1.0, "sinkhorn": 0.5})
+    """Share of each loss."""
+    options: Annotated[dict[str, dict[str, Any]], OptionsOf("loss", named_in="shares")] = Field(default={})
+    """Options of each loss."""
+
+
+@pytest.fixture
+def sums(registry, write):
+    """Resolve a file, or ``--loss sum`` with settings, where ``sum`` holds the options of other losses."""
+    record = Component("loss", "sum", "a sum", Sum, "made_up:Sum", 1)
+    plugin = SimpleNamespace(edframe_losses=hookimpl(lambda: [record], specname="edframe_losses"))
+    registry.add(plugin, "more-made-up", "1.0")
+
+    def call(*settings, text=None):
+        file = None if text is None else write(text)
+        return resolve(registry, file, {} if file else {"loss": "sum"}, settings)[0]
+
+    return call
+
+
+def test_options_of_parts_are_validated_and_resolved_in_full(sums):
+    found = sums("loss.options.sinkhorn.blur=0.2").loss
+    assert found.dump()["options"] == {"l1": {}, "sinkhorn": {"blur": 0.2, "scaling": 0.5, "coarsen": 1}}
+    assert [choice.name for choice in found.components()] == ["sum", "l1", "sinkhorn"]
+
+
+def test_parts_that_hold_parts_are_resolved_too(sums):
+    found = sums("loss.shares={sum: 1}", "loss.options.sum.options.sinkhorn.blur=0.2").loss
+    assert found.dump()["options"]["sum"]["options"]["sinkhorn"]["blur"] == 0.2
+    assert [choice.name for choice in found.components()] == ["sum", "sum", "l1", "sinkhorn"]
+
+
+def test_experiment_with_parts_survives_its_own_yaml(sums):
+    experiment = sums("loss.shares.l1=0.1", "loss.options.sinkhorn.blur=0.2")
+    assert sums(text=experiment.to_yaml()) == experiment
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "shares"),
+    [
+        (["loss.shares.l1=3"], None, {"l1": 3, "sinkhorn": 0.5}),
+        (["loss.shares.l2=3"], None, {"l1": 1, "sinkhorn": 0.5, "l2": 3}),
+        (["loss.shares={l1: 3}"], None, {"l1": 3}),
+        ([], "loss: {name: sum, shares: {l1: 3}}\n", {"l1": 3}),
+        (["loss.shares.l2=2"], "loss: {name: sum, shares: {l1: 3}}\n", {"l1": 3, "l2": 2}),
+    ],
+)
+def test_setting_within_a_mapping_keeps_the_rest_and_a_mapping_replaces_it(sums, settings, text, shares):
+    assert sums(*settings, text=text).loss.options.shares == shares
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        (
+            "loss.options.sinkhorn.blurr=1",
+            "there is no option 'loss.options.sinkhorn.blurr'; did you mean 'blur'? Choi",
+        ),
+        ("loss.options.sinkhorn.blur=-1", "loss.options.sinkhorn.blur = -1: input should be greater than 0 (blur: "),
+        ("loss.options.l2.blur=1", "there is no 'l2' in loss.shares; did you mean 'l1'? Choices: l1, sinkhorn"),
+        ("loss.shares.sinkhron=1", "there is no loss 'sinkhron'; did you mean 'sinkhorn'? Choices: l1, l2, sinkhorn"),
+    ],
+)
+def test_mistake_in_the_options_of_a_part(sums, setting, sentence):
+    with pytest.raises(ConfigError, match=re.escape(f"--set {setting}: {sentence}")):
+        sums(setting)
+
+
+class Knot(ComponentConfig):
+    place: float
+    """Where."""
+    height: float = 0.0
+    """How much."""
+
+
+class Knots(ComponentConfig):
+    knots: dict[str, Knot] = Field(default={})
+    """By name."""
+
+
+def test_misspelt_key_in_a_mapping_of_blocks_is_told_before_what_it_leaves_out(registry):
+    record = Component("loss", "spline", "a spline", Knots, "made_up:Spline", 1)
+    plugin = SimpleNamespace(edframe_losses=hookimpl(lambda: [record], specname="edframe_losses"))
+    registry.add(plugin, "more-made-up", "1.0")
+    with pytest.raises(ConfigError, match=r"no option 'loss.knots.a.plaice'; did you mean 'place'\? Choices: place, h"):
+        resolve(registry, choices={"loss": "spline"}, settings=["loss.knots.a.plaice=1"])

@@ -95,6 +95,45 @@ def test_every_metric_has_its_unit(summary):
     }  # fmt: skip
 
 
+def test_diagnostics_are_logged_with_each_sample_and_unconverged_solves_counted(small, tmp_path):
+    import torch
+
+    from edframe.data.loading import Loader
+    from edframe.evaluation import evaluate
+    from edframe.interfaces import Loss
+
+    class Solver(Loss):
+        """Converges for every other sample that it is given."""
+
+        unit = "Å²"
+        count = 0
+
+        def __call__(self, predicted, reference, grid):
+            raise NotImplementedError
+
+        def with_diagnostics(self, predicted, reference, grid, visit=None):
+            assert visit is None
+            self.count += 1
+            return torch.tensor([1.0 * self.count]), {"unconverged": torch.tensor([self.count % 2])}
+
+    class Baseline(torch.nn.Module):
+        def forward(self, channels, baseline, grid, electrons):
+            return baseline
+
+    run, seen = Run.create(tmp_path, "name", ""), []
+    losses = {"one": Solver(), "other": Solver()}
+    evaluate(Baseline(), Loader(small.dataset(5), small.featurizer(), "cpu"), range(5), losses, run, seen.append)
+    samples = [event for event in run.events() if event["event"] == "sample"]
+    assert [event["one"] for event in samples] == [1, 2, 3, 4, 5]
+    assert samples[1]["diagnostics"] == {"one.unconverged": 0, "other.unconverged": 0}
+    warnings = [event for event in run.events() if event["event"] == "unconverged"]
+    assert [(w["during"], w["diagnostic"], w["count"], w["of"]) for w in warnings] == [
+        ("evaluation", "one.unconverged", 3, 5), ("evaluation", "other.unconverged", 3, 5),
+    ]  # fmt: skip
+    assert [event for event in seen if event["event"] == "unconverged"] == warnings
+    assert not set(run.events()[-1]["metrics"]) & {"diagnostics", "one.unconverged"}
+
+
 def test_interval_counts_a_group_as_one_draw(small, tmp_path):
     """Two groups of equal values: with every sample its own draw the interval is narrower than with two draws."""
     import torch

@@ -170,3 +170,12 @@ def test_binary_is_not_text(layers, tmp_path):
     (tmp_path / "density.yaml").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ConfigError, match=r"density\.yaml: cannot be read as text"):
         layers.add_file(tmp_path / "density.yaml", {"loss"})
+
+
+def test_a_mapping_is_given_as_a_whole_or_only_within(layers, write):
+    layers.add_setting("loss.weights.l1=2")
+    assert not layers.gave("loss.weights")
+    layers.add_setting("loss.weights={l2: 1}")
+    assert layers.gave("loss.weights")
+    layers.add_file(write("model:\n  levels:\n    depth: 3\n"), {"model"})
+    assert layers.gave("model.levels")

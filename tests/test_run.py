@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from edframe.errors import RunError
 from edframe.run import FORMAT, Run
@@ -122,6 +124,42 @@ def test_tensors_that_share_memory_are_saved(run):
     found, _ = run.load_tensors("checkpoints/best.safetensors")
     assert torch.equal(found["one"], weight)
     assert torch.equal(found["tied"], weight)
+
+
+DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64"]
+
+
+def test_every_kind_of_tensor_is_read_by_the_library(run):
+    """Odd numbers of narrow values first: wide ones must still begin where a reader can address them."""
+    tensors = {f"{i}": torch.arange(3).to(getattr(torch, name)) for i, name in enumerate(reversed(DTYPES))}
+    tensors |= {"empty": torch.zeros(0, 4), "number": torch.tensor(0.1, dtype=torch.float64), 'ä/"': torch.ones(1)}
+    run.save_tensors("checkpoints/best.safetensors", tensors, {})
+    found = load_file(run.path / "checkpoints/best.safetensors")
+    assert found.keys() == tensors.keys()
+    for key, tensor in tensors.items():
+        assert found[key].dtype == tensor.dtype
+        assert torch.equal(found[key], tensor)
+
+
+PEAK = """
+import resource, sys, torch
+from pathlib import Path
+from edframe.run import Run
+
+run = Run.create(Path(sys.argv[1]), "name", "")
+tensors = {str(i): torch.ones(2_000_000) for i in range(25)}
+run.save_tensors("checkpoints/last.safetensors", {"small": torch.ones(1)}, {})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run.save_tensors("checkpoints/last.safetensors", tensors, {})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the peak of memory in KiB, as Linux does")
+def test_large_file_is_written_without_a_copy_in_memory(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True)
+    (written,) = tmp_path.glob("*/checkpoints/last.safetensors")
+    assert int(done.stdout) * 1024 < 0.2 * written.stat().st_size
 
 
 def test_absent_tensors_are_said(run):

@@ -36,6 +36,25 @@ class Squared(Loss):
         return self.factor * (predicted - reference).square().mean((1, 2, 3, 4))
 
 
+class Remembering(Loss):
+    """Its value depends on the predictions at earlier visits of a sample, which it keeps, and on the step."""
+
+    unit = "(e/Å³)²"
+
+    def __call__(self, predicted, reference, grid):
+        return (predicted - reference).square().mean((1, 2, 3, 4))
+
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
+        value = self(predicted, reference, grid)
+        former, visits = visit.recall("prediction"), visit.recall("visits")
+        known = torch.zeros(len(value)) if visits is None else visits.nan_to_num(0)
+        if former is not None:
+            value = value + self(predicted, former.nan_to_num(0), grid) * known / visit.step
+        visit.keep("prediction", predicted)
+        visit.keep("visits", known + 1)
+        return value, {"visits": known, "unconverged": (known % 2).double()}
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
@@ -111,6 +130,51 @@ def test_continued_run_goes_on_from_the_checkpoint_and_logs_no_step_twice(go):
     assert [event["step"] for event in seen if event["event"] == "step"] == [4, 5, 6, 7, 8]
     assert events(run) == events(whole)
     assert_same_tensors(run, whole, LAST)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_a_loss_keeps_of_moved_samples_survives_a_stop(go, batch_size, killed):
+    """Stopped at step 8, or killed there and continued from step 6: all five samples have been met before."""
+    options = {"loss": Remembering(), "steps": 12, "batch_size": batch_size}
+
+    def die(event, _):
+        if event == {**event, "event": "step", "step": 8}:
+            raise KeyboardInterrupt
+
+    whole, _ = go(**options)
+    with pytest.raises(KeyboardInterrupt if killed else Interrupted):
+        go(watch=die if killed else stop_at(8, signal.SIGTERM), **options)
+    run = Run(next(path for path in whole.path.parent.iterdir() if path != whole.path))
+    before, header = run.load_tensors(LAST)
+    assert header["step"] == ("6" if killed else "8")
+    assert {key for key in before if key.startswith("memory.")} == {
+        f"memory.{name}/atom-{i}" for name in ("prediction", "visits") for i in SPLIT.train
+    }
+    go(run, **options)
+    assert_same_tensors(run, whole, LAST)
+    assert_same_tensors(run, whole, BEST)
+    assert events(run) == events(whole)
+
+
+def test_last_checkpoint_holds_nothing_that_was_kept_of_samples(go):
+    """Nothing comes after it, and it may be large."""
+    run, _ = go(loss=Remembering())
+    assert not [key for key in run.load_tensors(LAST)[0] if key.startswith("memory.")]
+
+
+def test_solves_that_did_not_converge_are_counted_over_a_stop(go, tmp_path):
+    """At every second visit of a sample, says the loss: 24 visits of 5 samples, so that four come 5 times and one 4."""
+    options = {"loss": Remembering(), "steps": 12, "batch_size": 2}
+    with pytest.raises(Interrupted):
+        go(watch=stop_at(7, signal.SIGTERM), **options)
+    (path,) = (tmp_path / "runs").iterdir()
+    seen = []
+    run, _ = go(Run(path), watch=lambda event, _: seen.append(event), **options)
+    expected = {"event": "unconverged", "step": 12, "during": "training", "diagnostic": "unconverged"}
+    expected |= {"count": 4 * 2 + 2, "of": 24}
+    assert [event for event in run.events() if event["event"] == "unconverged"] == [expected]
+    assert expected in seen
 
 
 def test_checkpoint_holds_the_optimiser_the_average_and_the_buffers(go):

@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from edframe.convergence import told
+
 if TYPE_CHECKING:
     from edframe.config import Experiment
 
@@ -78,6 +80,9 @@ class Display:
                 f"{part} {1e3 * event[part] / steps:.0f}" for part in ("data", "forward", "loss", "backward")
             )
             self._console.print(f"ms per step: {parts}")
+        elif kind == "unconverged":
+            sentence = told(event, self._experiment.loss.name)
+            self._console.print(f"[yellow]Warning:[/yellow] {escape(sentence)}", soft_wrap=True)
         elif kind == "summary":
             self._summary(event)
 

@@ -34,4 +34,10 @@ class Motions:
 def move(fields: Tensor, index: Tensor) -> Tensor:
     """Apply one move per sample to scalar fields ``[b, c, x, y, z]``."""
     flat = fields.flatten(2)
-    return flat.gather(2, index[:, None].expand(-1, flat.shape[1], -1)).reshape(fields.shape)
+    return flat.gather(2, index[:, None].expand_as(flat)).reshape(fields.shape)
+
+
+def move_back(fields: Tensor, index: Tensor) -> Tensor:
+    """Undo ``move``."""
+    flat = fields.flatten(2)
+    return torch.empty_like(flat).scatter_(2, index[:, None].expand_as(flat), flat).reshape(fields.shape)

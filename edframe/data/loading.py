@@ -22,19 +22,23 @@ KEPT_BYTES = 2 * 1024**3
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples on one grid. density ``[b, s, x, y, z]`` in e/Å^d, electrons ``[b]``."""
+    """Samples on one grid. density ``[b, s, x, y, z]`` in e/Å^d, electrons ``[b]``.
+
+    motion: source indices ``[b, point]`` of the move of all fields, see ``Motions.draw``; None: as in the dataset.
+    """
 
     samples: tuple[Sample, ...]
     grid: Grid
     features: Features
     density: Tensor
     electrons: Tensor
+    motion: Tensor | None = None
 
     def moved(self, index: Tensor) -> Batch:
-        """Every field moved alike, see ``Motions.draw``. ``samples`` keep their original places."""
+        """Every field of an unmoved batch moved alike. ``samples`` keep their original places."""
         baseline = self.features.baseline
         features = Features(move(self.features.channels, index), None if baseline is None else move(baseline, index))
-        return replace(self, features=features, density=move(self.density, index))
+        return replace(self, features=features, density=move(self.density, index), motion=index)
 
 
 class Loader:

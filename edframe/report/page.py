@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edframe.convergence import told
 from edframe.errors import RunError
 from edframe.metrics import DESCRIPTIONS
 from edframe.report import curves, densities
@@ -72,6 +73,7 @@ def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[
         title=str(run.config.get("name") or run.directory.name),
         composition=[_component(run, block) for block in ("data", "featurizer", "model", "loss")],
         headline=_headline(run),
+        warnings=[told(event, _component(run, "loss")["name"]) for event in run.unconverged],
         facts=_facts(run),
         status=str(run.provenance.get("status", "")),
         summary=_summary_rows(run),

@@ -49,6 +49,7 @@ class RunFiles:
     validations: Sequence[Mapping[str, Any]]
     samples: Sequence[Mapping[str, Any]]
     summary: Mapping[str, Mapping[str, Any]]
+    unconverged: Sequence[Mapping[str, Any]]
     predictions: Sequence[Prediction]
 
     @property
@@ -79,6 +80,7 @@ def read_run(directory: Path) -> RunFiles:
         validations=_last_of_each(events, "validation", "step"),
         samples=samples,
         summary=summaries[-1].get("metrics", {}) if summaries else _summarise(samples),
+        unconverged=[event for event in events if event["event"] == "unconverged"],
         predictions=[_prediction(file) for file in sorted((directory / "predictions").glob("*.safetensors"))],
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from edframe.convergence import UNCONVERGED
 from edframe.errors import EdframeError
 from edframe.grid import Grid
 from edframe.interfaces import Loss
@@ -153,6 +154,23 @@ def diagnostics_are_per_sample(subject: Subject) -> None:
     for name, quantity in diagnostics.items():
         shape = getattr(quantity, "shape", None)
         assert shape == (3,), f"the diagnostic '{name}' must be a tensor with one number per sample, [3] here"
+        if name.rpartition(".")[2] == UNCONVERGED:
+            flags = quantity.tolist()
+            assert set(flags) <= {0, 1}, f"the diagnostic '{name}' must be 0 or 1 for each sample, not {flags}"
+
+
+def what_is_kept_does_not_change_the_value(subject: Subject) -> None:
+    """``with_diagnostics`` gives the same value, within 1e-2, when it is told of a visit late in training: at the first
+    one, with what it kept there, and with that of some samples only."""
+    predicted, reference, grid = _pair()
+    loss, visit = _loss(subject), _Visit((3,), grid.shape)
+    plain = _value(subject, predicted, reference, grid)
+    for known in ("nothing", "what it kept of all samples", "what it kept of the first sample"):
+        value, _ = loss.with_diagnostics(predicted, reference, grid, visit)
+        message = f"a visit must not change the value; it does with {known} to recall"
+        _assert_same(plain, value.detach(), message, tolerance=1e-2)
+        if known != "nothing":
+            visit.forget_all_but_the_first()
 
 
 def inputs_stay_untouched(subject: Subject) -> None:
@@ -162,6 +180,34 @@ def inputs_stay_untouched(subject: Subject) -> None:
     _value(subject, predicted, reference, grid)
     unchanged = torch.equal(predicted, copies[0]) and torch.equal(reference, copies[1])
     assert unchanged, "a loss must not modify the densities it is given"
+
+
+class _Visit:
+    """A visit after any schedule has ended, of samples that do not move; see ``edframe.interfaces.Visit``."""
+
+    step = 10**9
+
+    def __init__(self, batch: tuple[int], points: tuple[int, ...]) -> None:
+        self.batch = batch
+        self.points = points
+        self.kept: dict[str, Tensor] = {}
+
+    def recall(self, name: str) -> Tensor | None:
+        kept = self.kept.get(name)
+        return None if kept is None else kept.clone()
+
+    def keep(self, name: str, values: Tensor) -> None:
+        shape = tuple(values.shape)
+        fields = len(shape) > 1 and shape[:1] + shape[2:] == self.batch + self.points
+        assert fields or shape == self.batch, (
+            f"'{name}' must be kept as numbers [b] or fields [b, c, x, y, z]; on a grid of shape {list(self.points)} "
+            f"and {self.batch[0]} samples its shape is {list(shape)}"
+        )
+        self.kept[name] = values.detach().to(torch.float32 if fields else torch.float64, copy=True)
+
+    def forget_all_but_the_first(self) -> None:
+        for values in self.kept.values():
+            values[1:] = torch.nan
 
 
 def _loss(subject: Subject) -> Loss:
@@ -214,5 +260,6 @@ CHECKS = (
     two_spin_channels_work_or_are_refused,
     single_precision_is_enough,
     diagnostics_are_per_sample,
+    what_is_kept_does_not_change_the_value,
     inputs_stay_untouched,
 )

@@ -242,3 +242,11 @@ def test_broken_files_are_refused_in_one_sentence(run_dir, file, content, messag
 def test_importing_the_report_is_light():
     code = "import sys, edframe.report; sys.exit(bool({'torch', 'matplotlib', 'jinja2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_solves_that_did_not_converge_are_a_warning_on_the_page(run_dir, make, undrawn):
+    warning = {"event": "unconverged", "during": "training", "diagnostic": "unconverged", "count": 12, "of": 900}
+    make.write_events(run_dir, [*make.events(), {**warning, "step": 60}])
+    assert "Warning. l2: 12 of 900 solves in training did not converge" in read(run_dir).text
+    make.write_events(run_dir, make.events())
+    assert "Warning" not in read(run_dir).text

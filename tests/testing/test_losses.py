@@ -118,13 +118,54 @@ class HalfPrecise(Right):
         return super().field(predicted, reference)
 
 
+class Remembering(Right):
+    """Keeps a field and a number of each sample, and starts from them where they are known."""
+
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
+        value = self(predicted, reference, grid)
+        if visit is not None:
+            for name, own in (("field", predicted - reference), ("number", value)):
+                known = visit.recall(name)
+                visit.keep(name, own if known is None else torch.where(known.isnan(), own, known))
+        return value, {"unconverged": torch.zeros(len(value))}
+
+
+class Drifting(Right):
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
+        value = self(predicted, reference, grid)
+        known = None if visit is None else visit.recall("value")
+        if visit is not None:
+            visit.keep("value", value)
+        return value if known is None else value + known, {}
+
+
+class NotPrepared(Drifting):
+    """Takes it that either all samples or none have been met."""
+
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
+        value, extras = super().with_diagnostics(predicted, reference, grid, visit)
+        return torch.where(value.isnan(), value, self(predicted, reference, grid)), extras
+
+
+class OddlyShaped(Right):
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
+        if visit is not None:
+            visit.keep("potential", predicted[:, 0])
+        return self(predicted, reference, grid), {}
+
+
+class Counting(Right):
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
+        return self(predicted, reference, grid), {"solver.unconverged": torch.full((len(predicted),), 7)}
+
+
 class OtherValue(Right):
-    def with_diagnostics(self, predicted, reference, grid):
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
         return 2 * self(predicted, reference, grid), {}
 
 
 class ScalarDiagnostic(Right):
-    def with_diagnostics(self, predicted, reference, grid):
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
         return self(predicted, reference, grid), {"largest": predicted.max()}
 
 
@@ -151,11 +192,15 @@ WRONG = [
     ("single_precision_is_enough", HalfPrecise, "float32 densities must agree"),
     ("diagnostics_are_per_sample", OtherValue, "must give the loss's value"),
     ("diagnostics_are_per_sample", ScalarDiagnostic, "'largest' must be a tensor"),
+    ("diagnostics_are_per_sample", Counting, "'solver.unconverged' must be 0 or 1"),
+    ("what_is_kept_does_not_change_the_value", Drifting, "with what it kept of all samples to recall"),
+    ("what_is_kept_does_not_change_the_value", NotPrepared, "with what it kept of the first sample to recall"),
+    ("what_is_kept_does_not_change_the_value", OddlyShaped, r"fields \[b, c, x, y, z\].*its shape is \[3, 6, 6, 4\]"),
     ("inputs_stay_untouched", InPlace, "must not modify"),
 ]
 
 
-@pytest.mark.parametrize("loss", [Right, Refusing])
+@pytest.mark.parametrize("loss", [Right, Refusing, Remembering])
 @pytest.mark.parametrize("check", checks("loss"), ids=str)
 def test_right_loss_passes(subject_of, check, loss):
     check(subject_of("loss", loss))

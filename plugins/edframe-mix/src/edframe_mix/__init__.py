@@ -1,0 +1,1 @@
+"""Loss for edframe: a weighted sum of other losses."""

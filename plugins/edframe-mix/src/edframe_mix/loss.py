@@ -1,0 +1,68 @@
+"""The loss ``mix``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from edframe.grid import Grid
+from edframe.interfaces import Loss, Visit
+from edframe.registry import Registry
+from edframe_mix.plugin import MixConfig
+
+
+class MixLoss(Loss):
+    """Σ wᵢ Lᵢ over the installed losses that the config names; a weight carries the inverse unit of its loss.
+
+    Raises PluginError, with the nearest names, when a loss is not installed.
+    """
+
+    unit = "1"
+
+    def __init__(self, config: MixConfig) -> None:
+        registry = Registry.discover()
+        self.weights = {name: weight for name, weight in config.weights.items() if weight.start or weight.end}
+        self.parts: dict[str, Loss] = {}
+        for name in self.weights:
+            component = registry.get("loss", name)
+            self.parts[name] = component.load()(component.config(**config.options.get(name, {})))
+
+    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+        """The sum ``[b]`` with the weights that hold at the end of training; densities ``[b, s, x, y, z]`` in e/Å^d.
+
+        Raises DataError for what one of the parts refuses.
+        """
+        return self.with_diagnostics(predicted, reference, grid)[0]
+
+    def with_diagnostics(
+        self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The sum with the weights of the visit's step, the value of each part under its name, without its weight, and
+        the part's own diagnostics behind its name and a dot."""
+        step = None if visit is None else visit.step
+        values: dict[str, Tensor] = {}
+        extras: dict[str, Tensor] = {}
+        for name, part in self.parts.items():
+            inner = None if visit is None else PartVisit(visit, name)
+            values[name], found = part.with_diagnostics(predicted, reference, grid, inner)
+            extras |= {f"{name}.{key}": extra for key, extra in found.items()}
+        total = sum(self.weights[name].at(step) * value for name, value in values.items())
+        return total, {name: value.detach() for name, value in values.items()} | extras
+
+
+class PartVisit:
+    """The visit as a part sees it: what it keeps lies behind its name and a dot, apart from that of the others."""
+
+    def __init__(self, visit: Visit, part: str) -> None:
+        self.step = visit.step
+        self._visit = visit
+        self._part = part
+
+    def recall(self, name: str) -> Tensor | None:
+        """See ``edframe.interfaces.Visit``."""
+        return self._visit.recall(f"{self._part}.{name}")
+
+    def keep(self, name: str, values: Tensor) -> None:
+        """See ``edframe.interfaces.Visit``."""
+        self._visit.keep(f"{self._part}.{name}", values)
