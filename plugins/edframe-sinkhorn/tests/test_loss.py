@@ -10,7 +10,6 @@ from edframe_sinkhorn.loss import SinkhornLoss
 from edframe_sinkhorn.plugin import SinkhornConfig
 from pydantic import ValidationError
 
-from edframe.errors import DataError
 from edframe.grid import Grid
 
 BOX = Grid.of([6.0, 6.0, 6.0], 12)
@@ -72,13 +71,6 @@ def test_diagnostics_report_the_marginal_error_and_the_iterations(molecule):
     assert 0 < diagnostics["marginal_error"].item() <= 1e-3
     assert diagnostics["unconverged"].item() == 0
     assert diagnostics["applications"].item() > 2 * diagnostics["iterations"].item()
-
-
-def test_cells_without_right_angles_are_refused_with_what_to_do():
-    grid = Grid.of([[3.0, 0.0, 0.0], [0.5, 3.0, 0.0], [0.0, 0.0, 3.0]], 4)
-    densities = torch.ones(1, 1, 4, 4, 4)
-    with pytest.raises(DataError, match=r"right angles.*resample"):
-        SinkhornLoss(SinkhornConfig())(densities, densities, grid)
 
 
 @pytest.mark.parametrize(

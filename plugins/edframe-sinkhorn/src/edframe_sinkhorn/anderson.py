@@ -57,14 +57,15 @@ class AndersonMixing:
         # G(x') − G(x) = residual' + x' − G(x), and x' − G(x) is minus the last correction.
         self._images[:, slot] = residual if self._correction is None else residual.sub_(self._correction)
         history = self._residuals[:, :filled]
-        products = (history @ torch.stack((history[:, slot], weighted), dim=-1)).double()
-        self._gram[:, slot, :filled] = products[..., 0]
-        self._gram[:, :filled, slot] = products[..., 0]
+        row = (history @ history[:, slot, :, None])[..., 0].double()
+        self._gram[:, slot, :filled] = row
+        self._gram[:, :filled, slot] = row
+        products = (history @ weighted[:, :, None])[..., 0].double()
         size = torch.linalg.vector_norm(weighted, dim=1).double()
         # A step that made things much worse is not worth extrapolating from: take the plain one.
         plain = size > 2 * self._best
         self._best = torch.minimum(self._best, size)
-        coefficients = self._coefficients(products[..., 1], filled)
+        coefficients = self._coefficients(products, filled)
         coefficients = coefficients.masked_fill_((plain | ~coefficients.isfinite().all(1))[:, None], 0.0)
         self._correction = (coefficients.to(KEPT)[:, None, :] @ self._images[:, :filled])[:, 0]
         return image.sub_(self._correction)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-BLOCK_RANGE = 600.0
-"""Largest exponent within one block of a line in the log domain: float64 holds e^±700."""
+HEADROOM = 600.0
+"""Largest exponent put into the scaling domain; a sum over all points stays below float64's e^709."""
+
+LOWEST = -700.0
+"""Exponents below are dropped from float64 numbers, or lose digits."""
+
+SMALLEST = 1e-280
+"""Sums above lack nothing, if no entry of the kernel is below e^LOWEST."""
+
+DIGITS = 30.0
+"""What is dropped from a sum may be e^−30 of it at most."""
 
 
 class Kernel(Protocol):
@@ -21,8 +31,16 @@ class Kernel(Protocol):
     def apply(self, density: Tensor) -> Tensor:
         """K ``density``, float64 ``[b, n1, …, nd]``. All sums are of nonnegative terms: relative accuracy is kept."""
 
+    def smallest(self, density: Tensor) -> Tensor | float:
+        """Sums of ``apply(density)`` below this may lack terms, for a density of e^HEADROOM at most."""
+
     def log_apply(self, log_density: Tensor) -> Tensor:
         """log(K exp(``log_density``)) of any range, float64 ``[b, n1, …, nd]``; −inf stands for zero density."""
+
+
+def smallest_with(lowest: float, points: int) -> float:
+    """``Kernel.smallest`` for a kernel over so many points with no entry below e^``lowest``."""
+    return SMALLEST if lowest > LOWEST else math.exp(HEADROOM + LOWEST + math.log(points) + DIGITS)
 
 
 class SeparableKernel:
@@ -53,12 +71,27 @@ class SeparableKernel:
             density = along_axis(matrix, density, axis)
         return density
 
+    def smallest(self, density: Tensor) -> Tensor | float:
+        """Where no axis is longer than 37 blurs, SMALLEST; else from the largest density beyond that distance."""
+        result: Tensor | float = SMALLEST
+        for axis, log_matrix in enumerate(self._logs, start=1):
+            if float(log_matrix[0].amin()) > LOWEST and float(log_matrix[-1].amin()) > LOWEST:
+                continue
+            slabs = (
+                density.movedim(axis, 1).reshape(len(density), len(log_matrix), -1).amax(2).log()
+            )  # [b, n], the largest in each
+            dropped = (log_matrix + slabs[:, None]).masked_fill(log_matrix > LOWEST, -torch.inf).amax(2)
+            limit = (dropped + math.log(density[0].numel()) + DIGITS).exp()
+            limit = limit.reshape(*limit.shape, *[1] * (density.ndim - 2)).movedim(1, axis)
+            result = torch.maximum(limit, torch.as_tensor(result, dtype=limit.dtype, device=limit.device))
+        return result
+
     def log_apply(self, log_density: Tensor) -> Tensor:
         """The same in the log domain, axis by axis."""
         for axis, log_matrix in enumerate(self._logs, start=1):
-            lines = log_density.movedim(axis, 1).flatten(2)
-            product = log_product(log_matrix, lines)
-            log_density = product.reshape(log_density.movedim(axis, 1).shape).movedim(1, axis)
+            lines = log_density.movedim(axis, 1)
+            product = log_product(log_matrix, lines.reshape(*lines.shape[:2], -1))
+            log_density = product.reshape(lines.shape).movedim(1, axis)
         return log_density.contiguous()
 
 
@@ -105,7 +138,7 @@ def _blocks(log_matrix: Tensor) -> list[tuple[int, int]]:
     blocks, start, spent = [], 0, 0.0
     for column, step in enumerate([] if steps is None else steps.tolist(), start=1):
         spent += step
-        if spent > BLOCK_RANGE:
+        if spent > HEADROOM:
             blocks.append((start, column))
             start, spent = column, 0.0
     return [*blocks, (start, log_matrix.shape[1])]

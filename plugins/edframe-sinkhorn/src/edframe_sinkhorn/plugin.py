@@ -28,7 +28,7 @@ FEYDY = """@inproceedings{feydy2019,
 
 Mass = Literal["normalise", "unbalanced"]
 Scale = Literal["per_electron", "total"]
-Backend = Literal["auto", "separable", "lines", "keops"]
+Backend = Literal["auto", "separable", "lines", "toeplitz", "keops"]
 
 TOL = 1e-3
 """Default marginal error to stop at, of the loss and of ``sinkhorn_divergence``."""
@@ -68,11 +68,11 @@ class SinkhornConfig(ComponentConfig):
 
     p: Literal[1, 2] = 2
     """Power of the distance that transport costs (dimensionless): 2 for half its square, 1 for the distance itself in
-    Å, which needs the backend keops."""
+    Å, whose kernel takes all pairs of points."""
 
     backend: Backend = "auto"
-    """How the kernel is applied. separable: right angles. lines: triclinic periodic cells. keops: pairs of points, any
-    geometry, slow without a GPU. auto: the first of these that is exact enough. A choice, without unit."""
+    """How the kernel is applied. separable: right angles. lines: triclinic periodic cells. toeplitz: any cell, for
+    small grids. keops: any cell, pairs of points on a GPU. auto: the first that is exact. A choice, without unit."""
 
     warm_start: bool = True
     """In training, keep the potentials of each sample for its next visit and begin there (yes or no)."""

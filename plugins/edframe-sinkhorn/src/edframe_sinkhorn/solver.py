@@ -15,15 +15,9 @@ import torch
 from torch import Tensor
 
 from edframe_sinkhorn.anderson import AndersonMixing
-from edframe_sinkhorn.kernel import Kernel
+from edframe_sinkhorn.kernel import HEADROOM, Kernel
 
 T = TypeVar("T")
-
-HEADROOM = 600.0
-"""Largest exponent put into the scaling domain; a sum over all points stays below float64's e^709."""
-
-SMALLEST = 1e-280
-"""Sums below are not trusted: float64 loses digits below 2e-308, and so may terms that were dropped on the way."""
 
 MEMORY = 4
 """Past differences mixed in the transport between two densities; each is as large as half a density."""
@@ -41,8 +35,7 @@ class Masses:
 
     @classmethod
     def of(cls, value: Tensor) -> Masses:
-        positive = value > 0
-        return cls(value, None if positive.all() else positive)
+        return cls(value, None if value.amin() > 0 else value > 0)
 
     def __getitem__(self, samples: Tensor | slice) -> Masses:
         return Masses(self.value[samples], None if self.support is None else self.support[samples])
@@ -103,11 +96,17 @@ class Transition:
         else:
             top = x if mass.support is None else mass.inside(x.clone(), -torch.inf)
             offset = top.flatten(1).amax(1).reshape(-1, *[1] * (x.ndim - 1)) - HEADROOM
-            sums = self.kernel.apply((x - offset).clamp_(max=HEADROOM).exp_().mul_(mass.value))
-            if tested and not bool(((sums if wanted is None else sums[wanted]) >= SMALLEST).all()):
+            shifted = x - offset
+            if mass.support is not None:
+                shifted.clamp_(max=HEADROOM)
+            density = shifted.exp_().mul_(mass.value)
+            smallest = self.kernel.smallest(density) if tested else 0.0
+            sums = self.kernel.apply(density)
+            within = sums >= smallest
+            if tested and not bool((within if wanted is None else within | ~wanted).all()):
                 raise OutOfRange
             if wanted is not None:
-                sums.masked_fill_(sums < SMALLEST, 0.0)
+                sums.masked_fill_(~within, 0.0)
             log_sums = sums.log_().add_(offset)
         return log_sums.mul_(-self.damping)
 
@@ -155,6 +154,7 @@ def _iterate(
 
     Samples stop one by one, so that the result for one does not depend on its batch.
     """
+    everything = masses
     active = torch.arange(len(x), device=x.device)
     patience = 1 if x.device.type == "cpu" else PATIENCE
     finished: list[tuple[Tensor, ...]] = []
@@ -164,9 +164,8 @@ def _iterate(
         implied = step(last, x, first.support, tested)
         image = implied.clone() if last is first else step(first, implied, last.support, tested)
         image = last.inside(image)
-        residual = image - x
         if tested:
-            error = last.integral(residual.neg().expm1_().abs_())
+            error = last.integral((x - image).expm1_().abs_())
             done = (error <= tol) | (iteration == limit)
             if done.any():
                 results = (active, x, implied, error, torch.full_like(active, iteration))
@@ -175,16 +174,16 @@ def _iterate(
                     break
                 finished.append(tuple(result[done] for result in results))
                 masses = [mass[~done] for mass in masses] if last is not first else [first[~done]]
-                active, x, image, residual = active[~done], x[~done], image[~done], residual[~done]
+                active, x, image = active[~done], x[~done], image[~done]
                 mixing.keep(~done)
-        del implied, x
-        x = mixing.next(image, residual)
-        del image, residual
+        del implied
+        x = mixing.next(image, image - x)
+        del image
     order = torch.cat([part[0] for part in finished]).argsort()
     x, implied, error, count = (
         parts[0] if len(parts) == 1 else torch.cat(parts)[order]
         for parts in zip(*(p[1:] for p in finished), strict=True)
     )
-    if not implied.isfinite().all():  # far from all mass
-        implied = Transition(step.kernel, step.damping, logarithmic=True)(masses[-1], x, None)
+    if everything[0].support is not None and not implied.isfinite().all():  # far from all mass
+        implied = Transition(step.kernel, step.damping, logarithmic=True)(everything[-1], x, None)
     return Solution(x, implied, error, count, step.applications, step.logarithmic)
