@@ -24,57 +24,50 @@ class AndersonMixing:
         self._memory = memory
         self._relaxation = relaxation
         self._root = weight.to(KEPT).sqrt_()
-        self._residuals = weight.new_empty((batch, memory, size), dtype=KEPT)  # differences, times the root
-        self._images = torch.empty_like(self._residuals)  # differences of G(x)
-        self._gram = weight.new_zeros((batch, memory, memory))
-        self._best = weight.new_full((batch,), torch.inf)
-        self._last: Tensor | None = None  # weighted residual
+        # Differences of residuals, and the residual itself in the last place; all times the root of the weight.
+        self._residuals = weight.new_zeros((batch, memory + 1, size), dtype=KEPT)
+        self._images = weight.new_empty((batch, memory, size), dtype=KEPT)  # differences of G(x)
+        self._best = weight.new_full((batch,), torch.inf, dtype=KEPT)
         self._correction: Tensor | None = None
-        self._count = 0
+        self._count = -1
 
     def keep(self, samples: Tensor) -> None:
         """Go on with some ``samples`` of the batch only (bool, ``[b]``)."""
-        for name in ("_root", "_residuals", "_images", "_gram", "_best", "_last", "_correction"):
+        for name in ("_root", "_residuals", "_images", "_best", "_correction"):
             if getattr(self, name) is not None:
                 setattr(self, name, getattr(self, name)[samples])
 
-    def next(self, image: Tensor, residual: Tensor) -> Tensor:
-        """The next iterate from G(x) and G(x) − x, ``[b, n1, …, nd]``, which are both overwritten."""
+    def advance(self, x: Tensor, residual: Tensor) -> None:
+        """Make x the next iterate, from G(x) − x; both ``[b, n1, …, nd]``, float64 and overwritten."""
         if self._relaxation != 1:
-            image.sub_(residual, alpha=1 - self._relaxation)
             residual.mul_(self._relaxation)
-        return self._mix(image.flatten(1), residual.flatten(1)).reshape(image.shape)
+        x.add_(residual)
+        self._mix(residual.flatten(1))
+        if self._correction is not None:
+            x.sub_(self._correction.reshape(x.shape))
 
-    def _mix(self, image: Tensor, residual: Tensor) -> Tensor:
+    def _mix(self, residual: Tensor) -> None:
         weighted = residual.to(KEPT).mul_(self._root)
-        last, self._last = self._last, weighted
-        if last is None:
-            return image
-        slot = self._count % self._memory
+        if self._count >= 0:
+            slot = self._count % self._memory
+            torch.sub(weighted, self._residuals[:, -1], out=self._residuals[:, slot])
+            # G(x') − G(x) = residual' + x' − G(x), and x' − G(x) is minus the last correction.
+            self._images[:, slot] = residual if self._correction is None else residual.sub_(self._correction)
+        self._residuals[:, -1] = weighted
         self._count += 1
         filled = min(self._count, self._memory)
-        torch.sub(weighted, last, out=self._residuals[:, slot])
-        # G(x') − G(x) = residual' + x' − G(x), and x' − G(x) is minus the last correction.
-        self._images[:, slot] = residual if self._correction is None else residual.sub_(self._correction)
-        history = self._residuals[:, :filled]
-        row = (history @ history[:, slot, :, None])[..., 0].double()
-        self._gram[:, slot, :filled] = row
-        self._gram[:, :filled, slot] = row
-        products = (history @ weighted[:, :, None])[..., 0].double()
-        size = torch.linalg.vector_norm(weighted, dim=1).double()
-        # A step that made things much worse is not worth extrapolating from: take the plain one.
-        plain = size > 2 * self._best
-        self._best = torch.minimum(self._best, size)
-        coefficients = self._coefficients(products, filled)
-        coefficients = coefficients.masked_fill_((plain | ~coefficients.isfinite().all(1))[:, None], 0.0)
-        self._correction = (coefficients.to(KEPT)[:, None, :] @ self._images[:, :filled])[:, 0]
-        return image.sub_(self._correction)
+        if filled:
+            self._correction = (self._coefficients(filled)[:, None, :] @ self._images[:, :filled])[:, 0]
 
-    def _coefficients(self, products: Tensor, filled: int) -> Tensor:
-        gram = self._gram[:, :filled, :filled]
-        scale = gram.diagonal(dim1=1, dim2=2).clamp(min=torch.finfo(KEPT).tiny).rsqrt()
-        scaled = gram * scale[:, :, None] * scale[:, None, :]
-        scaled = scaled + REGULARISATION * torch.eye(filled, dtype=gram.dtype, device=gram.device)
-        solution, _ = torch.linalg.solve_ex(scaled, (scale * products)[:, :, None])
-        result: Tensor = solution[..., 0] * scale
-        return result
+    def _coefficients(self, filled: int) -> Tensor:
+        """Of the differences, ``[b, filled]``: the least squares solution for the residual."""
+        products = (self._residuals @ self._residuals.mT).double()
+        size = products[:, -1, -1].to(KEPT)
+        # A step that made things much worse is not worth extrapolating from: take the plain one.
+        plain = size > 4 * self._best
+        self._best = torch.minimum(self._best, size)
+        scale = products.diagonal(dim1=1, dim2=2).clamp(min=torch.finfo(KEPT).tiny).rsqrt()[:, :filled]
+        gram = products[:, :filled, :filled] * scale[:, :, None] * scale[:, None, :]
+        gram.diagonal(dim1=1, dim2=2).add_(REGULARISATION)
+        solution, _ = torch.linalg.solve_ex(gram, scale * products[:, :filled, -1])
+        return (solution * scale).masked_fill_(plain[:, None], 0.0).nan_to_num_(0.0, 0.0, 0.0).to(KEPT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from torch import Tensor
 from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
 from edframe_sinkhorn.backends import choose, kernel_on
+from edframe_sinkhorn.correction import CoarseCorrection
+from edframe_sinkhorn.kernel import OutOfRange
 from edframe_sinkhorn.levels import prolong, restrict, schedule
 from edframe_sinkhorn.plugin import MAX_ITERATIONS, TOL, Backend, Mass, Scale
 from edframe_sinkhorn.solver import Masses
@@ -28,10 +31,11 @@ OWN = 0.5
 class Start:
     """Where a solve may begin: what an earlier one found for nearly the same densities.
 
-    cross: the potential g_ab of b, own: f_aa, ``[b, n1, …, nd]`` in Å^p. reference: OT_ε(b, b)/2, ``[b]`` in Å^p.
+    detail: the potential g_ab of b, less what the coarse grids tell of it, own: f_aa, ``[b, n1, …, nd]`` in Å^p.
+    reference: OT_ε(b, b)/2, ``[b]`` in Å^p.
     """
 
-    cross: Tensor
+    detail: Tensor
     own: Tensor
     reference: Tensor
 
@@ -89,8 +93,8 @@ def sinkhorn_divergence(
     a Kullback–Leibler penalty of weight reach^p on both marginals; None: marginals are exact. mass: "normalise"
     divides each density by its own sum, "unbalanced" both by that of b, and needs ``reach``. scale: "total" multiplies
     by the electrons of b. debias: False gives OT_ε(a, b) alone. p: 1 for the cost |x − y| and ε = blur. backend: the
-    kernel, see ``edframe_sinkhorn.backends``. start: from an earlier result; coarse grids and the self transport of b
-    are then left out. reference_gradient: False saves the work for it.
+    kernel, see ``edframe_sinkhorn.backends``. start: from an earlier result for the same b, blur and grid; the self
+    transport of b is then left out. reference_gradient: False saves the work for it.
 
     Raises DataError for a grid that the backend cannot treat, and for a density with the wrong shape, no positive
     value or one that is not finite; ConfigError for an option out of range. Feydy et al. 2019, section 3; with
@@ -119,29 +123,40 @@ def sinkhorn_divergence(
     ]
     strict = replace(finest, tol=OWN * tol)
 
-    own_a = strict.own(first, start.own if start else None)
+    # Large tensors are let go of as soon as they have served: a solve holds about ten densities at its peak.
+    own_a = strict.own(first, start.own / finest.epsilon if start else None)
     half_a = strict.value(first, first, own_a) / 2
-    solved = [own_a]
+    log_own_a, solved = own_a.implied, [own_a.outcome]
+    del own_a
+    log_own_b = None
     if start and not reference_gradient:
-        half_b, begin = start.reference, start.cross
+        half_b = start.reference
     else:
         own_b = strict.own(second, None)
         half_b = strict.value(second, second, own_b) / 2
-        solved.append(own_b)
-        begin = start.cross if start else own_b.log_scaling * finest.epsilon
-    if start is None:
-        begin += _coarse_difference(first.value, second.value, grid, coarse, finest.kernel.shape)
-    cross = finest.cross(first, second, begin)
-    solved.append(cross)
+        solved.append(own_b.outcome)
+        if reference_gradient and debias:
+            log_own_b = finest.implied(second, own_b.implied)
+        log_scaling_b = own_b.log_scaling
+        del own_b
+    difference, correction = _coarse_solves(first.value, second.value, grid, coarse, finest)
+    begin = prolong(difference, grid.shape, grid.periodic).div_(finest.epsilon)
+    if start:
+        begin.add_(start.detail, alpha=1 / finest.epsilon)
+    else:
+        begin.add_(log_scaling_b)
+        del log_scaling_b
+    cross = finest.cross(first, second, begin, correction)
+    del begin, correction
+    solved.append(cross.outcome)
 
     value = finest.value(first, second, cross)
     if debias:
         value = value - half_a - half_b + finest.epsilon / 2 * (first.total - second.total) ** 2
-    potential = finest.derivative(cross.implied, own_a.implied if debias else None, second)
+    potential = finest.derivative(cross.implied, log_own_a if debias else None, second)
     potential_b = None
     if reference_gradient:  # one more step of both, so that equal densities have equal potentials
-        own_back = finest.implied(second, own_b.implied) if debias else None
-        potential_b = finest.derivative(finest.implied(first, cross.implied), own_back, first)
+        potential_b = finest.derivative(finest.implied(first, cross.implied), log_own_b, first)
     if not (value.sum() + potential.sum()).isfinite():
         raise DataError("sinkhorn: the potentials are not finite; a larger blur or a smaller cell may help")
 
@@ -165,29 +180,43 @@ def sinkhorn_divergence(
         reference_gradient=gradient_b,
         potential=potential,
         reference_potential=potential_b,
-        marginal_error=torch.stack([solution.marginal_error for solution in solved]).amax(0),
-        iterations=cross.iterations,
-        applications=sum(solution.applications for solution in solved),
-        domain="log" if any(solution.logarithmic for solution in solved) else "scaling",
+        marginal_error=torch.stack([outcome.marginal_error for outcome in solved]).amax(0),
+        iterations=cross.outcome.iterations,
+        applications=sum(outcome.applications for outcome in solved),
+        domain="log" if any(outcome.logarithmic for outcome in solved) else "scaling",
         backend=backend,
-        start=Start(cross.log_scaling * finest.epsilon, own_a.log_scaling * finest.epsilon, half_b),
+        start=Start(
+            cross.log_scaling * finest.epsilon - prolong(difference, grid.shape, grid.periodic),
+            log_own_a * finest.epsilon,
+            half_b,
+        ),
     )
 
 
-def _coarse_difference(a: Tensor, b: Tensor, grid: Grid, levels: Sequence[Transport], shape: Sequence[int]) -> Tensor:
-    """g_ab − g_bb in Å^p on ``shape``, from a solve at every coarser level: smooth, so it can be interpolated."""
+def _coarse_solves(
+    a: Tensor, b: Tensor, grid: Grid, levels: Sequence[Transport], finest: Transport
+) -> tuple[Tensor, CoarseCorrection | None]:
+    """g_ab − g_bb in Å^p, from a solve on every coarser grid: smooth, so it can be interpolated.
+
+    Also the correction of smooth errors by the last of these grids, for the next solve.
+    """
     masses = [(a, b)]
     for level in reversed(levels):
         finer_a, finer_b = masses[0]
         masses.insert(0, (restrict(finer_a, level.kernel.shape), restrict(finer_b, level.kernel.shape)))
-    difference = a.new_zeros(len(a), *[1] * (a.ndim - 1))
-    for level, (coarse_a, coarse_b) in zip(levels, masses, strict=False):
+    difference, correction = a.new_zeros(len(a), *[1] * (a.ndim - 1)), None
+    for level, finer, (coarse_a, coarse_b) in zip(levels, [*levels[1:], finest], masses, strict=False):
         loose = replace(level, tol=COARSE * level.tol)
-        own = replace(loose, tol=OWN * loose.tol).own(Masses.of(coarse_b), None).log_scaling * level.epsilon
-        start = prolong(difference, level.kernel.shape, grid.periodic).add_(own)
-        cross = loose.cross(Masses.of(coarse_a), Masses.of(coarse_b), start)
-        difference = cross.log_scaling * level.epsilon - own
-    return prolong(difference, shape, grid.periodic)
+        own = replace(loose, tol=OWN * loose.tol).own(Masses.of(coarse_b), None).log_scaling
+        start = prolong(difference, level.kernel.shape, grid.periodic).div_(level.epsilon).add_(own)
+        cross = loose.cross(Masses.of(coarse_a), Masses.of(coarse_b), start, correction)
+        difference = (cross.log_scaling - own) * level.epsilon
+        correction = None
+        if level.damping == 1 and not cross.outcome.logarithmic:
+            ratio = math.sqrt(level.epsilon / finer.epsilon)
+            with contextlib.suppress(OutOfRange):
+                correction = CoarseCorrection(level.kernel, coarse_a, coarse_b, cross.log_scaling, grid.periodic, ratio)
+    return difference, correction
 
 
 def _positive(density: Tensor, grid: Grid, which: str) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,10 @@ DIGITS = 30.0
 """What is dropped from a sum may be e^−30 of it at most."""
 
 
+class OutOfRange(Exception):
+    """The scaling domain cannot hold the sums of this batch."""
+
+
 class Kernel(Protocol):
     """A symmetric kernel over the points of one grid; all its entries are positive."""
 
@@ -29,17 +33,20 @@ class Kernel(Protocol):
     epsilon: float
 
     def apply(self, density: Tensor) -> Tensor:
-        """K ``density``, float64 ``[b, n1, …, nd]``. All sums are of nonnegative terms: relative accuracy is kept."""
+        """K ``density``, float64 ``[b, n1, …, nd]``, contiguous, and overwritten.
 
-    def smallest(self, density: Tensor) -> Tensor | float:
-        """Sums of ``apply(density)`` below this may lack terms, for a density of e^HEADROOM at most."""
+        All sums are of nonnegative terms, so that they keep their relative accuracy.
+        """
+
+    def limits(self, density: Tensor) -> list[Tensor | float]:
+        """Sums of ``apply(density)`` below any of these may lack terms, for a density of e^HEADROOM at most."""
 
     def log_apply(self, log_density: Tensor) -> Tensor:
         """log(K exp(``log_density``)) of any range, float64 ``[b, n1, …, nd]``; −inf stands for zero density."""
 
 
 def smallest_with(lowest: float, points: int) -> float:
-    """``Kernel.smallest`` for a kernel over so many points with no entry below e^``lowest``."""
+    """The limit of a sum for a kernel over so many points with no entry below e^``lowest``."""
     return SMALLEST if lowest > LOWEST else math.exp(HEADROOM + LOWEST + math.log(points) + DIGITS)
 
 
@@ -64,27 +71,25 @@ class SeparableKernel:
             for length, n, flag in zip(lengths, shape, periodic, strict=True)
         ]
         self._matrices = [log.exp() for log in self._logs]
+        self._underflows = [float(log.amin()) <= LOWEST for log in self._logs]
 
     def apply(self, density: Tensor) -> Tensor:
-        """K ``density``: one matrix product per axis, 2 n^(d+1) flops each."""
+        """K ``density``: one matrix product per axis, 2 n^(d+1) flops each, to and fro between two buffers."""
+        other = torch.empty_like(density)
         for axis, matrix in enumerate(self._matrices, start=1):
-            density = along_axis(matrix, density, axis)
+            density, other = along_axis(matrix, density, axis, out=other), density
         return density
 
-    def smallest(self, density: Tensor) -> Tensor | float:
-        """Where no axis is longer than 37 blurs, SMALLEST; else from the largest density beyond that distance."""
-        result: Tensor | float = SMALLEST
-        for axis, log_matrix in enumerate(self._logs, start=1):
-            if float(log_matrix[0].amin()) > LOWEST and float(log_matrix[-1].amin()) > LOWEST:
-                continue
-            slabs = (
-                density.movedim(axis, 1).reshape(len(density), len(log_matrix), -1).amax(2).log()
-            )  # [b, n], the largest in each
-            dropped = (log_matrix + slabs[:, None]).masked_fill(log_matrix > LOWEST, -torch.inf).amax(2)
-            limit = (dropped + math.log(density[0].numel()) + DIGITS).exp()
-            limit = limit.reshape(*limit.shape, *[1] * (density.ndim - 2)).movedim(1, axis)
-            result = torch.maximum(limit, torch.as_tensor(result, dtype=limit.dtype, device=limit.device))
-        return result
+    def limits(self, density: Tensor) -> list[Tensor | float]:
+        """SMALLEST, and for axes longer than 37 blurs what the largest density beyond that distance amounts to."""
+        limits: list[Tensor | float] = [SMALLEST]
+        for axis, (log_matrix, underflows) in enumerate(zip(self._logs, self._underflows, strict=True), start=1):
+            if underflows:
+                slabs = density.movedim(axis, 1).reshape(len(density), len(log_matrix), -1).amax(2).log()  # [b, n]
+                dropped = (log_matrix + slabs[:, None]).masked_fill_(log_matrix > LOWEST, -torch.inf).amax(2)
+                limit = (dropped + math.log(density[0].numel()) + DIGITS).exp_()
+                limits.append(limit.reshape(*limit.shape, *[1] * (density.ndim - 2)).movedim(1, axis))
+        return limits
 
     def log_apply(self, log_density: Tensor) -> Tensor:
         """The same in the log domain, axis by axis."""
@@ -95,14 +100,18 @@ class SeparableKernel:
         return log_density.contiguous()
 
 
-def along_axis(matrix: Tensor, field: Tensor, axis: int) -> Tensor:
+def along_axis(matrix: Tensor, field: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
     """``matrix`` ``[m, n]`` times one axis of ``field`` ``[b, …, n, …]``, as one or a few plain products."""
     before, after = field.shape[:axis], field.shape[axis + 1 :]
+    shape = (*before, len(matrix), *after)
+    if out is None:
+        out = field.new_empty(shape)
     if after:
-        field = matrix @ field.reshape(-1, matrix.shape[1], after.numel())
+        stack = (-1, len(matrix), after.numel())
+        torch.matmul(matrix, field.reshape(-1, matrix.shape[1], after.numel()), out=out.view(stack))
     else:
-        field = field.reshape(-1, matrix.shape[1]) @ matrix.T
-    return field.reshape(*before, matrix.shape[0], *after)
+        torch.matmul(field.reshape(-1, matrix.shape[1]), matrix.T, out=out.view(-1, len(matrix)))
+    return out.view(shape)
 
 
 def squared_distances(length: float, points: int, periodic: bool) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edframe_sinkhorn.kernel import along_axis
 
-COARSEST = 8
+COARSEST = 16
 """Points along the longest axis of the coarsest grid: any start converges there at once."""
 
 

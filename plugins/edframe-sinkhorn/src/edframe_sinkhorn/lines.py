@@ -276,9 +276,9 @@ class LineKernel:
             layout = (layout.index_select(1, gather).reshape(-1, len(matrix)) @ matrix).reshape(len(density), -1)
         return layout.index_select(1, self._final).reshape(density.shape)
 
-    def smallest(self, density: Tensor) -> float:
+    def limits(self, density: Tensor) -> list[Tensor | float]:
         """Larger where the weights of a line underflow."""
-        return self._smallest
+        return [self._smallest]
 
     def log_apply(self, log_density: Tensor) -> Tensor:
         """log(K exp(``log_density``)) at any range, float64 ``[b, n1, …, nd]``; −inf stands for zero density."""

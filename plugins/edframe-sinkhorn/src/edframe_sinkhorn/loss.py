@@ -70,7 +70,7 @@ class SinkhornLoss(Loss):
             reference_gradient=reference.requires_grad,
         )
         if visit:
-            visit.keep(f"{prefix}potentials", torch.stack((result.start.cross, result.start.own), dim=1).float())
+            visit.keep(f"{prefix}potentials", torch.stack((result.start.detail, result.start.own), dim=1).float())
             visit.keep(f"{prefix}reference", result.start.reference)
         value = _Envelope.apply(predicted, reference, result.value, result.gradient, result.reference_gradient)  # type: ignore[no-untyped-call]
         return value, {
@@ -123,5 +123,5 @@ def _recall(visit: Visit | None, prefix: str) -> Start | None:
     reference = visit.recall(f"{prefix}reference") if visit else None
     if potentials is None or reference is None or not (potentials.flatten(1)[:, 0] + reference).isfinite().all():
         return None
-    cross, own = potentials.double().unbind(1)
-    return Start(cross, own, reference)
+    detail, own = potentials.double().unbind(1)
+    return Start(detail, own, reference)

@@ -92,9 +92,9 @@ class PairKernel:
             sums = (self._log.exp() * sources).sum(dim=2, backend=self._backend)
         return torch.as_tensor(sums).reshape(density.shape)
 
-    def smallest(self, density: Tensor) -> float:
+    def limits(self, density: Tensor) -> list[Tensor | float]:
         """As if K underflowed: it may, and to know would take all pairs."""
-        return smallest_with(-math.inf, density[0].numel())
+        return [smallest_with(-math.inf, density[0].numel())]
 
     def log_apply(self, log_density: Tensor) -> Tensor:
         """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]`` of any range; −inf stands for zero density."""

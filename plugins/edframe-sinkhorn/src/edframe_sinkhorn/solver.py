@@ -6,21 +6,24 @@ range is solved again in the log domain, which has no limits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from edframe_sinkhorn.anderson import AndersonMixing
-from edframe_sinkhorn.kernel import HEADROOM, Kernel
+from edframe_sinkhorn.correction import CoarseCorrection
+from edframe_sinkhorn.kernel import HEADROOM, SMALLEST, Kernel, OutOfRange
 
-T = TypeVar("T")
+MEMORY = 2
+"""Past differences that are mixed; each is as large as half a density, and more hardly save iterations."""
 
-MEMORY = 4
-"""Past differences mixed in the transport between two densities; each is as large as half a density."""
+ABSURD = 1e5
+"""No log scaling is as large: its potential would be that of a move by 450 blurs."""
+
+DISTRUST = 4.0
+"""A coarse correction is given up once the error is so many times the least one so far."""
 
 PATIENCE = 4
 """Iterations between two stopping tests on an accelerator, where each makes the host wait; one on a CPU."""
@@ -50,8 +53,18 @@ class Masses:
         return self.value.flatten(1).sum(1)
 
     def integral(self, field: Tensor) -> Tensor:
-        """Σ mass × field, ``[b]``."""
-        return self.inside(self.value * field).flatten(1).sum(1)
+        """Σ mass × field, ``[b]``, of a field that is finite everywhere."""
+        return (self.value.flatten(1)[:, None] @ field.flatten(1)[:, :, None]).flatten()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a solve went: marginal error and iterations ``[b]``, applications of the kernel, and the domain."""
+
+    marginal_error: Tensor
+    iterations: Tensor
+    applications: int
+    logarithmic: bool
 
 
 @dataclass(frozen=True)
@@ -59,24 +72,11 @@ class Solution:
     """The log scaling x of one mass m, and −λ log K(m eˣ), the log scaling of the other that it implies.
 
     log_scaling ``[b, n1, …, nd]``, 0 where there is no mass. implied ``[b, n1, …, nd]``, finite everywhere.
-    marginal_error, iterations ``[b]``. applications: of the kernel. logarithmic: whether in the log domain.
     """
 
     log_scaling: Tensor
     implied: Tensor
-    marginal_error: Tensor
-    iterations: Tensor
-    applications: int
-    logarithmic: bool
-
-
-def implied_scaling(kernel: Kernel, mass: Masses, log_scaling: Tensor, damping: float) -> Tensor:
-    """−λ log K(m eˣ) everywhere."""
-    return _in_either_domain(kernel, damping, lambda step: step(mass, log_scaling, None))
-
-
-class OutOfRange(Exception):
-    """The scaling domain cannot hold the sums of this batch."""
+    outcome: Outcome
 
 
 class Transition:
@@ -100,55 +100,97 @@ class Transition:
             if mass.support is not None:
                 shifted.clamp_(max=HEADROOM)
             density = shifted.exp_().mul_(mass.value)
-            smallest = self.kernel.smallest(density) if tested else 0.0
+            limits = self.kernel.limits(density) if tested else []
             sums = self.kernel.apply(density)
-            within = sums >= smallest
-            if tested and not bool((within if wanted is None else within | ~wanted).all()):
-                raise OutOfRange
+            for limit in limits:
+                within = sums >= limit
+                if not bool((within if wanted is None else within | ~wanted).all()):
+                    raise OutOfRange
             if wanted is not None:
-                sums.masked_fill_(~within, 0.0)
+                sums.masked_fill_(sums < SMALLEST, 0.0)
             log_sums = sums.log_().add_(offset)
         return log_sums.mul_(-self.damping)
 
 
+@torch.inference_mode()
 def solve_self(kernel: Kernel, a: Masses, start: Tensor | None, damping: float, tol: float, limit: int) -> Solution:
-    """The scaling s = (K(a s))^−λ of a density with itself; λ = ``damping`` is 1 where marginals are exact."""
+    """The scaling s = (K(a s))^−λ of a density with itself; λ = ``damping`` is 1 where marginals are exact.
 
-    def attempt(step: Transition) -> Solution:
+    start: log s, and overwritten.
+    """
+    if start is None:
         # Where the density hardly varies over one blur, s = (K a)^(−λ/(1 + λ)): the right start almost everywhere.
-        x = step(a, torch.zeros_like(a.value), a.support).div_(1 + damping) if start is None else start
-        # Near the solution an error e becomes −λ P e, where P are the transitions of a reversible Markov chain whose
-        # spectrum lies in [0, 1]: a step of this fraction suits all of it.
-        mixing = AndersonMixing(a.value.flatten(1), memory=2, relaxation=1 / (1 + 0.8 * damping))
-        return _iterate(step, [a], a.inside(x), mixing, tol, limit)
-
-    return _in_either_domain(kernel, damping, attempt)
+        start = implied_scaling(kernel, a, torch.zeros_like(a.value), damping).div_(1 + damping)
+    # Near the solution an error e becomes −λ P e, where P are the transitions of a reversible Markov chain whose
+    # spectrum lies in [0, 1]: a step of this fraction suits all of it.
+    relaxation = 1 / (1 + 0.8 * damping)
+    return _solve(kernel, [a], start, damping, tol, limit, relaxation)
 
 
+@torch.inference_mode()
 def solve_cross(
-    kernel: Kernel, a: Masses, b: Masses, start: Tensor, damping: float, tol: float, limit: int
+    kernel: Kernel,
+    a: Masses,
+    b: Masses,
+    start: Tensor,
+    damping: float,
+    tol: float,
+    limit: int,
+    correction: CoarseCorrection | None,
 ) -> Solution:
     """The scaling v of b for the transport between a and b: v ← (K(a u))^−λ, u = (K(b v))^−λ.
 
-    The marginal error is ‖b (v/v' − 1)‖₁, v' being the next v: what the plan of (u, v) lacks of the marginal b.
+    start: log v, and overwritten. The marginal error is ‖b (v/v' − 1)‖₁, v' being the next v: what the plan of (u, v)
+    lacks of the marginal b. correction: of smooth errors, from the next coarser grid.
     """
-
-    def attempt(step: Transition) -> Solution:
-        mixing = AndersonMixing(b.value.flatten(1), memory=MEMORY, relaxation=1.0)
-        return _iterate(step, [a, b], b.inside(start.clone()), mixing, tol, limit)
-
-    return _in_either_domain(kernel, damping, attempt)
+    return _solve(kernel, [a, b], start, damping, tol, limit, 1.0, correction)
 
 
-def _in_either_domain(kernel: Kernel, damping: float, attempt: Callable[[Transition], T]) -> T:
+@torch.inference_mode()
+def implied_scaling(kernel: Kernel, mass: Masses, log_scaling: Tensor, damping: float) -> Tensor:
+    """−λ log K(m eˣ) everywhere."""
     try:
-        return attempt(Transition(kernel, damping, logarithmic=False))
+        return Transition(kernel, damping, logarithmic=False)(mass, log_scaling, None)
     except OutOfRange:
-        return attempt(Transition(kernel, damping, logarithmic=True))
+        return Transition(kernel, damping, logarithmic=True)(mass, log_scaling, None)
+
+
+def _solve(
+    kernel: Kernel,
+    masses: list[Masses],
+    x: Tensor,
+    damping: float,
+    tol: float,
+    limit: int,
+    relaxation: float,
+    correction: CoarseCorrection | None = None,
+) -> Solution:
+    x = masses[-1].inside(x)
+    for logarithmic in (False, True):
+        mixing = AndersonMixing(masses[-1].value.flatten(1), MEMORY, relaxation)
+        try:
+            return _iterate(
+                Transition(kernel, damping, logarithmic),
+                masses,
+                x,
+                mixing,
+                None if logarithmic else correction,
+                tol,
+                limit,
+            )
+        except OutOfRange:
+            x.masked_fill_(~(x.abs() < ABSURD), 0.0)  # go on from here; steps that were not tested may have lost it
+    raise AssertionError("the log domain has no range to leave")
 
 
 def _iterate(
-    step: Transition, masses: list[Masses], x: Tensor, mixing: AndersonMixing, tol: float, limit: int
+    step: Transition,
+    masses: list[Masses],
+    x: Tensor,
+    mixing: AndersonMixing,
+    correction: CoarseCorrection | None,
+    tol: float,
+    limit: int,
 ) -> Solution:
     """x ← G(x), through one mass (a density with itself) or there and back through two.
 
@@ -156,6 +198,8 @@ def _iterate(
     """
     everything = masses
     active = torch.arange(len(x), device=x.device)
+    stopped, trusted = torch.zeros_like(active, dtype=torch.bool), torch.ones_like(active, dtype=torch.bool)
+    best = torch.full_like(active, torch.inf, dtype=x.dtype)
     patience = 1 if x.device.type == "cpu" else PATIENCE
     finished: list[tuple[Tensor, ...]] = []
     for iteration in range(1, limit + 1):
@@ -163,22 +207,34 @@ def _iterate(
         tested = iteration % patience == 0 or iteration in (1, limit)
         implied = step(last, x, first.support, tested)
         image = implied.clone() if last is first else step(first, implied, last.support, tested)
-        image = last.inside(image)
+        residual = last.inside(image).sub_(x)
         if tested:
-            error = last.integral((x - image).expm1_().abs_())
-            done = (error <= tol) | (iteration == limit)
-            if done.any():
+            error = last.integral(residual.neg().expm1_().abs_())
+            trusted &= error <= DISTRUST * best
+            best = torch.minimum(best, error)
+            now = ~stopped & ((error <= tol) | (iteration == limit))
+            stopped |= now
+            if now.any():
                 results = (active, x, implied, error, torch.full_like(active, iteration))
-                if done.all():
+                if now.all():
                     finished.append(results)
                     break
-                finished.append(tuple(result[done] for result in results))
-                masses = [mass[~done] for mass in masses] if last is not first else [first[~done]]
-                active, x, image = active[~done], x[~done], image[~done]
-                mixing.keep(~done)
-        del implied
-        x = mixing.next(image, image - x)
-        del image
+                finished.append(tuple(result[now] for result in results))
+                if stopped.all():
+                    break
+                if 2 * int(stopped.sum()) >= len(stopped):  # fewer would not be worth the copies
+                    going = ~stopped
+                    masses = [first[going]] if last is first else [first[going], last[going]]
+                    active, x, residual, stopped = active[going], x[going], residual[going], stopped[going]
+                    trusted, best = trusted[going], best[going]
+                    mixing.keep(going)
+                    if correction:
+                        correction.keep(going)
+        del implied, image
+        if correction:
+            correction.improve(residual, masses[-1].value, trusted)
+        mixing.advance(x, residual)
+        del residual
     order = torch.cat([part[0] for part in finished]).argsort()
     x, implied, error, count = (
         parts[0] if len(parts) == 1 else torch.cat(parts)[order]
@@ -186,4 +242,4 @@ def _iterate(
     )
     if everything[0].support is not None and not implied.isfinite().all():  # far from all mass
         implied = Transition(step.kernel, step.damping, logarithmic=True)(everything[-1], x, None)
-    return Solution(x, implied, error, count, step.applications, step.logarithmic)
+    return Solution(x, implied, Outcome(error, count, step.applications, step.logarithmic))

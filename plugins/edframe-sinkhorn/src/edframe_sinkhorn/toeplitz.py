@@ -57,9 +57,9 @@ class ToeplitzKernel:
             result[max(0, difference) : n + min(0, difference)] += source @ block
         return result.reshape(slabs.shape).movedim(0, 1 + self._longest).contiguous()
 
-    def smallest(self, density: Tensor) -> float:
+    def limits(self, density: Tensor) -> list[Tensor | float]:
         """Larger where K itself underflows."""
-        return self._smallest
+        return [self._smallest]
 
     def log_apply(self, log_density: Tensor) -> Tensor:
         """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]``; −inf stands for zero density.

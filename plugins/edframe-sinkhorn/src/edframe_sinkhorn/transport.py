@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.kernel import Kernel
 from edframe_sinkhorn.solver import Masses, Solution, implied_scaling, solve_cross, solve_self
 
@@ -34,14 +35,12 @@ class Transport:
         return 1 / (1 + self.epsilon / self.rho)
 
     def own(self, a: Masses, start: Tensor | None) -> Solution:
-        """Of a density with itself; ``start``: its potential in Å^p, if known."""
-        return solve_self(
-            self.kernel, a, None if start is None else start / self.epsilon, self.damping, self.tol, self.limit
-        )
+        """Of a density with itself; ``start``: a log scaling, which is overwritten."""
+        return solve_self(self.kernel, a, start, self.damping, self.tol, self.limit)
 
-    def cross(self, a: Masses, b: Masses, start: Tensor) -> Solution:
-        """Of a with b; ``start``: the potential of b in Å^p."""
-        return solve_cross(self.kernel, a, b, start / self.epsilon, self.damping, self.tol, self.limit)
+    def cross(self, a: Masses, b: Masses, start: Tensor, correction: CoarseCorrection | None) -> Solution:
+        """Of a with b; ``start``: a log scaling of b, which is overwritten."""
+        return solve_cross(self.kernel, a, b, start, self.damping, self.tol, self.limit, correction)
 
     def implied(self, mass: Masses, log_scaling: Tensor) -> Tensor:
         """The log scaling of the other mass that ``log_scaling`` of ``mass`` implies."""
