@@ -11,8 +11,11 @@ from torch import Tensor
 from edframe_sinkhorn.kernel import HEADROOM, Kernel, OutOfRange
 from edframe_sinkhorn.levels import prolong, restrict
 
-STEPS = 4
+STEPS = 3
 """Conjugate gradient steps on the coarse grid: each is two applications of a kernel eight times as cheap."""
+
+LARGEST = 1e3
+"""Largest correction of a log scaling: that of a move by 45 blurs."""
 
 
 class CoarseCorrection:
@@ -57,7 +60,7 @@ class CoarseCorrection:
         """Replace the smooth part of ``residual``, in place; ``mass``: b on the fine grid. trusted: bool, ``[b]``."""
         mean = restrict(residual * mass, self._kernel.shape).div_(self._mass).nan_to_num_(0.0, 0.0, 0.0)
         change = self._solve(mean).sub_(mean).nan_to_num_(0.0, 0.0, 0.0)
-        change.mul_(trusted.reshape(-1, *[1] * (change.ndim - 1)))
+        change.clamp_(-LARGEST, LARGEST).mul_(trusted.reshape(-1, *[1] * (change.ndim - 1)))
         residual.add_(prolong(change, residual.shape[1:], self._periodic))
 
     def _solve(self, field: Tensor) -> Tensor:

@@ -20,9 +20,6 @@ from edframe_sinkhorn.plugin import MAX_ITERATIONS, TOL, Backend, Mass, Scale
 from edframe_sinkhorn.solver import Masses
 from edframe_sinkhorn.transport import Transport
 
-COARSE = 0.3
-"""Coarse grids are solved to this fraction of the tolerance: cheap there, and it saves iterations on the finest."""
-
 OWN = 0.5
 """Self transports are solved to this fraction of the tolerance: they converge fast."""
 
@@ -206,10 +203,9 @@ def _coarse_solves(
         masses.insert(0, (restrict(finer_a, level.kernel.shape), restrict(finer_b, level.kernel.shape)))
     difference, correction = a.new_zeros(len(a), *[1] * (a.ndim - 1)), None
     for level, finer, (coarse_a, coarse_b) in zip(levels, [*levels[1:], finest], masses, strict=False):
-        loose = replace(level, tol=COARSE * level.tol)
-        own = replace(loose, tol=OWN * loose.tol).own(Masses.of(coarse_b), None).log_scaling
+        own = replace(level, tol=OWN * level.tol).own(Masses.of(coarse_b), None).log_scaling
         start = prolong(difference, level.kernel.shape, grid.periodic).div_(level.epsilon).add_(own)
-        cross = loose.cross(Masses.of(coarse_a), Masses.of(coarse_b), start, correction)
+        cross = level.cross(Masses.of(coarse_a), Masses.of(coarse_b), start, correction)
         difference = (cross.log_scaling - own) * level.epsilon
         correction = None
         if level.damping == 1 and not cross.outcome.logarithmic:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from edframe_sinkhorn.kernel import along_axis
 
-COARSEST = 16
-"""Points along the longest axis of the coarsest grid: any start converges there at once."""
+COARSEST = 24
+"""Points along the longest axis of the coarsest grid: there any start converges in little time."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class SinkhornLoss(Loss):
             start=_recall(visit, prefix),
             reference_gradient=reference.requires_grad,
         )
-        if visit:
+        if visit is not None:
             visit.keep(f"{prefix}potentials", torch.stack((result.start.detail, result.start.own), dim=1).float())
             visit.keep(f"{prefix}reference", result.start.reference)
         value = _Envelope.apply(predicted, reference, result.value, result.gradient, result.reference_gradient)  # type: ignore[no-untyped-call]
@@ -119,8 +119,8 @@ def _by_spin(density: Tensor, grid: Grid) -> Tensor:
 
 def _recall(visit: Visit | None, prefix: str) -> Start | None:
     """What an earlier visit kept, if it did so for the whole batch."""
-    potentials = visit.recall(f"{prefix}potentials") if visit else None
-    reference = visit.recall(f"{prefix}reference") if visit else None
+    potentials = visit.recall(f"{prefix}potentials") if visit is not None else None
+    reference = visit.recall(f"{prefix}reference") if visit is not None else None
     if potentials is None or reference is None or not (potentials.flatten(1)[:, 0] + reference).isfinite().all():
         return None
     detail, own = potentials.double().unbind(1)

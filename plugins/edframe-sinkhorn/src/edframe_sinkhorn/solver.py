@@ -17,10 +17,16 @@ from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.kernel import HEADROOM, SMALLEST, Kernel, OutOfRange
 
 MEMORY = 2
-"""Past differences that are mixed; each is as large as half a density, and more hardly save iterations."""
+"""Past differences that are mixed; each is as large as a density, and more hardly save iterations."""
+
+FAR_MEMORY = 4
+"""The same in the log domain: what needs it moves far, and converges slowly."""
 
 ABSURD = 1e5
 """No log scaling is as large: its potential would be that of a move by 450 blurs."""
+
+CORRECTED = 20
+"""Iterations that are corrected: where as many have not served, corrections from a coarse grid are no help."""
 
 DISTRUST = 4.0
 """A coarse correction is given up once the error is so many times the least one so far."""
@@ -167,7 +173,7 @@ def _solve(
 ) -> Solution:
     x = masses[-1].inside(x)
     for logarithmic in (False, True):
-        mixing = AndersonMixing(masses[-1].value.flatten(1), MEMORY, relaxation)
+        mixing = AndersonMixing(masses[-1].value.flatten(1), FAR_MEMORY if logarithmic else MEMORY, relaxation)
         try:
             return _iterate(
                 Transition(kernel, damping, logarithmic),
@@ -231,7 +237,7 @@ def _iterate(
                     if correction:
                         correction.keep(going)
         del implied, image
-        if correction:
+        if correction and iteration <= CORRECTED:
             correction.improve(residual, masses[-1].value, trusted)
         mixing.advance(x, residual)
         del residual
