@@ -26,6 +26,14 @@ FEYDY = """@inproceedings{feydy2019,
 }"""
 
 
+SEJOURNE = """@article{sejourne2019,
+  author = {S{\\'e}journ{\\'e}, Thibault and Feydy, Jean and Vialard, Fran{\\c{c}}ois-Xavier and Trouv{\\'e}, Alain and
+            Peyr{\\'e}, Gabriel},
+  title = {Sinkhorn Divergences for Unbalanced Optimal Transport},
+  journal = {arXiv:1910.12958},
+  year = {2019}
+}"""
+
 Mass = Literal["normalise", "unbalanced"]
 Scale = Literal["per_electron", "total"]
 Backend = Literal["auto", "separable", "lines", "toeplitz", "keops"]
@@ -95,6 +103,6 @@ def edframe_losses() -> list[Component]:
             config=SinkhornConfig,
             factory="edframe_sinkhorn.loss:SinkhornLoss",
             api=1,
-            references=(CUTURI, FEYDY),
+            references=(CUTURI, FEYDY, SEJOURNE),
         )
     ]
