@@ -3,6 +3,7 @@
 python plugins/edframe-sinkhorn/docs/gallery.py
 
 Needs edframe-pyscf for two densities of Li–O–Li and POT for exact transport.
+One module, though long: a section for each figure, each read on its own, on the few helpers they share.
 """
 
 from __future__ import annotations

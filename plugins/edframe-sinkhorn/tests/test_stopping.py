@@ -117,7 +117,7 @@ class Accelerator(TorchFunctionMode):
 def accelerator():
     with Accelerator():
         yield
-    backends._kernel.cache_clear()  # of kernels that say they are elsewhere
+    backends.kernel_on.cache_clear()  # of kernels that say they are elsewhere
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

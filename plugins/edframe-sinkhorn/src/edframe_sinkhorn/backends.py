@@ -58,13 +58,9 @@ def choose(grid: Grid, backend: Backend, p: int, blur: float, device: torch.devi
     raise DataError(f"sinkhorn: {_what_would_do(grid, p, blur)}")
 
 
+@lru_cache(maxsize=64)
 def kernel_on(grid: Grid, level: Level, backend: Backend, p: int, device: torch.device) -> Kernel:
     """The kernel of one level; made once."""
-    return _kernel(grid, level, backend, p, device)
-
-
-@lru_cache(maxsize=64)
-def _kernel(grid: Grid, level: Level, backend: Backend, p: int, device: torch.device) -> Kernel:
     epsilon = level.blur**p
     coarse = Grid(grid.cell, level.shape, grid.periodic)
     if backend == "separable":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -47,10 +48,7 @@ def restrict(mass: Tensor, shape: Sequence[int]) -> Tensor:
     for axis, coarse in enumerate(shape, start=1):
         fine = mass.shape[axis]
         if coarse != fine:
-            edges = torch.arange(fine + 1, dtype=torch.float64, device=mass.device) * (coarse / fine)
-            block = torch.arange(coarse, dtype=torch.float64, device=mass.device)[:, None]
-            covered = torch.minimum(edges[1:], block + 1) - torch.maximum(edges[:-1], block)
-            mass = along_axis(covered.clamp(min=0) * (fine / coarse), mass, axis)
+            mass = along_axis(_restriction(fine, coarse, mass.device), mass, axis)
     return mass
 
 
@@ -62,13 +60,32 @@ def prolong(potential: Tensor, shape: Sequence[int], periodic: Sequence[bool]) -
     for axis, (fine, wraps) in enumerate(zip(shape, periodic, strict=True), start=1):
         coarse = potential.shape[axis]
         if coarse != fine:
-            position = (torch.arange(fine, dtype=torch.float64, device=potential.device) + 0.5) * (coarse / fine) - 0.5
-            left = position.floor()
-            if not wraps:
-                left = left.clamp(0, max(coarse - 2, 0))
-            right_weight = (position - left)[:, None]
-            identity = torch.eye(coarse, dtype=torch.float64, device=potential.device)
-            rows_left = identity[left.long() % coarse]
-            rows_right = identity[(left.long() + 1) % coarse]
-            potential = along_axis((1 - right_weight) * rows_left + right_weight * rows_right, potential, axis)
+            potential = along_axis(_prolongation(coarse, fine, wraps, potential.device), potential, axis)
     return potential
+
+
+# Each solve goes between the same grids many times: the matrices are made once, and outside of inference mode, whose
+# tensors could not be used everywhere.
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _restriction(fine: int, coarse: int, device: torch.device) -> Tensor:
+    """``[coarse, fine]``, of one axis."""
+    edges = torch.arange(fine + 1, dtype=torch.float64, device=device) * (coarse / fine)
+    block = torch.arange(coarse, dtype=torch.float64, device=device)[:, None]
+    covered = torch.minimum(edges[1:], block + 1) - torch.maximum(edges[:-1], block)
+    return covered.clamp(min=0) * (fine / coarse)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _prolongation(coarse: int, fine: int, wraps: bool, device: torch.device) -> Tensor:
+    """``[fine, coarse]``, of one axis."""
+    position = (torch.arange(fine, dtype=torch.float64, device=device) + 0.5) * (coarse / fine) - 0.5
+    left = position.floor()
+    if not wraps:
+        left = left.clamp(0, max(coarse - 2, 0))
+    right_weight = (position - left)[:, None]
+    identity = torch.eye(coarse, dtype=torch.float64, device=device)
+    rows_left = identity[left.long() % coarse]
+    rows_right = identity[(left.long() + 1) % coarse]
+    return (1 - right_weight) * rows_left + right_weight * rows_right

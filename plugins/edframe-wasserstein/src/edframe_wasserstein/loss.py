@@ -15,7 +15,17 @@ from edframe_wasserstein.plugin import SlicedConfig, WassersteinConfig
 from edframe_wasserstein.sliced import sliced_transport
 
 
-class WassersteinLoss(Loss):
+class _PerElectron(Loss):
+    """A loss in Å² whose value is that of ``with_diagnostics``."""
+
+    unit = "Å²"
+
+    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+        """``[b]`` in Å² (per electron); densities ``[b, s, x, y, z]`` in e/Å^d. See ``with_diagnostics``."""
+        return self.with_diagnostics(predicted, reference, grid)[0]
+
+
+class WassersteinLoss(_PerElectron):
     """Half the mean squared distance in Å² that electrons must move, exactly, on a grid coarse enough to solve.
 
     A metric to hold others against, not a training target: points hold their mass, so a density moved by a part t of a
@@ -23,14 +33,8 @@ class WassersteinLoss(Loss):
     t = 0.1, 3.3 times at 0.3, and it pulls just as hard near the minimum. Train with ``sinkhorn``.
     """
 
-    unit = "Å²"
-
     def __init__(self, config: WassersteinConfig) -> None:
         self.config = config
-
-    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
-        """``[b]`` in Å² (per electron); densities ``[b, s, x, y, z]`` in e/Å^d. See ``with_diagnostics``."""
-        return self.with_diagnostics(predicted, reference, grid)[0]
 
     def with_diagnostics(
         self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
@@ -44,20 +48,14 @@ class WassersteinLoss(Loss):
         return per_channel(transport, predicted, reference, grid)
 
 
-class SlicedLoss(Loss):
+class SlicedLoss(_PerElectron):
     """d times half the squared Wasserstein distance in Å² of projections on lines, averaged over fixed directions.
 
     A rigid shift by δ costs ½|δ|²; other changes cost at most what their optimal transport does.
     """
 
-    unit = "Å²"
-
     def __init__(self, config: SlicedConfig) -> None:
         self.config = config
-
-    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
-        """``[b]`` in Å² (per electron); densities ``[b, s, x, y, z]`` in e/Å^d. See ``with_diagnostics``."""
-        return self.with_diagnostics(predicted, reference, grid)[0]
 
     def with_diagnostics(
         self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
