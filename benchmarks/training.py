@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from edframe.config import resolve
-from edframe.data.loading import Loader, batch_indices
+from edframe.data.loading import Loader, Schedule
 from edframe.data.memory import Memory
 from edframe.experiment import build, fabric_for
 from edframe.registry import Registry
@@ -85,17 +85,17 @@ def main() -> None:
     flags = {} if arguments.device == "auto" else {"device": arguments.device}
     experiment, _ = resolve(registry, None, {"loss": "sinkhorn"}, ["metrics=[l2]"], flags)
     fabric = fabric_for(experiment)
-    parts = build(experiment, registry)
-    parts.dataset.build(lambda done, total: None)
+    parts = build(experiment, registry, lambda done, total: None)
     loader = Loader(parts.dataset, parts.featurizer, fabric.device)
     train = parts.split.train[: arguments.samples]
     model = parts.model.to(fabric.device)
     losses = {"l2": parts.metrics["l2"], "sinkhorn": parts.loss}
     trained = {name: Trained(copy.deepcopy(model), loss, fabric.device) for name, loss in losses.items()}
     options = experiment.training.model_copy(update={"steps": arguments.epochs * len(train)})
+    schedule = Schedule(train, parts.dataset.buckets, 1, experiment.seed)
     records: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
     for number in range(1, options.steps + 1):
-        batch = loader.batch(batch_indices(train, 1, number - 1, experiment.seed))
+        batch = loader.batch(schedule(number - 1))
         batch = loader.augmented(batch, seed_for(experiment.seed, "augmentation", number, 0))
         epoch = 1 + (number - 1) // len(train)
         for name, each in trained.items():

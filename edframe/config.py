@@ -75,6 +75,8 @@ class Training(_Block):
     """Decay per step of the running average of the weights, which is what is evaluated and kept; 0: no average."""
     augment: bool = True
     """Move each training sample by a random symmetry of its cell and, on periodic axes, a random translation."""
+    workers: int = Field(1, ge=0)
+    """Threads that read the samples of the next steps meanwhile; 0: each is read when its step comes."""
     evaluate_every: int = Field(100, ge=1)
     """Steps between evaluations on the validation samples."""
     checkpoint_every: int = Field(100, ge=1)

@@ -36,8 +36,7 @@ def evaluate(
     diagnostics: list[dict[str, float]] = []
     ids: list[str] = []
     groups = loader.dataset.groups
-    for done, index in enumerate(indices, start=1):
-        batch = loader.batch([index])
+    for done, batch in enumerate(loader.stream([index] for index in indices), start=1):
         record, extras = _measure(model, batch, losses)
         records.append(record)
         diagnostics.append(extras)

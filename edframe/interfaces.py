@@ -62,9 +62,14 @@ class Dataset(ABC):
         """A label per sample. Samples that share one (mirror images, neighbours in time) are never split."""
         return range(len(self.ids))
 
+    @property
+    def buckets(self) -> Sequence[int]:
+        """A label per sample. Samples that share one have the same grid, and may stand in one batch."""
+        return [0] * len(self.ids)
+
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
-        """One sample. Raises IndexError past the end."""
+        """One sample, from any thread. Raises IndexError past the end."""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -73,10 +78,28 @@ class Dataset(ABC):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def build(self, advance: Callable[[int, int], None], *, recompute: bool = False, workers: int = 1) -> None:
-        """Do the slow work once and cache it; ``advance(done, total)`` reports progress. Resumes when repeated.
+    @property
+    def ready(self) -> bool:
+        """Whether there is nothing left to ``build`` before samples, ids and contents can be asked for."""
+        return True
 
-        recompute: make the labels anew from first principles. Raises DataError where a dataset cannot.
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Samples that could not be made and are left out: id → reason."""
+        return {}
+
+    def build(
+        self,
+        advance: Callable[[int, int], None],
+        *,
+        recompute: bool = False,
+        workers: int = 1,
+        scheduler: str | None = None,
+    ) -> None:
+        """Do the slow work once and keep it; ``advance(done, total)`` reports progress. Resumes when repeated.
+
+        recompute: make the labels anew from first principles. workers: local processes. scheduler: address of a Dask
+        scheduler to use instead. Raises DataError where a dataset cannot.
         """
         if recompute:
             raise DataError(f"{type(self).__name__} reads finished labels: it has nothing to recompute")

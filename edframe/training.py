@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edframe.checkpoint import BEST, Checkpoint
 from edframe.config import Training
 from edframe.convergence import unconverged
-from edframe.data.loading import Batch, Loader, batch_indices
+from edframe.data.loading import Batch, Loader, Schedule
 from edframe.data.memory import Memory
 from edframe.data.splits import Split
 from edframe.errors import RunError
@@ -75,11 +75,14 @@ def train(
             run.log(event)
             show(event)
 
+    processes = fabric.world_size
+    schedule = Schedule(split.train, loader.dataset.buckets, options.batch_size * processes, seed, processes)
+    drawn = (schedule(step)[fabric.global_rank :: processes] for step in range(start.step, options.steps))
+    batches = loader.stream(drawn)
     with _stop_signals() as stopped:
         for step in range(start.step + 1, options.steps + 1):
             clock.start()
-            drawn = batch_indices(split.train, options.batch_size * fabric.world_size, step - 1, seed)
-            batch = loader.batch(drawn[fabric.global_rank :: fabric.world_size])
+            batch = next(batches)
             if options.augment:
                 batch = loader.augmented(batch, seed_for(seed, "augmentation", step, fabric.global_rank))
             clock.lap("data")
@@ -154,7 +157,7 @@ def predict(model: nn.Module, batch: Batch) -> Tensor:
 @torch.no_grad()
 def validate(model: nn.Module, loader: Loader, indices: Sequence[int]) -> float:
     """Mean NMAE in % over the samples at ``indices``. Raises RunError when it is not finite."""
-    batches = (loader.batch([index]) for index in indices)
+    batches = loader.stream([index] for index in indices)
     error = sum(float(nmae(predict(model, batch), batch.density)) for batch in batches) / len(indices)
     if not math.isfinite(error):
         raise RunError(f"the validation NMAE is not finite ({error}); lower training.learning_rate and run again")

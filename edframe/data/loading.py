@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 import torch
@@ -18,6 +22,9 @@ from edframe.seeds import seed_for
 
 KEPT_BYTES = 2 * 1024**3
 """Features and densities are kept in memory for their next visit up to this size; the rest is made again."""
+
+AHEAD = 2
+"""Batches per worker that are read before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +49,30 @@ class Batch:
 
 
 class Loader:
-    """Makes batches of given samples on a device."""
+    """Makes batches of given samples on a device; ``workers`` threads read samples ahead, 0: none."""
 
-    def __init__(self, dataset: Dataset, featurizer: Featurizer, device: torch.device | str) -> None:
+    def __init__(self, dataset: Dataset, featurizer: Featurizer, device: torch.device | str, workers: int = 0) -> None:
         self.dataset = dataset
         self.featurizer = featurizer
-        self.device = device
+        self.device = torch.device(device)
+        self.workers = workers
+        self._pool = ThreadPoolExecutor(workers, "edframe-reader") if workers else None
+        self._reading: dict[int, Future[tuple[Sample, Tensor]]] = {}
         self._kept: dict[int, Batch] = {}
         self._kept_bytes = 0
         self._motions: dict[Grid, Motions] = {}
+
+    def stream(self, batches: Iterable[Sequence[int]]) -> Iterator[Batch]:
+        """The batches of given indices in turn, the next ones being read meanwhile. Raises what ``batch`` raises."""
+        ahead: deque[Sequence[int]] = deque()
+        coming = iter(batches)
+        while True:
+            for indices in islice(coming, AHEAD * self.workers + 1 - len(ahead)):
+                self._read_ahead(indices)
+                ahead.append(indices)
+            if not ahead:
+                return
+            yield self.batch(ahead.popleft())
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The samples at ``indices`` as one batch. Raises DataError when their grids differ."""
@@ -58,8 +80,8 @@ class Loader:
         grids = {single.grid for single in singles}
         if len(grids) > 1:
             raise DataError(
-                f"samples {', '.join(s.samples[0].id for s in singles)} have different grids; "
-                "use --set training.batch_size=1 for datasets of mixed grids"
+                f"samples {', '.join(s.samples[0].id for s in singles)} have different grids, though the dataset's "
+                "`buckets` label them alike; use --set training.batch_size=1"
             )
         if len(singles) == 1:
             return singles[0]
@@ -85,13 +107,14 @@ class Loader:
     def _single(self, index: int) -> Batch:
         if index in self._kept:
             return self._kept[index]
-        sample = self.dataset[index]
+        reading = self._reading.pop(index, None)
+        sample, density = self._read(index) if reading is None else reading.result()
         features = self.featurizer([sample.structure], sample.grid, self.device)
         batch = Batch(
             samples=(sample,),
             grid=sample.grid,
             features=features,
-            density=torch.from_numpy(sample.density)[None].to(self.device),
+            density=density[None].to(self.device, non_blocking=True),
             electrons=torch.tensor([sample.electrons], device=self.device),
         )
         size = batch.density.nbytes + features.channels.nbytes
@@ -101,12 +124,63 @@ class Loader:
             self._kept_bytes += size
         return batch
 
+    def _read_ahead(self, indices: Sequence[int]) -> None:
+        if self._pool is not None:
+            for index in indices:
+                if index not in self._kept and index not in self._reading:
+                    self._reading[index] = self._pool.submit(self._read, index)
 
-def batch_indices(train: Sequence[int], size: int, step: int, seed: int) -> list[int]:
-    """The samples of one training step: consecutive slices of a fresh permutation per epoch, without state."""
-    chosen: list[int] = []
-    for position in range(step * size, (step + 1) * size):
-        epoch, place = divmod(position, len(train))
-        order = np.random.default_rng(seed_for(seed, "batches", epoch)).permutation(len(train))
-        chosen.append(train[int(order[place])])
-    return chosen
+    def _read(self, index: int) -> tuple[Sample, Tensor]:
+        """A sample and its density, in memory that a GPU can fetch while other work goes on."""
+        sample = self.dataset[index]
+        density = torch.from_numpy(sample.density)
+        return sample, density.pin_memory() if self.device.type == "cuda" else density
+
+
+class Schedule:
+    """The samples of each training step, from a seed alone, without state.
+
+    buckets: the label of each sample's grid, see ``Dataset.buckets``. With one grid, batches are consecutive slices
+    of a fresh permutation per epoch. With several, each batch has samples of one grid: in every epoch the permutation
+    is dealt to the grids, cut into batches, the last of each grid perhaps smaller, and the batches are shuffled.
+    share: every batch has a multiple of that many samples, one for each process; a smaller one repeats some.
+    """
+
+    def __init__(self, train: Sequence[int], buckets: Sequence[int], size: int, seed: int, share: int = 1) -> None:
+        self.train = np.asarray(train)
+        self.buckets = np.asarray(buckets)[self.train]
+        self.size = size
+        self.seed = seed
+        self.share = share
+        counts = np.unique(self.buckets, return_counts=True)[1]
+        self._alike = len(counts) == 1
+        self._per_epoch = int(np.ceil(counts / size).sum())
+        self._drawn = lru_cache(maxsize=2)(self._draw)
+        self._dealt = lru_cache(maxsize=2)(self._deal)
+
+    def __call__(self, step: int) -> list[int]:
+        """The indices of step ``step``, from 0."""
+        if self._alike:
+            positions = (divmod(p, len(self.train)) for p in range(step * self.size, (step + 1) * self.size))
+            return [self._drawn(epoch)[place] for epoch, place in positions]
+        epoch, place = divmod(step, self._per_epoch)
+        return self._dealt(epoch)[place]
+
+    def _draw(self, epoch: int) -> list[int]:
+        order = self._generator(epoch).permutation(len(self.train))
+        return [int(i) for i in self.train[order]]
+
+    def _deal(self, epoch: int) -> list[list[int]]:
+        generator = self._generator(epoch)
+        order = generator.permutation(len(self.train))
+        batches = []
+        for label in np.unique(self.buckets):
+            members = [int(i) for i in self.train[order[self.buckets[order] == label]]]
+            for start in range(0, len(members), self.size):
+                batch = members[start : start + self.size]
+                lacking = -len(batch) % self.share
+                batches.append(batch + (batch * lacking)[:lacking])
+        return [batches[place] for place in generator.permutation(len(batches))]
+
+    def _generator(self, epoch: int) -> np.random.Generator:
+        return np.random.default_rng(seed_for(self.seed, "batches", epoch))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edframe.data import loading
-from edframe.data.loading import Loader, batch_indices
+from edframe.data.loading import Loader, Schedule
 from edframe.errors import DataError
 
 
@@ -36,7 +36,7 @@ def test_batch_equals_its_samples(loader, small):
 def test_mixed_grids_are_refused_with_the_way_out(small):
     loader = Loader(small.dataset(4, shapes=((6, 6, 6), (5, 6, 6))), small.featurizer(), "cpu")
     assert loader.batch([0, 2]).density.shape == (2, 1, 6, 6, 6)
-    with pytest.raises(DataError, match=r"atom-0, atom-1 have different grids; .* training\.batch_size=1"):
+    with pytest.raises(DataError, match=r"atom-0, atom-1 have different grids, .*`buckets` .* training\.batch_size=1"):
         loader.batch([0, 1])
 
 
@@ -83,13 +83,76 @@ def test_augmentation_is_a_function_of_its_seed(loader):
 def test_every_sample_comes_once_per_epoch(train, size, seed):
     epochs = 3
     steps = -(-epochs * len(train) // size)
-    drawn = [i for step in range(steps) for i in batch_indices(train, size, step, seed)]
-    assert all(len(batch_indices(train, size, step, seed)) == size for step in range(steps))
+    schedule = Schedule(train, [0] * 1001, size, seed)
+    drawn = [i for step in range(steps) for i in schedule(step)]
+    assert all(len(schedule(step)) == size for step in range(steps))
     for epoch in range(epochs):
         assert Counter(drawn[epoch * len(train) : (epoch + 1) * len(train)]) == Counter(train)
 
 
 def test_epochs_and_seeds_differ():
     train = range(50)
-    epochs = [tuple(batch_indices(train, 50, epoch, seed)) for epoch in range(2) for seed in range(2)]
+    schedules = [Schedule(train, [0] * 50, 50, seed) for seed in range(2)]
+    epochs = [tuple(schedule(epoch)) for epoch in range(2) for schedule in schedules]
     assert len(set(epochs)) == 4
+
+
+@given(
+    buckets=st.lists(st.integers(0, 3), min_size=2, max_size=14),
+    size=st.integers(1, 5),
+    share=st.integers(1, 3),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_batches_of_mixed_grids_have_one_grid_each_and_every_sample_once_per_epoch(buckets, size, share, seed):
+    buckets = [9, *buckets, 8]  # two at least
+    train = range(len(buckets))
+    schedule = Schedule(train, buckets, size * share, seed, share)
+    steps = sum(-(-count // (size * share)) for count in Counter(buckets).values())
+    for epoch in range(2):
+        batches = [schedule(epoch * steps + step) for step in range(steps)]
+        assert all(len({buckets[i] for i in batch}) == 1 for batch in batches)
+        assert all(0 < len(batch) <= size * share and len(batch) % share == 0 for batch in batches)
+        drawn = Counter(i for batch in batches for i in batch)
+        assert set(drawn) == set(train)
+        # Only what fills up the last batch of a grid for all processes comes more than once.
+        assert drawn.total() - len(buckets) <= (share - 1) * len(set(buckets))
+
+
+def test_a_schedule_is_asked_in_any_order():
+    schedules = [Schedule(range(9), [0, 1, 2] * 3, 2, seed=3) for _ in range(2)]
+    forwards = [schedules[0](step) for step in range(12)]
+    assert [schedules[1](step) for step in reversed(range(12))] == forwards[::-1]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_a_stream_gives_the_batches_in_order(workers, small):
+    loader = Loader(small.dataset(9), small.featurizer(), "cpu", workers)
+    wanted = [[3, 1], [0], [3, 8], [4, 4], [7], [1, 2, 5]]
+    alone = Loader(small.dataset(9), small.featurizer(), "cpu")
+    for indices, batch in zip(wanted, loader.stream(iter(wanted)), strict=True):
+        assert [sample.id for sample in batch.samples] == [f"atom-{i}" for i in indices]
+        assert torch.equal(batch.density, alone.batch(indices).density)
+
+
+def test_a_stream_reads_ahead_but_not_far(small):
+    loader = Loader(small.dataset(40), small.featurizer(), "cpu", workers=1)
+    stream = loader.stream([i] for i in range(40))
+    next(stream)
+    loader._pool.shutdown()  # waits for what has been asked for
+    assert 1 < len(loader.dataset.read) <= 1 + loading.AHEAD
+
+
+def test_what_fails_while_reading_ahead_is_raised_at_its_turn(small, monkeypatch):
+    dataset = small.dataset(4)
+    read = type(dataset).__getitem__
+
+    def failing(self, index):
+        if index == 2:
+            raise DataError("atom-2 is damaged")
+        return read(self, index)
+
+    monkeypatch.setattr(type(dataset), "__getitem__", failing)
+    stream = Loader(dataset, small.featurizer(), "cpu", workers=2).stream([i] for i in range(4))
+    assert [next(stream).samples[0].id for _ in range(2)] == ["atom-0", "atom-1"]
+    with pytest.raises(DataError, match="atom-2"):
+        next(stream)
