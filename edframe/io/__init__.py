@@ -1,0 +1,58 @@
+"""Volumetric files: read one into a Volume, write a Volume. The format follows from the name, or is given.
+
+| format   | names                                              | fields |
+|----------|----------------------------------------------------|--------|
+| chgcar   | CHGCAR…, CHG…, AECCAR…, PARCHG…, LOCPOT…, ….vasp   | density: total, magnetisation; LOCPOT: potential |
+| cube     | ….cube, ….cub                                      | one or more, named by the file |
+| xsf      | ….xsf                                              | one or more 3D grids |
+
+Each name may end in ``.gz``. Names of VASP's files may be joined to others, as in ``CHGCAR.Li`` or ``Li_CHGCAR``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+from edframe.errors import DataError
+from edframe.io.volume import Volume
+
+FORMATS = {"chgcar": "edframe.io.vasp", "cube": "edframe.io.cube", "xsf": "edframe.io.xsf"}
+"""Format and the module that reads and writes it, by ``read(path) -> Volume`` and ``write(path, volume)``."""
+
+__all__ = ["FORMATS", "Volume", "format_of", "read", "write"]
+
+
+def read(path: str | Path, format: str | None = None) -> Volume:
+    """The atoms and fields in a file, in e/Å³ (densities) or eV (potentials), as float64 ``[x, y, z]``.
+
+    Raises DataError, with file and line, for what is malformed, truncated, not finite or inconsistent.
+    """
+    volume: Volume = _module(Path(path), format).read(Path(path))
+    return volume
+
+
+def write(path: str | Path, volume: Volume, format: str | None = None) -> None:
+    """Write a file whole, in place of what was there. Raises DataError for what the format cannot hold."""
+    _module(Path(path), format).write(Path(path), volume)
+
+
+def format_of(path: str | Path) -> str:
+    """The format that a file's name tells. Raises DataError when it tells none."""
+    name = Path(path).name.lower().removesuffix(".gz")
+    if name.endswith((".cube", ".cub")):
+        return "cube"
+    if name.endswith(".xsf"):
+        return "xsf"
+    if name.endswith(".vasp") or re.search(r"(^|[^a-z])(chgcar|chg|aeccar\d?|parchg|locpot)([^a-z]|$)", name):
+        return "chgcar"
+    raise DataError(f"{path}: its name tells no format; name it CHGCAR, ….cube or ….xsf, or say which it is")
+
+
+def _module(path: Path, format: str | None) -> Any:
+    chosen = format or format_of(path)
+    if chosen not in FORMATS:
+        raise DataError(f"there is no format '{chosen}'; choices: {', '.join(FORMATS)}")
+    return importlib.import_module(FORMATS[chosen])

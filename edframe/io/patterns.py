@@ -1,0 +1,62 @@
+"""Which files the patterns in a configuration mean, and names for what is in them."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from edframe.errors import DataError
+
+
+def select(patterns: Iterable[str], choose: Callable[[Path], Path | None], wanted: str) -> list[Path]:
+    """The files that ``patterns`` mean, as absolute paths, each once, those of one pattern in order of their names.
+
+    ``~`` is the home folder and ``**`` any number of folders. choose: the file that a matched file or folder stands
+    for, or None to pass it over; a file that is written out, without wildcards, stands for itself. wanted: what is
+    looked for, in words. Raises DataError for a pattern that matches nothing, or nothing of that.
+    """
+    found: dict[str, Path] = {}  # by what a link leads to, so that no file is two samples
+    for pattern in patterns:
+        written_out = not glob.has_magic(pattern)
+        paths = _matches(pattern)
+        files = [path if written_out and path.is_file() else choose(path) for path in paths]
+        chosen = [file for file in files if file is not None]
+        if not chosen:
+            raise DataError(f"'{pattern}' matches {len(paths)} files and folders, but no {wanted}")
+        for file in chosen:
+            found.setdefault(os.path.realpath(file), file)
+    return list(found.values())
+
+
+def names(paths: Sequence[Path]) -> list[str]:
+    """The last parts of each path, as few as tell all of them apart: ``si/run-03``, joined by ``/`` everywhere."""
+    parts = [path.parts[1:] for path in paths]  # without the root
+    tails: list[str] = []
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        tails = ["/".join(part[-count:]) for part in parts]
+        if len(set(tails)) == len(tails):
+            break
+    return tails
+
+
+def stamp(path: Path) -> list[str | int]:
+    """The path of a file, its size in bytes and the time of its last change in ns: what tells that it has changed.
+
+    An absent file has size −1.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return [str(path), -1, 0]
+    return [str(path), status.st_size, status.st_mtime_ns]
+
+
+def _matches(pattern: str) -> list[Path]:
+    absolute = os.path.abspath(os.path.expanduser(pattern))
+    matches = sorted(Path(match) for match in glob.glob(absolute, recursive=True))
+    if matches:
+        return matches
+    existing = next(folder for folder in Path(absolute).parents if folder.is_dir())
+    raise DataError(f"'{pattern}' matches nothing; the nearest folder that exists is {existing}")

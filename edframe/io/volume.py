@@ -1,0 +1,45 @@
+"""What a volumetric file holds: atoms, a grid, and one or more fields on it, in edframe's units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edframe.errors import DataError
+from edframe.grid import Grid
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+Quantity = Literal["density", "potential", "field"]
+"""What the fields are, and their unit: e/Å³, eV, or as they stand in the file."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Fields on the grid of one cell, with its atoms.
+
+    structure: atoms relative to the first grid point. fields: name → ``[x, y, z]`` float64, in the order of the file;
+    a density is ``total``, then ``magnetisation`` or ``magnetisation_x``, ``_y``, ``_z``. quantity: what they are.
+    comment: the file's own title. origin: of the first grid point in the file's frame, Å. augmentation: text after
+    the field of that name, as it stands in a CHGCAR (PAW occupancies). Raises DataError when a shape disagrees.
+    """
+
+    structure: Structure
+    grid: Grid
+    fields: Mapping[str, NDArray[np.float64]]
+    quantity: Quantity = "density"
+    comment: str = ""
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    augmentation: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.fields:
+            raise DataError("a volume needs at least one field")
+        for name, values in self.fields.items():
+            if values.shape != self.grid.shape:
+                raise DataError(f"the field '{name}' has shape {values.shape} on a grid of shape {self.grid.shape}")
