@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 class Sample:
     """A structure with its electron density.
 
-    density: ``[s, x, y, z]`` float32 in e/Å^d; s = 1 (total) or 2 (total and magnetisation); it integrates to
-    ``electrons``. source: where it came from and how it was made. Raises DataError when shapes disagree, when
+    density: ``[s, x, y, z]`` in e/Å^d; s = 1 (total) or 2 (total and magnetisation); it integrates to ``electrons``;
+    float32 in a dataset, float64 as read from a file. source: where it came from and how it was made, as plain data.
+    Raises DataError when shapes disagree, when
     a value is not finite, or when the total does not integrate to ``electrons`` within 1%.
     """
 
     id: str
     structure: Structure
     grid: Grid
-    density: NDArray[np.float32]
+    density: NDArray[np.float32] | NDArray[np.float64]
     electrons: float
     source: Mapping[str, Any] = field(default_factory=dict)
 

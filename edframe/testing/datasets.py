@@ -127,7 +127,10 @@ def fingerprint_is_stable(subject: Subject) -> None:
 
 
 def _dataset(subject: Subject) -> Dataset:
-    return subject.make()  # type: ignore[no-any-return]
+    dataset: Dataset = subject.make()
+    if not dataset.ready:
+        dataset.build(lambda done, total: None)
+    return dataset
 
 
 def _indices(dataset: Dataset) -> list[int]:

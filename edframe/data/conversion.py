@@ -1,0 +1,78 @@
+"""Between what a file holds (Volume), one labelled structure (Sample), and a label to learn from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edframe.data.sample import Sample
+from edframe.errors import DataError
+from edframe.io.volume import Volume
+
+NOISE = 1e-2
+"""Electrons in negative values, as a fraction of all, above which a density counts as none: PAW densities of VASP are
+negative next to nuclei, by 1.4e-3 in silicon."""
+
+INTEGER = 2e-3
+"""An integral within this fraction of an integer, and 0.05 e, is that number of electrons, blurred by the grid."""
+
+
+def sample_of(volume: Volume, name: str, electrons: float | None = None, **source: Any) -> Sample:
+    """The density in ``volume`` as a sample, float64 and unchanged, its augmentation and title in ``source``.
+
+    electrons: how many there are; None: the integral of the density, rounded where it is within 0.2% of an integer.
+    Raises DataError for what is no density, a noncollinear one, and one that is negative beyond noise.
+    """
+    fields = dict(volume.fields)
+    if volume.quantity != "density" or "total" not in fields:
+        raise DataError(f"{name}: it holds {', '.join(fields)} ({volume.quantity}), not an electron density")
+    if "magnetisation_x" in fields:
+        raise DataError(f"{name}: a noncollinear density has three components of magnetisation; a sample has one: "
+                        "use its total alone, or a collinear calculation")  # fmt: skip
+    density = np.stack([fields[key] for key in ("total", "magnetisation") if key in fields])
+    total = density[0]
+    integral = float(total.sum()) * volume.grid.voxel_volume
+    negative = -float(np.minimum(total, 0).sum()) * volume.grid.voxel_volume
+    if not integral > 0:
+        raise DataError(f"{name}: the total density integrates to {integral:g} e: it holds no electrons")
+    if negative > NOISE * abs(integral):
+        at = np.unravel_index(int(total.argmin()), total.shape)
+        raise DataError(
+            f"{name}: the total density is negative beyond noise, {-negative:.3g} e in all and {total.min():.3g} e/Å³ "
+            f"at grid point {tuple(map(int, at))}: it is a difference of densities, or not a density"
+        )
+    kept: dict[str, Any] = {"title": volume.comment, "integral": integral, **source}
+    if volume.augmentation:
+        kept["augmentation"] = dict(volume.augmentation)
+    if any(volume.origin):
+        kept["origin"] = list(volume.origin)
+    count = electrons if electrons is not None else _nearest_count(integral)
+    return Sample(name, volume.structure, volume.grid, density, count, kept)
+
+
+def _nearest_count(integral: float) -> float:
+    nearest = round(integral)
+    return float(nearest) if abs(integral - nearest) <= min(INTEGER * nearest, 0.05) else integral
+
+
+def volume_of(sample: Sample) -> Volume:
+    """What ``edframe.io.write`` writes of a sample, with the augmentation and title that its file had."""
+    names = ("total", "magnetisation")
+    return Volume(
+        sample.structure,
+        sample.grid,
+        {name: values.astype(np.float64) for name, values in zip(names, sample.density, strict=False)},
+        comment=str(sample.source.get("title", sample.id)),
+        origin=tuple(sample.source.get("origin", (0.0, 0.0, 0.0))),
+        augmentation=dict(sample.source.get("augmentation", {})),
+    )
+
+
+def as_label(sample: Sample) -> Sample:
+    """A sample to learn from: float32, negative noise of the total set to zero, scaled to hold its electrons."""
+    density = sample.density.astype(np.float64)
+    density[0] = np.maximum(density[0], 0)
+    density *= sample.electrons / (density[0].sum() * sample.grid.voxel_volume)
+    return replace(sample, density=density.astype(np.float32))

@@ -1,0 +1,218 @@
+"""Datasets whose samples are made once, by parsing a file or by a DFT calculation, and kept in a store."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edframe.component import ComponentConfig
+from edframe.data.cache import cache_folder
+from edframe.errors import DataError
+from edframe.interfaces import Contents, Dataset
+from edframe.jobs import run
+
+if TYPE_CHECKING:
+    from edframe.data.sample import Sample
+    from edframe.data.store import Store, StoreWriter
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sample to make. inputs: plain data that determine it. group: see ``Dataset.groups``; None: its own."""
+
+    id: str
+    inputs: Mapping[str, Any]
+    group: int | None = None
+
+    @property
+    def key(self) -> str:
+        """A hash of what determines the sample."""
+        return hashlib.sha256(json.dumps([self.id, self.inputs], sort_keys=True).encode()).hexdigest()[:24]
+
+
+class PreparedDataset(Dataset):
+    """Samples made by ``maker`` from jobs, each once, and kept in a store in the cache folder.
+
+    What cannot be made is listed with its reason and left out; it stops nothing else. A stopped ``build`` continues;
+    a repeated one tries again what failed, and makes anew the samples whose inputs have changed.
+    """
+
+    maker: ClassVar[str]
+    """``"module:function"`` that makes the sample of a Job. It is called in any process, and raises DataError for what
+    cannot be labelled."""
+
+    brief: ClassVar[bool] = False
+    """Whether a job is too short to be worth another process."""
+
+    def __init__(self, name: str, config: ComponentConfig) -> None:
+        self.name = name
+        self.config = config
+
+    @abstractmethod
+    def jobs(self) -> Sequence[Job]:
+        """The samples to make, in order, from geometries or files' names alone. Raises DataError for bad input."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the samples are kept, by the dataset's options."""
+        options = json.dumps(self.config.model_dump(mode="json"), sort_keys=True)
+        return cache_folder() / self.name / hashlib.sha256(options.encode()).hexdigest()[:12]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return self._ids
+
+    @property
+    def groups(self) -> Sequence[int]:
+        labels = [i if job.group is None else f"group {job.group}" for i, job in enumerate(self._made)]
+        numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+        return [numbers[label] for label in labels]
+
+    @property
+    def buckets(self) -> Sequence[int]:
+        labels: list[int] = self._store.grids[self._rows].tolist()
+        return labels
+
+    @property
+    def contents(self) -> Contents:
+        if len(self._store) == len(self._made):
+            return self._store.contents
+        from pymatgen.core.periodic_table import Element
+
+        # The store also holds samples of former jobs.
+        structures = [self._store[row].structure for row in self._rows]
+        species = {site.specie.symbol for structure in structures for site in structure}
+        return replace(
+            self._store.contents,
+            species=tuple(sorted(species, key=lambda symbol: Element(symbol).Z)),
+            max_atoms=max(map(len, structures)),
+        )
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self._made) <= index < len(self._made):
+            raise IndexError(f"{self.name} has {len(self._made)} samples, not {index + 1}")
+        return replace(self._store[self._rows[index]], id=self._made[index].id)
+
+    def fingerprint(self) -> str:
+        from edframe.data.store import fingerprint_of
+
+        return fingerprint_of(self.ids, [self._store.hashes[row] for row in self._rows])
+
+    @property
+    def ready(self) -> bool:
+        return all(job.key in self._kept or job.key in self._failed for job in self._jobs)
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        return {job.id: self._failed[job.key] for job in self._jobs if job.key in self._failed}
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"could not be made": len(self.failures), "kept in": str(self.folder)}
+
+    def build(
+        self,
+        advance: Callable[[int, int], None],
+        *,
+        recompute: bool = False,
+        workers: int = 1,
+        scheduler: str | None = None,
+    ) -> None:
+        """Make what is missing. Raises DataError when nothing at all could be made."""
+        if recompute:
+            raise DataError(f"the samples of {self.name} are made here, by `edframe data build`: to make them anew, "
+                            f"delete {self.folder}")  # fmt: skip
+        from edframe.data.store import StoreWriter
+
+        todo = [job for job in self._jobs if job.key not in self._kept]
+        done = len(self._jobs) - len(todo)
+        advance(done, len(self._jobs))
+        processes, address = (1, None) if self.brief else (workers, scheduler)
+        with StoreWriter(self._path, {"dataset": self.name}) as writer:
+            results = run(self.maker, todo, workers=processes, scheduler=address)
+            with contextlib.closing(results):
+                for index, result in results:
+                    self._keep(writer, todo[index], result)
+                    done += 1
+                    advance(done, len(self._jobs))
+        self._forget()
+        if self._jobs and not self._made:
+            first, reason = next(iter(self.failures.items()))
+            raise DataError(f"none of the {len(self._jobs)} samples of {self.name} could be made; {first}: {reason}")
+
+    def _keep(self, writer: StoreWriter, job: Job, result: Sample | Exception) -> None:
+        if isinstance(result, Exception):
+            reason = str(result) if isinstance(result, DataError) else f"{type(result).__name__}: {result}"
+            with self._failures_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": job.key, "reason": reason}) + "\n")
+        else:
+            writer.add(replace(result, id=job.key), position=len(writer))
+
+    def _forget(self) -> None:
+        for name in ("_store", "_kept", "_failed", "_made", "_ids", "_rows"):
+            self.__dict__.pop(name, None)
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "samples.zarr"
+
+    @property
+    def _failures_file(self) -> Path:
+        return self.folder / "failures.jsonl"
+
+    @cached_property
+    def _jobs(self) -> Sequence[Job]:
+        found = self.jobs()
+        counts = Counter(job.id for job in found)
+        twice = next((name for name, count in counts.items() if count > 1), None)
+        if twice is not None:
+            raise DataError(f"{self.name}: two samples have the id '{twice}'; give their files different names")
+        if not found:
+            raise DataError(f"{self.name}: there are no samples to make")
+        return found
+
+    @cached_property
+    def _store(self) -> Store:
+        from edframe.data.store import Store
+
+        if not self._path.exists():
+            raise DataError(f"the samples of {self.name} are not made yet; `edframe data build {self.name}` with the "
+                            "same --set does it")  # fmt: skip
+        return Store(self._path)
+
+    @cached_property
+    def _kept(self) -> Mapping[str, int]:
+        """Row of each key in the store."""
+        return {key: row for row, key in enumerate(self._store.ids)} if self._path.exists() else {}
+
+    @cached_property
+    def _failed(self) -> Mapping[str, str]:
+        """Reason by key, of what failed and was not made since."""
+        if not self._failures_file.exists():
+            return {}
+        found = {}
+        for line in self._failures_file.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # a killed process may have left half a line
+                record = json.loads(line)
+                found[record["key"]] = record["reason"]
+        return {key: reason for key, reason in found.items() if key not in self._kept}
+
+    @cached_property
+    def _made(self) -> Sequence[Job]:
+        _ = self._store  # says what to do where there is none
+        return [job for job in self._jobs if job.key in self._kept]
+
+    @cached_property
+    def _ids(self) -> Sequence[str]:
+        return [job.id for job in self._made]
+
+    @cached_property
+    def _rows(self) -> Sequence[int]:
+        return [self._kept[job.key] for job in self._made]
