@@ -49,13 +49,18 @@ class Parts:
     split: Split
 
 
-def build(experiment: Experiment, registry: Registry) -> Parts:
-    """Import and construct every component, with initial weights from the experiment's seed."""
+def build(experiment: Experiment, registry: Registry, advance: Callable[[int, int], None]) -> Parts:
+    """Import and construct every component, with initial weights from the experiment's seed.
+
+    What the dataset has still to do is done first; ``advance(done, total)`` tells how far it is.
+    """
 
     def make(choice: Choice, *args: Any, **kwargs: Any) -> Any:
         return registry.get(choice.kind, choice.name).load()(choice.options, *args, **kwargs)
 
     dataset: Dataset = make(experiment.data)
+    if not dataset.ready:
+        dataset.build(advance, workers=os.cpu_count() or 1)
     contents = dataset.contents
     featurizer: Featurizer = make(experiment.featurizer, contents)
     torch.manual_seed(seed_for(experiment.seed, "weights"))
@@ -110,13 +115,11 @@ def execute(
     if zero:
         _record_start(run, _facts(experiment, registry, parts, fabric))
     try:
-        if zero:
-            parts.dataset.build(_progress(show, "densities"), workers=os.cpu_count() or 1)
-        fabric.barrier()
-        loader = Loader(parts.dataset, parts.featurizer, fabric.device)
+        loader = Loader(parts.dataset, parts.featurizer, fabric.device, experiment.training.workers)
         header = {
             "contents": json.dumps(asdict(parts.dataset.contents)),
             "channels": json.dumps(list(parts.featurizer.channels)),
+            "spacing": repr(float(parts.dataset[parts.split.train[0]].grid.spacing.max())),
         }
         model = train(
             fabric, parts.model, parts.loss, loader, parts.split, experiment.training,
@@ -149,10 +152,6 @@ def _record_start(run: Run, facts: Mapping[str, Any]) -> None:
         )
     changed = {key: value for key, value in facts.items() if value != known.get(key)}
     run.record(status="running", resumed=[*known.get("resumed", []), changed])
-
-
-def _progress(show: Show, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: show({"event": "progress", "what": what, "done": done, "total": total})
 
 
 def _facts(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fabric) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def plugins():
 def parts(plugins, environment, monkeypatch):
     """Parts of a small experiment with more settings."""
     monkeypatch.setenv("EDFRAME_CACHE", environment["EDFRAME_CACHE"])
-    return lambda *settings: build(resolve(plugins, settings=[*SMALL, *settings])[0], plugins)
+    return lambda *settings: build(resolve(plugins, settings=[*SMALL, *settings])[0], plugins, lambda done, total: None)
 
 
 def weights(parts):

@@ -1,22 +1,29 @@
-"""``edframe data``: datasets, what is in them, and the slow work of making them."""
+"""``edframe data``: datasets, what is in them, the slow work of making them, and files in and out."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edframe.cli import options
 from edframe.cli.complete import component_names
+from edframe.cli.progress import progress, stopping_keeps_what_is_done
 from edframe.cli.signals import raise_interrupts
+from edframe.errors import DataError
 
 if TYPE_CHECKING:
+    from edframe.config import Choice
     from edframe.interfaces import Dataset
 
-app = typer.Typer(help="Datasets: list, describe, build.", no_args_is_help=True)
+app = typer.Typer(help="Datasets: list, describe, build, check; files in and out.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of a dataset.", autocompletion=component_names("dataset"))]
+
+SHOWN = 20
+"""Reasons of failures that are printed; all are kept beside the samples."""
 
 
 @app.command("list")
@@ -26,7 +33,7 @@ def list_() -> None:
 
     registry = Registry.discover()
     for name in registry.names("dataset"):
-        typer.echo(f"{name:<12} {registry.get('dataset', name).summary}")
+        typer.echo(f"{name:<14} {registry.get('dataset', name).summary}")
 
 
 @app.command("info")
@@ -36,7 +43,7 @@ def info(name: Name, settings: options.Settings = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    dataset = _open(name, settings)
+    dataset = _open(_choice(name, settings))
     contents = dataset.contents
     rows = {
         "samples": len(dataset),
@@ -58,42 +65,128 @@ def info(name: Name, settings: options.Settings = None) -> None:
 def build(
     name: Name,
     settings: options.Settings = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="STORE", help="Also copy all samples to a store: a folder or URL.")
+    ] = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Redo the DFT calculations themselves.")] = False,
-    workers: Annotated[int, typer.Option("--workers", help="Parallel workers; 0: one per core.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", help="Parallel processes; 0: one per core.")] = 0,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, as in tcp://host:8786."),
+    ] = None,
 ) -> None:
-    """Do a dataset's slow work once and cache it. Ctrl-C loses nothing: the same command continues."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Do a dataset's slow work once and keep it. Ctrl-C loses nothing: the same command continues.
 
-    dataset = _open(name, settings)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn()) as progress:
-        task = progress.add_task(f"{name}: {'DFT' if recompute else 'densities'}", total=len(dataset))
-        try:
-            raise_interrupts()
-            dataset.build(
-                lambda done, total: progress.update(task, completed=done, total=total),
-                recompute=recompute,
-                workers=workers or os.cpu_count() or 1,
-            )
-        except KeyboardInterrupt:
-            progress.stop()
-            typer.echo("Stopped; what is done is kept, and the same command continues.", err=True)
-            raise typer.Exit(130) from None
-        progress.update(task, completed=len(dataset), total=len(dataset))
+    What cannot be made, such as a calculation that does not converge, is listed with its reason and left out.
+
+    Examples:
+
+      edframe data build li-o-li
+
+      edframe data build vasp --set "data.files=[runs/*]" --out densities.zarr
+
+      edframe data build molecules --set data.file=geometries.xyz --workers 4
+    """
+    choice = _choice(name, settings)
+    dataset = _open(choice)
+    raise_interrupts()
+    with stopping_keeps_what_is_done(), progress(f"{name}: {'DFT' if recompute else 'densities'}") as advance:
+        processes = workers or os.cpu_count() or 1
+        dataset.build(advance, recompute=recompute, workers=processes, scheduler=scheduler)
+        advance(len(dataset), len(dataset))
+    if out is not None:
+        from edframe.data.copying import copy_to_store
+
+        with stopping_keeps_what_is_done(), progress(f"{name}: into {out}") as advance:
+            copy_to_store(dataset, out, choice.dump(), advance)
+    _tell_failures(dataset)
 
 
-def _open(name: str, settings: list[str] | None) -> Dataset:
+def _tell_failures(dataset: Dataset) -> None:
+    failures = dataset.failures
+    if not failures:
+        return
+    typer.echo(f"{len(dataset)} samples; {len(failures)} could not be made and are left out:")
+    for sample, reason in list(failures.items())[:SHOWN]:
+        typer.echo(f"  {sample}: {reason}")
+    if len(failures) > SHOWN:
+        typer.echo(f"  … and {len(failures) - SHOWN} more")
+
+
+@app.command("check")
+def check(store: Annotated[str, typer.Argument(metavar="STORE", help="Folder or URL of a store.")]) -> None:
+    """Read all of a store and compare it with its checksums; name each sample that is damaged."""
+    from edframe.data.store import Store
+
+    opened = Store(store)
+    with progress(f"{store}: samples") as advance:
+        damages = opened.check(advance)
+    if damages:
+        raise DataError(f"{store} is damaged; restore it from a copy, or build it anew:\n" + "\n".join(damages))
+    typer.echo(f"{store} is whole: {len(opened)} samples, fingerprint {opened.fingerprint()}")
+
+
+@app.command("export")
+def export(
+    name: Name,
+    sample: Annotated[str, typer.Argument(help="Id of a sample.")],
+    file: Annotated[Path, typer.Argument(help="CHGCAR…, ….cube or ….xsf, each also .gz.")],
+    settings: options.Settings = None,
+) -> None:
+    """Write the density of one sample to a file for VASP, VESTA or PySCF."""
+    from edframe import io
+    from edframe.data.conversion import volume_of
+    from edframe.registry import suggest
+
+    dataset = _open(_choice(name, settings))
+    ids = list(dataset.ids)
+    if sample not in ids:
+        raise DataError(f"{name} has no sample '{sample}'{suggest(sample, ids[:10_000])}")
+    io.write(file, volume_of(dataset[ids.index(sample)]))
+
+
+@app.command("convert")
+def convert(
+    source: Annotated[Path, typer.Argument(help="CHGCAR…, LOCPOT…, ….cube or ….xsf, each also .gz.")],
+    target: Annotated[Path, typer.Argument(help="File to write; its name tells the format.")],
+) -> None:
+    """Convert a volumetric file to another format."""
+    from edframe import io
+
+    io.format_of(target)
+    io.write(target, io.read(source))
+
+
+@app.command("vasp-inputs")
+def vasp_inputs(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder in which one folder per sample is made.")],
+    settings: options.Settings = None,
+) -> None:
+    """Write VASP input folders for the structures of a dataset, to label them by VASP.
+
+    POSCAR, INCAR and KPOINTS come from pymatgen's input sets; POTCAR is named (POTCAR.spec), not included. When the
+    calculations are finished, `edframe data build vasp --set "data.files=[DIR/*]"` takes them in.
+    """
+    from edframe.io.vasp_inputs import write_inputs
+
+    dataset = _open(_choice(name, settings))
+    raise_interrupts()
+    with stopping_keeps_what_is_done(), progress(f"{name}: VASP inputs") as advance:
+        samples = ((identity, dataset[index].structure) for index, identity in enumerate(dataset.ids))
+        count = write_inputs(samples, folder, lambda done: advance(done, len(dataset)))
+    typer.echo(f"{count} folders in {folder}")
+
+
+def _choice(name: str, settings: list[str] | None) -> Choice:
     """A dataset with the options ``--set data.key=value``."""
     from edframe.registry import Registry
 
-    registry = Registry.discover()
-    choice = options.resolved(registry, None, {"data": name}, settings).data
-    dataset: Dataset = registry.get(choice.kind, choice.name).load()(choice.options)
+    return options.resolved(Registry.discover(), None, {"data": name}, settings).data
+
+
+def _open(choice: Choice) -> Dataset:
+    from edframe.registry import Registry
+
+    dataset: Dataset = Registry.discover().get(choice.kind, choice.name).load()(choice.options)
     return dataset

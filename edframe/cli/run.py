@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from edframe.cli import options
+from edframe.cli.progress import progress, stopping_keeps_what_is_done
 from edframe.cli.signals import raise_interrupts
 from edframe.errors import RunError
 
@@ -73,12 +74,16 @@ def _execute(experiment: Experiment, registry: Registry, runs: Path, existing: R
 
     # Whatever can be wrong with the input shows before anything is written and other processes start.
     fabric = fabric_for(experiment)
-    parts = build(experiment, registry)
-    start = Checkpoint.load(existing) if existing else Checkpoint()
     zero = fabric.is_global_zero
     raise_interrupts()
-    made = Run.create(runs, experiment.name, experiment.to_yaml()) if zero and existing is None else existing
-    fabric.launch()
+    start = Checkpoint.load(existing) if existing else Checkpoint()
+    made, parts = existing, None
+    if zero:
+        with stopping_keeps_what_is_done(), progress(f"{experiment.data.name}: densities") as advance:
+            parts = build(experiment, registry, advance)
+        made = existing or Run.create(runs, experiment.name, experiment.to_yaml())
+    fabric.launch()  # other processes wait here until the data are there
+    parts = parts or build(experiment, registry, lambda done, total: None)
     directory = cast("Run", fabric.broadcast(made))
     with Display(experiment, directory.path, quiet=not zero) as display:
         try:

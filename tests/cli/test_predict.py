@@ -1,0 +1,72 @@
+"""``edframe predict``: what it writes is what the run itself predicted for the same atoms."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from pymatgen.core.structure import Structure
+from safetensors import safe_open
+
+from edframe import io
+
+
+@pytest.fixture
+def kept(finished):
+    """A test sample of the run: its structure, and what the run predicted for it."""
+    with safe_open(finished / "predictions" / "median.safetensors", framework="numpy") as file:
+        facts = {key: json.loads(file.metadata()[key]) for key in ("grid", "species", "positions")}
+        structure = Structure(facts["grid"]["cell"], facts["species"], facts["positions"], coords_are_cartesian=True)
+        return structure, file.get_tensor("predicted")
+
+
+@pytest.mark.parametrize("name", ["density.cube", "CHGCAR", "density.xsf"])
+def test_a_prediction_is_that_of_the_run(name, edframe, finished, kept, tmp_path):
+    structure, _ = kept
+    structure.to(str(tmp_path / "POSCAR"), fmt="poscar")
+    # The run's grid of 12 points is no multiple of 8; a spacing of 7.2/16 Å is asked for and gives 16.
+    result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / name, "--spacing", "0.45")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == f"{tmp_path / name}: 12 electrons on 16×16×16 points\n"
+    volume = io.read(tmp_path / name)
+    assert volume.fields["total"].sum() * volume.grid.voxel_volume == pytest.approx(12, rel=1e-5)
+    np.testing.assert_allclose(volume.structure.lattice.abc, 7.2, atol=1e-5)
+
+
+def test_on_the_grid_of_the_run_the_density_is_the_same(finished, kept, monkeypatch):
+    from edframe import predictor
+    from edframe.cli import options
+    from edframe.registry import Registry
+    from edframe.run import Run
+
+    monkeypatch.setattr(predictor, "MULTIPLE", 12)
+    registry = Registry.discover()
+    experiment = options.resolved(registry, finished / "config.yaml", {})
+    structure, predicted = kept
+    found = predictor.Predictor(Run.open(finished), experiment, registry, "cpu")(structure)
+    assert found.density.shape == predicted.shape
+    np.testing.assert_allclose(found.density, predicted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("structure", "target", "sentence"),
+    [
+        ("absent.cif", "CHGCAR", "there is no such file"),
+        ("broken.cif", "CHGCAR", "is not a structure that can be read"),
+        ("free.xyz", "CHGCAR", "has no cell: add Lattice="),
+        ("fe.vasp", "CHGCAR", "Fe"),
+        ("fe.vasp", "density.txt", "its name tells no format"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(structure, target, sentence, edframe, finished, tmp_path):
+    (tmp_path / "broken.cif").write_text("data_x\n_cell_length_a ?\n")
+    (tmp_path / "free.xyz").write_text("1\n\nHe 0 0 0\n")
+    Structure([[4, 0, 0], [0, 4, 0], [0, 0, 4]], ["Fe"], [[0, 0, 0]]).to(str(tmp_path / "fe.vasp"), fmt="poscar")
+    before = sorted(tmp_path.iterdir())
+    result = edframe("predict", finished, tmp_path / structure, tmp_path / target)
+    assert result.code == 2
+    assert result.err.startswith("Error: ")
+    assert result.err.count("\n") == 1
+    assert sentence in result.err
+    assert sorted(tmp_path.iterdir()) == before
