@@ -1,0 +1,1 @@
+"""Dataset for edframe: densities in Gaussian cube and XSF files."""

@@ -1,0 +1,39 @@
+"""What this distribution offers, and its options. Light: files are read when the dataset is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from edframe.plugin import Component, ComponentConfig, hookimpl
+
+
+def _as_list(patterns: Any) -> Any:
+    return [patterns] if isinstance(patterns, str) else patterns
+
+
+class CubeConfig(ComponentConfig):
+    """Options of the dataset ``cube``."""
+
+    files: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = ("*",)
+    """Patterns of files, with ~, * and **; of what they match, files named .cube, .cub or .xsf (and .gz) are taken."""
+    periodic: bool = True
+    """Whether the box of a file repeats in space; without, atoms outside of it are an error."""
+    electrons: float | None = Field(None, gt=0)
+    """Number of electrons in every file; null: the integral of each, rounded where within 0.2% of a whole number."""
+
+
+@hookimpl
+def edframe_datasets() -> Iterable[Component]:
+    return [
+        Component(
+            kind="dataset",
+            name="cube",
+            summary="densities in Gaussian cube or XSF files, of any code that writes them",
+            config=CubeConfig,
+            factory="edframe_cube.dataset:Cube",
+            api=1,
+        )
+    ]

@@ -1,0 +1,47 @@
+"""The dataset ``store``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edframe.data.sample import Sample
+from edframe.data.store import Store
+from edframe.interfaces import Contents, Dataset
+from edframe_store.plugin import StoreConfig
+
+
+class StoredSamples(Dataset):
+    """The samples of one store, as they were put there. Raises DataError for what is no store."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        self.path = os.path.expanduser(config.path)
+        self._store = Store(self.path)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return self._store.ids
+
+    @property
+    def groups(self) -> Sequence[int]:
+        labels: list[int] = self._store.groups.tolist()
+        return labels
+
+    @property
+    def grids(self) -> Sequence[int]:
+        labels: list[int] = self._store.grids.tolist()
+        return labels
+
+    @property
+    def contents(self) -> Contents:
+        return self._store.contents
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._store[index]
+
+    def fingerprint(self) -> str:
+        return self._store.fingerprint()
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**self._store.about, "kept in": self.path}

@@ -1,0 +1,94 @@
+"""The dataset ``vasp``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edframe.data.conversion import as_label, sample_of
+from edframe.data.prepared import Job, PreparedDataset
+from edframe.data.sample import Sample
+from edframe.errors import DataError
+from edframe.io import Volume, read
+from edframe.io.patterns import names, select, stamp
+from edframe_vasp.electrons import files_beside, told
+from edframe_vasp.plugin import VaspConfig
+
+TOLERANCE = 0.01
+"""How far the integral of a density may be from the number of electrons, as a fraction of it."""
+
+CHARGE = 0.5
+"""And in electrons: the count of a neutral cell is not that of the same cell with a charge."""
+
+
+class Vasp(PreparedDataset):
+    """Densities in CHGCAR files, scaled to hold the electrons that INCAR, POTCAR or OUTCAR tell, else their integral.
+
+    Raises DataError for a pattern that matches no CHGCAR. A file that cannot be used is left out and listed.
+    """
+
+    maker = "edframe_vasp.dataset:label"
+    brief = True
+
+    config: VaspConfig
+
+    def __init__(self, config: VaspConfig) -> None:
+        super().__init__("vasp", config)
+
+    def jobs(self) -> Sequence[Job]:
+        files: dict[Path, Path] = {}
+        for file in select(self.config.files, _density_of, "CHGCAR, nor a folder with one"):
+            plain = file.with_name(file.name.removesuffix(".gz"))
+            files.setdefault(plain.parent if plain.name == "CHGCAR" else plain, file)
+        return [
+            Job(name, {"density": stamp(file), "beside": list(map(stamp, files_beside(file))),
+                       "spins": self.config.spins})
+            for name, file in zip(names(list(files)), files.values(), strict=True)
+        ]  # fmt: skip
+
+    def describe(self) -> Mapping[str, Any]:
+        told_by = Counter(self[i].source["electrons_from"] for i in range(len(self)))
+        electrons = ", ".join(f"{source} ({count})" for source, count in told_by.most_common())
+        return {"made by": "VASP", "number of electrons from": electrons, **super().describe()}
+
+
+def label(job: Job) -> Sample:
+    """The sample of one CHGCAR. Raises DataError, with its path, for one that is no density to learn from.
+
+    source: file, title, integral (e, before scaling), electrons_from, and the PAW augmentation of the file.
+    """
+    file = Path(job.inputs["density"][0])
+    if job.inputs["density"][1] < 0:
+        raise DataError(f"{file.parent}: there is no CHGCAR: VASP has not finished, or its INCAR has LCHARG = .FALSE.")
+    volume = _with_spins(read(file, "chgcar"), job.inputs["spins"], file)
+    integral = float(volume.fields["total"].sum()) * volume.grid.voxel_volume
+    beside = [Path(path) for path, *_ in job.inputs["beside"]]
+    count, source = told(file, beside, volume.structure) or (None, "integral")
+    if count is not None and abs(integral - count) > min(TOLERANCE * count, CHARGE):
+        raise DataError(
+            f"{file}: its density integrates to {integral:.4f} e, and the {source} beside it tells {count:g} e: "
+            "they are of different calculations"
+        )
+    return as_label(sample_of(volume, str(file), count, file=str(file), electrons_from=source))
+
+
+def _with_spins(volume: Volume, spins: int, file: Path) -> Volume:
+    if spins == 1:
+        augmentation = {name: text for name, text in volume.augmentation.items() if name == "total"}
+        return replace(volume, fields={"total": volume.fields["total"]}, augmentation=augmentation)
+    if len(volume.fields) == 1:
+        raise DataError(f"{file}: it has no magnetisation (ISPIN = 1); --set data.spins=1 takes total densities")
+    return volume
+
+
+def _density_of(path: Path) -> Path | None:
+    """The CHGCAR of a folder, also the absent one of a calculation that has not finished; None for other files."""
+    if not path.is_dir():
+        return path if "CHGCAR" in path.name.upper() or path.name.endswith((".vasp", ".vasp.gz")) else None
+    packed = path / "CHGCAR.gz"
+    if packed.is_file() and not (path / "CHGCAR").is_file():
+        return packed
+    return path / "CHGCAR" if any((path / name).is_file() for name in ("CHGCAR", "INCAR", "OUTCAR")) else None

@@ -1,0 +1,105 @@
+"""How many electrons a density of VASP holds, from the files beside it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from pymatgen.core.structure import Structure
+
+from edframe.errors import DataError
+from edframe.io.files import open_bytes
+
+
+class Potential(NamedTuple):
+    """One data set of a POTCAR: its element, its title, and ZVAL, the electrons that it brings."""
+
+    element: str
+    title: str
+    electrons: float
+
+
+def files_beside(density: Path) -> list[Path]:
+    """Those of INCAR, POTCAR and OUTCAR (or their ``.gz``) that stand in the folder of ``density``."""
+    pairs = [(density.with_name(name), density.with_name(f"{name}.gz")) for name in SOURCES]
+    return [file for pair in pairs for file in pair if file.is_file()]
+
+
+def told(density: Path, files: Iterable[Path], structure: Structure) -> tuple[float, str] | None:
+    """The number of electrons and the file that tells it: ``(12.0, "POTCAR")``; None when none does.
+
+    The first of NELECT in an INCAR, ZVAL in a POTCAR times the atoms, NELECT in an OUTCAR. They belong to a density
+    that still has VASP's own name, CHGCAR or CHG; several others may stand in one folder. Raises DataError for a POTCAR
+    of other elements.
+    """
+    if density.name.removesuffix(".gz") not in ("CHGCAR", "CHG"):
+        return None
+    by_name = {file.name.removesuffix(".gz"): file for file in files}
+    for name, read in SOURCES.items():
+        count = read(by_name[name], structure) if name in by_name else None
+        if count is not None:
+            return count, name
+    return None
+
+
+def potentials(potcar: Path) -> list[Potential]:
+    """The data sets of a POTCAR in order: element, title and ZVAL; nothing else is read of it.
+
+    Raises DataError when it has none, or not one ZVAL for each TITEL.
+    """
+    with open_bytes(potcar) as file:
+        lines = [line.decode("latin-1") for line in file if b"TITEL" in line or b"ZVAL" in line]
+    titles = [match[1] for line in lines if (match := re.search(r"TITEL\s*=\s*(\S.*?)\s*$", line))]
+    counts = [float(match[1]) for line in lines if (match := re.search(r"ZVAL\s*=\s*(\d+\.?\d*)", line))]
+    # A title is PAW_PBE Li_sv 10Sep2004, PAW O 22Mar2012 or US H1.25.
+    elements = [re.match(r"(?:\S+\s+)?([A-Z][a-z]?)(?![a-z])", title) for title in titles]
+    if not titles or len(titles) != len(counts) or None in elements:
+        raise DataError(f"{potcar}: it is not a POTCAR with one TITEL and one ZVAL for each element")
+    return [Potential(e[1], t, c) for e, t, c in zip(elements, titles, counts, strict=True) if e]
+
+
+def _from_incar(incar: Path, structure: Structure) -> float | None:
+    with open_bytes(incar) as file:
+        text = file.read().decode("latin-1")
+    for line in text.splitlines():
+        for statement in re.split("[#!]", line)[0].split(";"):
+            if match := re.fullmatch(r"\s*NELECT\s*=\s*(\S+)\s*", statement, re.IGNORECASE):
+                try:
+                    return float(match[1])
+                except ValueError:
+                    raise DataError(f"{incar}: NELECT = {match[1]} is not a number") from None
+    return None
+
+
+def _from_potcar(potcar: Path, structure: Structure) -> float:
+    found = potentials(potcar)
+    runs = [(symbol, len(list(run))) for symbol, run in itertools.groupby(site.specie.symbol for site in structure)]
+    if [potential.element for potential in found] == [symbol for symbol, _ in runs]:
+        return sum(potential.electrons * count for potential, (_, count) in zip(found, runs, strict=True))
+    # Neighbours of one element may have different potentials in a POTCAR; where they bring the same, it is no matter.
+    counts = {symbol: {p.electrons for p in found if p.element == symbol} for symbol, _ in runs}
+    if {p.element for p in found} != set(counts) or any(len(values) > 1 for values in counts.values()):
+        raise DataError(
+            f"{potcar}: it has potentials for {' '.join(p.element for p in found)}, and the density's atoms are "
+            f"{' '.join(f'{symbol}{count}' for symbol, count in runs)}: it is of another calculation"
+        )
+    return sum(count * next(iter(counts[symbol])) for symbol, count in runs)
+
+
+def _from_outcar(outcar: Path, structure: Structure) -> float | None:
+    with open_bytes(outcar) as file:
+        for line in file:  # far above its end, and an OUTCAR can be long
+            if match := re.match(rb"\s*NELECT\s*=\s*(\d+\.?\d*)\s", line):
+                return float(match[1])
+    return None
+
+
+SOURCES: dict[str, Callable[[Path, Structure], float | None]] = {
+    "INCAR": _from_incar,
+    "POTCAR": _from_potcar,
+    "OUTCAR": _from_outcar,
+}
+"""Files that tell the number of electrons, in order of trust."""

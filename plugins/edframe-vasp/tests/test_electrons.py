@@ -1,0 +1,81 @@
+import pytest
+from edframe_vasp.electrons import files_beside, potentials, told
+from pymatgen.core.structure import Structure
+
+from edframe.errors import DataError
+
+CELL = [[7.2, 0, 0], [0, 7.2, 0], [0, 0, 7.2]]
+LI_SV, LI, OXYGEN = ("PAW_PBE Li_sv 10Sep2004", 3.0), ("PAW_PBE Li 17Jan2003", 1.0), ("PAW_PBE O 08Apr2002", 6.0)
+
+
+def atoms(*species):
+    return Structure(CELL, species, [[i / 10, 0, 0] for i in range(len(species))])
+
+
+def count(folder, structure):
+    density = folder / "CHGCAR"
+    return told(density, files_beside(density), structure)
+
+
+@pytest.mark.parametrize(
+    ("species", "sets", "electrons"),
+    [
+        (("Li", "O", "Li"), (LI_SV, OXYGEN, LI_SV), 12),
+        (("Li", "O", "Li"), (LI_SV, OXYGEN, LI), 10),  # two potentials for one element
+        (("Li", "O", "Li"), (LI_SV, OXYGEN), 12),
+        (("Li", "Li", "O"), (LI_SV, LI_SV, OXYGEN), 12),  # a POSCAR may list neighbours of one element as two
+        (("H", "H", "O"), (("PAW_PBE H1.25 07Sep2000", 1.25), OXYGEN), 8.5),
+        (("Fe",), (("US Fe", 8.0),), 8),
+    ],
+)
+def test_electrons_of_a_potcar(tmp_path, potcar, species, sets, electrons):
+    potcar(tmp_path, *sets)
+    assert count(tmp_path, atoms(*species)) == (electrons, "POTCAR")
+
+
+@pytest.mark.parametrize("sets", [(OXYGEN,), (LI_SV, ("PAW_PBE F 08Apr2002", 7.0)), (LI_SV, LI, OXYGEN)])
+def test_a_potcar_of_other_elements_or_unclear_counts_is_refused(tmp_path, potcar, sets):
+    potcar(tmp_path, *sets)
+    with pytest.raises(DataError, match=r"POTCAR: it has potentials for .*, and the density's atoms are Li2 O1"):
+        count(tmp_path, atoms("Li", "Li", "O"))
+
+
+def test_what_is_no_potcar_is_refused(tmp_path):
+    (tmp_path / "POTCAR").write_text("TITEL = PAW_PBE Li 17Jan2003\n")
+    with pytest.raises(DataError, match="POTCAR: it is not a POTCAR"):
+        potentials(tmp_path / "POTCAR")
+
+
+@pytest.mark.parametrize(
+    ("incar", "electrons"),
+    [
+        ("SYSTEM = charged\nNELECT = 11.5\n", 11.5),
+        ("  nelect=11 ! one less\n", 11),
+        ("ENCUT = 500; NELECT = 13 # one more\n", 13),
+        ("# NELECT = 11\nENCUT = 500 ; ISPIN = 2\n", None),
+    ],
+)
+def test_nelect_of_an_incar(tmp_path, incar, electrons):
+    (tmp_path / "INCAR").write_text(incar)
+    assert count(tmp_path, atoms("Li")) == (None if electrons is None else (electrons, "INCAR"))
+
+
+def test_nelect_that_is_no_number_is_refused(tmp_path):
+    (tmp_path / "INCAR").write_text("NELECT = many\n")
+    with pytest.raises(DataError, match="INCAR: NELECT = many is not a number"):
+        count(tmp_path, atoms("Li"))
+
+
+def test_an_incar_goes_before_a_potcar_and_that_before_an_outcar(tmp_path, potcar):
+    (tmp_path / "OUTCAR").write_text(" NBANDS = 8\n   NELECT =      12.0000    total number of electrons\n")
+    assert count(tmp_path, atoms("O")) == (12, "OUTCAR")
+    potcar(tmp_path, OXYGEN)
+    assert count(tmp_path, atoms("O")) == (6, "POTCAR")
+    (tmp_path / "INCAR").write_text("NELECT = 7\n")
+    assert count(tmp_path, atoms("O")) == (7, "INCAR")
+
+
+def test_files_in_its_folder_do_not_belong_to_a_density_under_another_name(tmp_path, potcar):
+    potcar(tmp_path, OXYGEN)
+    other = tmp_path / "CHGCAR.O2"
+    assert told(other, files_beside(other), atoms("O")) is None
