@@ -59,7 +59,7 @@ class _Field:
 def read(path: Path) -> Volume:
     """The atoms and grids of a crystal; the remarks before it are the comment.
 
-    Takes twice the memory of the fields, and a bit. Raises DataError, with the line, for what is malformed, cut off or
+    Raises DataError, with the line, for what is malformed, cut off or
     not finite, for what has no cell, and for grids that are not general ones over the primitive cell.
     """
     cell: NDArray[np.float64] | None = None
@@ -127,9 +127,10 @@ def write(path: Path, volume: Volume) -> None:
             label = "_".join(name.split())
             rows = [f"  BEGIN_DATAGRID_3D_{label}", shape, _row(origin), *map(_row, grid.vectors)]
             file.write(("\n".join(rows) + "\n").encode())
-            repeated = np.pad(values.T, [(0, 1)] * 3, mode="wrap")
             try:
-                file.writelines(scientific(repeated.reshape(-1, repeated.shape[2]), 10, 17))
+                for z in (*range(grid.shape[2]), 0):
+                    plane = np.pad(values[:, :, z].T, [(0, 1)] * 2, mode="wrap")
+                    file.writelines(scientific(plane, 10, 17))
             except ValueError as error:
                 raise DataError(f"{path} cannot be written: {error}") from error
             file.write(b"  END_DATAGRID_3D\n")
@@ -227,7 +228,7 @@ def _grid(text: Text, cell: NDArray[np.float64], block: str, label: str) -> _Fie
             raise text.error(
                 f"the last plane of axis {axis + 1} does not repeat the first: it is not periodic, or lacks the plane"
             )
-    return _Field(block, label, origin, np.ascontiguousarray(values[:-1, :-1, :-1]))
+    return _Field(block, label, origin, values[:-1, :-1, :-1])
 
 
 def _meaning(found: Sequence[_Field]) -> tuple[list[str], Quantity, float]:
