@@ -59,7 +59,8 @@ def main() -> None:
     ours, theirs, errors = [], [], []
     rows = np.linspace(0, 624, arguments.configurations + 1).astype(int)
     for count, row in enumerate(rows):
-        cell = scf.build_cell(geometry.SPECIES, geometry.positions(*geometry.pairs()[row]), grid.vectors)
+        positions = geometry.positions(*geometry.pairs()[row])
+        cell = scf.build_cell(geometry.SPECIES, positions, grid.vectors, geometry.LEVEL)
         matrix = unpack(dataset._labels.matrices[row])
         seconds_ours, density = timed(lambda cell=cell, matrix=matrix: density_on_grid(cell, matrix, grid))
         seconds_theirs, reference = timed(lambda cell=cell, matrix=matrix: by_pyscf(cell, matrix))

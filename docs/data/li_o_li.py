@@ -55,8 +55,8 @@ def meshes() -> None:
     for pair in ((12, 12), (3, 21)):
         densities = {}
         for mesh in (128, 96, 80, 64):
-            scf.MESH = mesh
-            cell = scf.build_cell(geometry.SPECIES, geometry.positions(*pair), grid.vectors)
+            positions = geometry.positions(*pair)
+            cell = scf.build_cell(geometry.SPECIES, positions, grid.vectors, geometry.LEVEL, mesh=[mesh] * 3)
             solution = scf.solve(cell, geometry.sample_id(*pair))
             densities[mesh] = density_on_grid(cell, solution.density_matrix, grid)
             nmae = np.abs(densities[mesh] - densities[128]).sum() / densities[128].sum()

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from edframe_pyscf.plugin import LiOLiConfig, edframe_datasets
+from edframe_pyscf.plugin import EthanolConfig, LiOLiConfig, MoleculesConfig, QM9Config, edframe_datasets
 from pydantic import ValidationError
 
 
@@ -14,13 +14,28 @@ def test_importing_the_plugin_imports_neither_torch_nor_pyscf():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_offers_the_li_o_li_set_and_calls_it_a_reconstruction():
-    (component,) = edframe_datasets()
-    assert (component.kind, component.name) == ("dataset", "li-o-li")
-    assert "reconstruction" in component.summary
+def test_every_dataset_is_offered_once_and_the_reconstruction_says_that_it_is_one():
+    summaries = {component.name: component.summary for component in edframe_datasets()}
+    assert len(summaries) == len(list(edframe_datasets()))
+    assert {"li-o-li", "molecules", "qm9-li2025", "md-ethanol"} <= set(summaries)
+    assert "reconstruction" in summaries["li-o-li"]
 
 
-@pytest.mark.parametrize("options", [{"grid": 4}, {"grid": 512}, {"samples": 626}, {"source": "web"}, {"mesh": 48}])
-def test_impossible_options_are_refused(options):
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [
+        (LiOLiConfig, {"grid": 4}),
+        (LiOLiConfig, {"grid": 512}),
+        (LiOLiConfig, {"samples": 626}),
+        (LiOLiConfig, {"source": "web"}),
+        (LiOLiConfig, {"mesh": 48}),
+        (MoleculesConfig, {"level": "pbe"}),
+        (MoleculesConfig, {"voxel": 0}),
+        (MoleculesConfig, {"margin": 0}),
+        (QM9Config, {"voxel": 0.1}),
+        (EthanolConfig, {"samples": 0}),
+    ],
+)
+def test_impossible_options_are_refused(config, options):
     with pytest.raises(ValidationError, match=next(iter(options))):
-        LiOLiConfig(**options)
+        config(**options)

@@ -10,9 +10,9 @@ HOPELESS = scf.Settings(max_cycle=1)
 
 
 @pytest.fixture
-def cell(monkeypatch):
-    monkeypatch.setattr(scf, "MESH", 32)
-    return scf.build_cell(geometry.SPECIES, geometry.positions(12, 12), np.eye(3) * geometry.CELL_LENGTH)
+def cell():
+    lattice = np.eye(3) * geometry.CELL_LENGTH
+    return scf.build_cell(geometry.SPECIES, geometry.positions(12, 12), lattice, geometry.LEVEL, mesh=[32, 32, 32])
 
 
 def test_an_scf_that_converges_on_no_rung_is_an_error_that_names_the_sample(cell):

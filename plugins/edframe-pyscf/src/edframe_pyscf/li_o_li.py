@@ -108,12 +108,23 @@ class LiOLi(Dataset):
         digest.update(json.dumps([self.grid.to_dict(), self._ids]).encode())
         return digest.hexdigest()
 
-    def build(self, advance: Callable[[int, int], None], *, recompute: bool = False, workers: int = 1) -> None:
+    @property
+    def ready(self) -> bool:
+        return bool(self._cache.present[self._rows].all())
+
+    def build(
+        self,
+        advance: Callable[[int, int], None],
+        *,
+        recompute: bool = False,
+        workers: int = 1,
+        scheduler: str | None = None,
+    ) -> None:
         """Evaluate every density on the grid; with ``recompute``, converge every SCF first."""
         if recompute:
             from edframe_pyscf.recompute import recompute as converge
 
-            converge(recomputed_folder(), workers=workers, advance=advance)
+            converge(recomputed_folder(), workers=workers, scheduler=scheduler, advance=advance)
             return
         cache = self._cache
         todo = sorted(set(cache.missing()) & set(self._rows))
@@ -180,7 +191,8 @@ class LiOLi(Dataset):
     @cached_property
     def _expansion(self) -> Expansion:
         """The orbitals, the same for every configuration but for the positions of the atoms."""
-        return Expansion.of(scf.build_cell(geometry.SPECIES, geometry.positions(0, 0), self.grid.vectors))
+        cell = scf.build_cell(geometry.SPECIES, geometry.positions(0, 0), self.grid.vectors, geometry.LEVEL)
+        return Expansion.of(cell)
 
     @cached_property
     def _cache_folder(self) -> Path:

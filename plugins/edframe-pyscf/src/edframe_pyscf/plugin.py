@@ -8,6 +8,11 @@ from typing import Literal
 from pydantic import Field
 
 from edframe.plugin import Component, ComponentConfig, hookimpl
+from edframe_pyscf.options_clusters import CrystalsConfig, Li2OClustersConfig
+from edframe_pyscf.references import GTH, LI_2025, MD17, MOLOPT, PBE, PYSCF, QM9_GEOMETRIES
+
+LevelName = Literal["pbe-dzvp", "pbe-tzv2p-200", "pbe-dzvp-molopt"]
+"""Names of ``edframe_pyscf.levels.LEVELS``."""
 
 
 class LiOLiConfig(ComponentConfig):
@@ -21,47 +26,97 @@ class LiOLiConfig(ComponentConfig):
     """Density matrices in the package, or those of `edframe data build li-o-li --recompute` on this machine."""
 
 
-PYSCF = """@article{Sun2020,
-  author = {Sun, Qiming and others},
-  title = {Recent developments in the {PySCF} program package},
-  journal = {J. Chem. Phys.},
-  volume = {153},
-  pages = {024109},
-  year = {2020},
-  doi = {10.1063/5.0006074}
-}"""
+class MoleculesConfig(ComponentConfig):
+    """Options of the dataset ``molecules``."""
 
-PBE = """@article{Perdew1996,
-  author = {Perdew, John P. and Burke, Kieron and Ernzerhof, Matthias},
-  title = {Generalized Gradient Approximation Made Simple},
-  journal = {Phys. Rev. Lett.},
-  volume = {77},
-  pages = {3865--3868},
-  year = {1996},
-  doi = {10.1103/PhysRevLett.77.3865}
-}"""
+    file: str = "geometries.xyz"
+    """File of geometries, xyz or extended xyz; comment lines may give Lattice, charge and multiplicity."""
+    level: LevelName = "pbe-dzvp"
+    """Basis and mesh, all PBE with GTH pseudopotentials: up to Ar, pbe-dzvp-molopt up to Rn."""
+    voxel: float = Field(0.15, ge=0.02, le=1)
+    """Distance of grid points, Å; where the file gives a Lattice, their largest."""
+    margin: float = Field(3.0, ge=1, le=20)
+    """Vacuum on every side of a molecule, Å, before its box is rounded up to multiples of 8 voxels."""
+    samples: int | None = Field(None, ge=1)
+    """Number of geometries, spread evenly over the file; null: all."""
 
-GTH = """@article{Goedecker1996,
-  author = {Goedecker, S. and Teter, M. and Hutter, J.},
-  title = {Separable dual-space {Gaussian} pseudopotentials},
-  journal = {Phys. Rev. B},
-  volume = {54},
-  pages = {1703--1710},
-  year = {1996},
-  doi = {10.1103/PhysRevB.54.1703}
-}"""
+
+class QM9Config(ComponentConfig):
+    """Options of the dataset ``qm9-li2025``."""
+
+    file: str = "qm9.xyz"
+    """File of geometries, xyz or extended xyz."""
+    samples: int | None = Field(None, ge=1)
+    """Number of geometries, spread evenly over the file; null: all."""
+
+
+class EthanolConfig(ComponentConfig):
+    """Options of the dataset ``md-ethanol``."""
+
+    file: str = "ethanol.xyz"
+    """File of geometries of ethanol, xyz or extended xyz."""
+    level: LevelName = "pbe-dzvp"
+    """Basis and mesh, all PBE with GTH pseudopotentials."""
+    voxel: float = Field(0.15, ge=0.02, le=0.5)
+    """Distance of grid points, Å; 0.15 gives 72 along each side of the box of 10.8 Å."""
+    samples: int | None = Field(None, ge=1)
+    """Number of geometries, spread evenly over the file; null: all."""
+
+
+def _dataset(
+    name: str, summary: str, config: type[ComponentConfig], factory: str, references: tuple[str, ...] = ()
+) -> Component:
+    return Component(
+        kind="dataset",
+        name=name,
+        summary=summary,
+        config=config,
+        factory=f"edframe_pyscf.{factory}",
+        api=1,
+        references=(PYSCF, PBE, GTH, *references),
+    )
 
 
 @hookimpl
 def edframe_datasets() -> Iterable[Component]:
     return [
-        Component(
-            kind="dataset",
-            name="li-o-li",
-            summary="625 bent and stretched Li–O–Li, PBE/GTH valence densities (a reconstruction of a 2018 set)",
-            config=LiOLiConfig,
-            factory="edframe_pyscf.li_o_li:LiOLi",
-            api=1,
-            references=(PYSCF, PBE, GTH),
-        )
+        _dataset(
+            "li-o-li",
+            "625 bent and stretched Li–O–Li, PBE/GTH valence densities (a reconstruction of a 2018 set)",
+            LiOLiConfig,
+            "li_o_li:LiOLi",
+        ),
+        _dataset(
+            "molecules",
+            "molecules from an xyz file, labelled by PySCF: PBE/GTH valence densities",
+            MoleculesConfig,
+            "molecules:Molecules",
+        ),
+        _dataset(
+            "qm9-li2025",
+            "molecules of QM9 from an xyz file, labelled by the protocol of Li et al. 2025",
+            QM9Config,
+            "qm9:QM9",
+            (QM9_GEOMETRIES, LI_2025),
+        ),
+        _dataset(
+            "md-ethanol",
+            "frames of ethanol from an xyz file, all in one box of 10.8 Å, labelled by PySCF",
+            EthanolConfig,
+            "ethanol:Ethanol",
+            (MD17,),
+        ),
+        _dataset(
+            "crystals",
+            "small cells from CIF and POSCAR files, labelled by PySCF with k-points",
+            CrystalsConfig,
+            "crystals:Crystals",
+            (MOLOPT,),
+        ),
+        _dataset(
+            "li2o-clusters",
+            "clusters of 1 to 4 Li2O at the level of li-o-li: larger systems for models trained on it",
+            Li2OClustersConfig,
+            "clusters:Li2OClusters",
+        ),
     ]

@@ -1,15 +1,11 @@
-"""All 625 SCF calculations in parallel processes. Each finished one is a file, so a stopped run continues."""
+"""All 625 SCF calculations, as independent jobs. Each finished one is a file, so a stopped run continues."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +15,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from edframe.errors import DataError
+from edframe.jobs import run
 from edframe_pyscf import geometry, scf
 from edframe_pyscf.matrices import pack
 
 Pair = tuple[int, int]
 
+SHOWN = 20
+"""Failures that an error lists."""
 
-def recompute(folder: Path, *, workers: int, advance: Callable[[int, int], None]) -> Path:
+
+def recompute(folder: Path, *, workers: int, scheduler: str | None = None, advance: Callable[[int, int], None]) -> Path:
     """Converge every configuration into ``folder/parts`` and gather them in ``folder/li_o_li.safetensors``.
 
-    Finished parts are kept, and skipped when their level of theory and positions are today's.
-    ``advance(done, total)`` reports progress. Raises DataError when a configuration does not converge or the folder
-    cannot be written; the parts already done stay.
+    Finished parts are kept, and skipped when their level of theory and positions are today's. ``advance(done, total)``
+    reports progress. Raises DataError when the folder cannot be written, and at the end, when all others are done,
+    for configurations that failed or did not converge; the parts already done stay.
     """
     parts = folder / "parts"
     try:
@@ -39,58 +39,37 @@ def recompute(folder: Path, *, workers: int, advance: Callable[[int, int], None]
         raise _unwritable(parts, error) from error
     pairs = geometry.pairs()
     todo = [pair for pair in pairs if not _finished(pair, parts)]
-    pool = _pool(workers)
-    try:
-        # The workers start here. A Ctrl-C waits until each of them can end without a traceback (``_start_worker``).
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            futures = [pool.submit(_solve_part, pair, parts) for pair in todo]
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            advance(len(pairs) - len(todo) + done, len(pairs))
-    except BrokenProcessPool as error:
+    failures = []
+    results = run("edframe_pyscf.recompute:solve", todo, workers=workers, scheduler=scheduler)
+    with contextlib.closing(results):
+        for done, (index, result) in enumerate(results, start=1 + len(pairs) - len(todo)):
+            pair = todo[index]
+            if isinstance(result, Exception):
+                name = geometry.sample_id(*pair)
+                failures.append(f"{name}: {str(result).removeprefix(f'{name}: ')}")
+            elif result[1]["inputs"] != _inputs(pair):
+                failures.append(f"{geometry.sample_id(*pair)}: the worker has another PySCF, or another edframe-pyscf")
+            else:
+                _save({"density_matrix": result[0]}, _part(pair, parts), result[1])
+            advance(done, len(pairs))
+    if failures:
+        listed = "\n".join(sorted(failures)[:SHOWN])
+        more = f"\n… and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
         raise DataError(
-            f"a worker process was killed, perhaps for want of memory; what is done is kept in {parts}: "
-            "repeat the command with fewer --workers"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+            f"{len(failures)} of {len(pairs)} configurations failed; the others are kept in {parts}, and the same "
+            f"command tries these again:\n{listed}{more}"
+        )
     target = folder / "li_o_li.safetensors"
     _gather(parts, target)
     return target
 
 
-def _pool(workers: int) -> Executor:
-    # Spawned, not forked: PySCF's OpenMP threads do not survive a fork.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    """One OpenMP thread each; end at once on Ctrl-C, and with the parent. Parts appear whole or not at all."""
-    from pyscf import lib
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    lib.num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _solve_part(pair: Pair, parts: Path) -> None:
-    name = geometry.sample_id(*pair)
+def solve(pair: Pair) -> tuple[NDArray[np.float32], dict[str, str]]:
+    """The packed density matrix ``[pair]`` of one configuration, and what its part records. Called in any process."""
     lattice = np.eye(3) * geometry.CELL_LENGTH
-    cell = scf.build_cell(geometry.SPECIES, geometry.positions(*pair), lattice)
-    solution = scf.solve(cell, name)
-    metadata = {"inputs": _inputs(pair), "scf": json.dumps(solution.record())}
-    _save({"density_matrix": pack(solution.density_matrix)}, _part(pair, parts), metadata)
+    cell = scf.build_cell(geometry.SPECIES, geometry.positions(*pair), lattice, geometry.LEVEL)
+    solution = scf.solve(cell, geometry.sample_id(*pair))
+    return pack(solution.density_matrix), {"inputs": _inputs(pair), "scf": json.dumps(solution.record())}
 
 
 def _finished(pair: Pair, parts: Path) -> bool:
@@ -127,9 +106,9 @@ def _level() -> dict[str, Any]:
 
     return {
         "functional": scf.FUNCTIONAL,
-        "basis": scf.BASIS,
+        "basis": geometry.LEVEL.basis,
         "pseudopotential": scf.PSEUDOPOTENTIAL,
-        "mesh": scf.MESH,
+        "mesh": geometry.LEVEL.mesh([geometry.CELL_LENGTH])[0],
         "cell_length_angstrom": geometry.CELL_LENGTH,
         "pyscf": __version__,
     }

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edframe.errors import DataError
 
-BASIS = "gth-dzvp"
-PSEUDOPOTENTIAL = "gth-pbe"
+if TYPE_CHECKING:
+    from edframe_pyscf.levels import Level
+
 FUNCTIONAL = "pbe"
-MESH = 80
-"""Points per axis of the integration grid of the SCF: 0.09 Å in a 7.2 Å cell (0.06% NMAE finer than 64)."""
+PSEUDOPOTENTIAL = "gth-pbe"
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,32 @@ class Solution:
         return {"energy_hartree": self.energy, "cycles": self.cycles, **asdict(self.settings)}
 
 
-def build_cell(species: Sequence[str], positions: NDArray[np.float64], lattice: NDArray[np.float64]) -> Any:
-    """The PySCF cell: ``positions`` ``[atom, xyz]`` and ``lattice`` rows in Å, GTH pseudopotentials, Γ point."""
+def build_cell(
+    species: Sequence[str],
+    positions: NDArray[np.float64],
+    lattice: NDArray[np.float64],
+    level: Level,
+    *,
+    mesh: Sequence[int] | None = None,
+    charge: int = 0,
+) -> Any:
+    """The PySCF cell: ``positions`` ``[atom, xyz]`` and ``lattice`` rows in Å, GTH pseudopotentials, Γ point.
+
+    mesh: points along the lattice vectors on which the SCF integrates; None: those of the level. charge: in e, made
+    good by a uniform background.
+    """
     from pyscf.pbc import gto
 
+    lattice = np.asarray(lattice, dtype=float)
     return gto.M(
         atom=[(name, tuple(at)) for name, at in zip(species, positions, strict=True)],
-        a=np.asarray(lattice, dtype=float),
+        a=lattice,
         unit="A",
-        basis=BASIS,
+        basis=level.basis,
         pseudo=PSEUDOPOTENTIAL,
-        precision=1e-8,
-        mesh=[MESH] * 3,
+        precision=level.precision,
+        mesh=list(mesh) if mesh is not None else level.mesh(np.linalg.norm(lattice, axis=1).tolist()),
+        charge=charge,
         verbose=0,
     )
 
@@ -102,6 +116,8 @@ def _attempt(cell: Any, settings: Settings) -> tuple[Any, int]:
     mean_field.conv_tol = settings.conv_tol
     mean_field.conv_tol_grad = settings.conv_tol_grad
     mean_field.callback = count
+    # Of an ion PySCF would print corrections of the energy, from a density on a mesh that is not this one's.
+    mean_field._finalize = lambda: mean_field
     mean_field.kernel()
     return mean_field, cycles
 
