@@ -36,12 +36,17 @@ def tiny_command():
 
 @pytest.fixture
 def workplace(finished, tmp_path, monkeypatch):
-    """A working directory with the recipes, and ``runs`` with one run in it that was interrupted. Returns that run."""
+    """A working directory with the recipes, a POSCAR, and ``runs`` with one run that was interrupted. Returns that."""
     import torch
+    from pymatgen.core.structure import Structure
 
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    atoms = Structure(
+        [[7.2, 0, 0], [0, 7.2, 0], [0, 0, 7.2]], ["Li", "O", "Li"], [[0.3, 0.5, 0.5], [0.5] * 3, [0.7] * 3]
+    )
+    atoms.to("POSCAR", fmt="poscar")
     run = Path("runs") / finished.name
     shutil.copytree(finished, run)
     Run(run).record(status="interrupted")
