@@ -222,9 +222,10 @@ def _grid(text: Text, cell: NDArray[np.float64], block: str, label: str) -> _Fie
     if not (line := _next_line(text)).startswith("END_DATAGRID"):
         raise text.error(f"{text.shown(line)} stands where END_DATAGRID_3D should be; correct the numbers of points")
     values = numbers.reshape(shape[::-1]).T
+    largest = max(numbers.max(), -numbers.min())
     for axis in range(3):
         first, last = values.take(0, axis), values.take(-1, axis)
-        if not np.abs(first - last).max() <= REPEATED * np.abs(numbers).max():
+        if not np.abs(first - last).max() <= REPEATED * largest:
             raise text.error(
                 f"the last plane of axis {axis + 1} does not repeat the first: it is not periodic, or lacks the plane"
             )
