@@ -224,7 +224,7 @@ def _grid(text: Text, cell: NDArray[np.float64], block: str, label: str) -> _Fie
     values = numbers.reshape(shape[::-1]).T
     largest = max(numbers.max(), -numbers.min())
     for axis in range(3):
-        first, last = values.take(0, axis), values.take(-1, axis)
+        first, last = np.moveaxis(values, axis, 0)[[0, -1]]
         if not np.abs(first - last).max() <= REPEATED * largest:
             raise text.error(
                 f"the last plane of axis {axis + 1} does not repeat the first: it is not periodic, or lacks the plane"
