@@ -32,7 +32,7 @@ SETTINGS = {"ENCUT": 520, "LCHARG": True, "LAECHG": False, "KSPACING": None}
 KSPACING = 0.22
 """Largest distance of k-points, 2π/Å, as in the set."""
 
-VACUUM = 3.5
+VACUUM = 3.0
 """Å that are empty along every lattice vector of a box around a molecule, at least."""
 
 CONTACT = 1.3

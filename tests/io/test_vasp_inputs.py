@@ -19,6 +19,8 @@ def cubic(side, species, fractions):
 
 
 MOLECULE = cubic(7.2, ["Li", "O", "Li"], [[0.3, 0.4, 0.5], [0.5, 0.5, 0.5], [0.7, 0.4, 0.5]])
+LONGEST = cubic(7.2, ["Li", "O", "Li"], 0.5 + np.array([[-1.86, 0, 0], [0, 0, 0], [1.86, 0, 0]]) / 7.2)
+"""Of li-o-li; 3.48 Å are left. One label on other k-points would spoil the set."""
 ROCK_SALT = Structure.from_spacegroup("Fm-3m", 5.69 * np.eye(3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
@@ -89,7 +91,8 @@ def test_an_id_that_is_no_folder_is_refused(tmp_path, name):
             cubic(7.2, ["Li", "O", "Li"], MOLECULE.frac_coords + np.array([0.5, 0.55, 0.5])),
             True,
         ),  # across the cell's faces
-        (cubic(3.4, ["O"], [[0, 0, 0]]), False),
+        (LONGEST, True),
+        (cubic(2.9, ["O"], [[0, 0, 0]]), False),
         (ROCK_SALT, False),
         (
             Structure(5.32 / 2 * np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]), ["K"], [[0, 0, 0]]),
@@ -97,7 +100,7 @@ def test_an_id_that_is_no_folder_is_refused(tmp_path, name):
         ),  # planes 3.76 Å apart
         (Structure(np.diag([2.46, 2.46, 20]), ["C", "C"], [[0, 0, 0], [0.5, 0.3, 0]]), False),  # a sheet
     ],
-    ids=["molecule", "bent", "wrapped", "tight", "crystal", "bcc", "sheet"],
+    ids=["molecule", "bent", "wrapped", "longest", "tight", "crystal", "bcc", "sheet"],
 )
 def test_boxes_around_molecules(structure, boxed):
     assert is_boxed_molecule(structure) == boxed
