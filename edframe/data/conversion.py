@@ -36,7 +36,7 @@ def sample_of(volume: Volume, name: str, electrons: float | None = None, **sourc
     integral = float(total.sum()) * volume.grid.voxel_volume
     negative = -float(np.minimum(total, 0).sum()) * volume.grid.voxel_volume
     if not integral > 0:
-        raise DataError(f"{name}: the total density integrates to {integral:g} e: it holds no electrons")
+        raise DataError(f"{name}: the total density integrates to {integral:g} e: it is not a density of electrons")
     if negative > NOISE * abs(integral):
         at = np.unravel_index(int(total.argmin()), total.shape)
         raise DataError(
