@@ -122,7 +122,6 @@ STRUCTURES = {
     ),
     "arrays": Structure(Lattice(TRICLINIC), ["Li"], [[0.1] * 3], site_properties={"force": [np.arange(3.0)]}),
     "oxidation": Structure(Lattice(TRICLINIC), ["Li+", "O2-"], [[0.1] * 3, [0.2] * 3]),
-    "disordered": Structure(Lattice(TRICLINIC), [{"Li": 0.5, "Na": 0.25}, "O"], [[0.1] * 3, [0.2] * 3]),
     "empty": Structure(Lattice(TRICLINIC), [], []),
 }  # fmt: skip
 
@@ -139,6 +138,19 @@ def test_all_that_a_structure_can_hold(url, tmp_path, name):
     assert found == wanted
     assert store.check() == []
     assert write(tmp_path / "copy", [store[0]]).fingerprint() == store.fingerprint()
+
+
+def test_a_site_with_two_species_is_refused(url):
+    disordered = Structure(Lattice(TRICLINIC), [{"Li": 0.5, "Na": 0.25}, "O"], [[0.1] * 3, [0.2] * 3])
+    with pytest.raises(DataError, match="a: it has sites of partial occupancy"):
+        write(url, [made("a", structure=disordered)])
+
+
+def test_no_class_is_made_by_name(url):
+    """A property that looks like pymatgen's own notation of an object stays the plain data that it is."""
+    suspicious = {"@module": "fractions", "@class": "Fraction", "numerator": 1}
+    structure = Structure(Lattice(TRICLINIC), ["Li"], [[0.1] * 3], properties={"a": suspicious})
+    assert write(url, [made("a", structure=structure)])[0].structure.properties == {"a": suspicious}
 
 
 def test_plain_zarr_reads_it_as_the_package_says(url, small):
