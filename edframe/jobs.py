@@ -116,7 +116,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
             with _no_interrupts():  # nor do the workers know any: they end with the cluster, without a word
                 cluster: Any = scheduler
                 if scheduler is None:
-                    options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": silent}
+                    options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": silent}
                     cluster = opened.enter_context(distributed.LocalCluster(n_workers=workers, **options))
                 client = opened.enter_context(distributed.Client(cluster, timeout=ANSWER, set_as_default=False))
             yield client

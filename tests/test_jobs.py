@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Sequence
 
 import pytest
@@ -210,3 +211,13 @@ def test_ctrl_c_ends_the_workers_without_a_word(work, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
     assert (process.returncode, text) == (0, "stopped\n")
     assert len(list(tmp_path.glob("job-*"))) == 2
+
+
+def test_local_workers_do_not_mind_another_scheduler():
+    """Dask's schedulers all want port 8787, and say so where it is taken."""
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # then it is taken already
+            other.bind(("", 8787))
+            other.listen()
+        with warnings.catch_warnings(action="error", category=UserWarning):
+            assert dict(jobs.run("math:sqrt", [1.0, 4.0], workers=2)) == {0: 1.0, 1: 2.0}

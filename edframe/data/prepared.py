@@ -49,7 +49,7 @@ class PreparedDataset(Dataset):
     """``"module:function"`` that makes the sample of a Job. It is called in any process, and raises DataError for what
     cannot be labelled."""
 
-    brief: ClassVar[bool] = False
+    brief: bool = False
     """Whether a job is too short to be worth another process."""
 
     def __init__(self, name: str, config: ComponentConfig) -> None:

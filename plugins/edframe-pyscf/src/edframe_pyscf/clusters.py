@@ -50,6 +50,7 @@ class Li2OClusters(PreparedDataset):
 
     def __init__(self, config: Li2OClustersConfig) -> None:
         super().__init__("li2o-clusters", config)
+        self.brief = config.source == "shipped"
 
     def jobs(self) -> Sequence[Job]:
         return [self._job(n, sample) for n, sample in chosen(self.config.sizes, self.config.samples)]
