@@ -82,6 +82,19 @@ def cells_agree(subject: Subject) -> None:
             assert same, f"{sample.id}: the cell of the grid must be the lattice of the structure"
 
 
+def buckets_have_one_grid(subject: Subject) -> None:
+    """Samples with one label in ``buckets`` have the same grid, and each sample has a label."""
+    dataset = _dataset(subject)
+    labels, grids = list(dataset.buckets), {}
+    assert len(labels) == len(dataset), f"{len(dataset)} samples have {len(labels)} labels in buckets; each needs one"
+    for index in _indices(dataset):
+        sample = dataset[index]
+        first = grids.setdefault(labels[index], sample)
+        assert sample.grid == first.grid, (
+            f"{first.id} and {sample.id} share a label in buckets, so they must share a grid; give each grid its own"
+        )
+
+
 def contents_agree_with_samples(subject: Subject) -> None:
     """``contents`` tells the species, the largest number of atoms, the spin channels and the dimension."""
     dataset = _dataset(subject)
@@ -150,6 +163,7 @@ CHECKS = (
     densities_are_single_precision,
     densities_hold_their_electrons,
     cells_agree,
+    buckets_have_one_grid,
     contents_agree_with_samples,
     species_are_in_order,
     reading_twice_gives_the_same,

@@ -122,6 +122,19 @@ class Unprinted(Right):
         return None
 
 
+class TwoGrids(Right):
+    """The second sample on a finer grid, and no word of it."""
+
+    def sample(self, index, structure, density):
+        fine = np.repeat(density, 2, axis=1) if index else density
+        grid = Grid.of(self.grid.vectors, fine.shape[1:])
+        return Sample(self.ids[index], structure, grid, fine, 4.0 + index)
+
+
+class Unlabelled(Right):
+    buckets = (0,)
+
+
 class Many(Right):
     """More samples than are read, the last of them too large: contents tell more than the others show."""
 
@@ -140,6 +153,8 @@ WRONG = [
     ("densities_are_single_precision", Double, "must be float32, not float64"),
     ("densities_hold_their_electrons", Unnormalised, "must integrate to its 4 electrons"),
     ("cells_agree", OtherCell, "must be the lattice"),
+    ("buckets_have_one_grid", TwoGrids, "li-o-li and li-o share a label"),
+    ("buckets_have_one_grid", Unlabelled, "2 samples have 1 labels"),
     ("contents_agree_with_samples", MoreSpecies, "contents.species must be"),
     ("contents_agree_with_samples", MoreAtoms, "contents.max_atoms must be"),
     ("contents_agree_with_samples", MoreSpins, "spins 2 and dimension 3"),

@@ -26,7 +26,7 @@ def test_groups_and_grids_tell_what_belongs_together(url):
     first, second, third, fourth = dataset.groups
     assert first == fourth
     assert len({first, second, third}) == 3
-    first, second, third, fourth = dataset.grids
+    first, second, third, fourth = dataset.buckets
     assert first == third == fourth != second
 
 

@@ -29,7 +29,7 @@ class StoredSamples(Dataset):
         return labels
 
     @property
-    def grids(self) -> Sequence[int]:
+    def buckets(self) -> Sequence[int]:
         labels: list[int] = self._store.grids.tolist()
         return labels
 
