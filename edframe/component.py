@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from edframe.errors import PluginError
 
@@ -18,6 +18,12 @@ class ComponentConfig(BaseModel):
     """Base of every component's options: frozen, no unknown keys, every field with a unit-bearing description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Patterns = Annotated[
+    tuple[str, ...], BeforeValidator(lambda given: [given] if isinstance(given, str) else given), Field(min_length=1)
+]
+"""Type of an option that holds patterns of files; a single one need not be a list."""
 
 
 @dataclass(frozen=True)

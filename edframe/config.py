@@ -124,6 +124,10 @@ class Choice:
         for part in self.parts:
             yield from part.components()
 
+    def make(self, registry: Registry, *args: Any, **kwargs: Any) -> Any:
+        """The component itself: its factory, called with the options and what its kind must know to be built."""
+        return registry.get(self.kind, self.name).load()(self.options, *args, **kwargs)
+
     def dump(self) -> dict[str, Any]:
         """The block as written in a config file."""
         return {"name": self.name, **self.options.model_dump(mode="json")}

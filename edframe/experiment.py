@@ -22,7 +22,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from edframe.checkpoint import Checkpoint
-from edframe.config import Choice, Experiment
+from edframe.config import Experiment
 from edframe.data.loading import Loader
 from edframe.data.splits import Split, split
 from edframe.errors import ConfigError, RunError
@@ -55,24 +55,21 @@ def build(experiment: Experiment, registry: Registry, advance: Callable[[int, in
     What the dataset has still to do is done first; ``advance(done, total)`` tells how far it is.
     """
 
-    def make(choice: Choice, *args: Any, **kwargs: Any) -> Any:
-        return registry.get(choice.kind, choice.name).load()(choice.options, *args, **kwargs)
-
-    dataset: Dataset = make(experiment.data)
+    dataset: Dataset = experiment.data.make(registry)
     if not dataset.ready:
         dataset.build(advance, workers=os.cpu_count() or 1)
     contents = dataset.contents
-    featurizer: Featurizer = make(experiment.featurizer, contents)
+    featurizer: Featurizer = experiment.featurizer.make(registry, contents)
     torch.manual_seed(seed_for(experiment.seed, "weights"))
-    model = make(
-        experiment.model, channels=len(featurizer.channels), spins=contents.spins, dimension=contents.dimension
+    model = experiment.model.make(
+        registry, channels=len(featurizer.channels), spins=contents.spins, dimension=contents.dimension
     )
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model '{experiment.model.name}' is not an nn.Module, which is what `run` can train")
     folds = experiment.splits
     parts = split(dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=experiment.seed)
-    metrics = {choice.name: make(choice) for choice in experiment.metrics}
-    loss = make(experiment.loss)
+    metrics = {choice.name: choice.make(registry) for choice in experiment.metrics}
+    loss = experiment.loss.make(registry)
     return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts)
 
 

@@ -1,6 +1,6 @@
 """All that a plugin's light module needs: the hook marker, the record and the config base."""
 
-from edframe.component import Component, ComponentConfig, OptionsOf
+from edframe.component import Component, ComponentConfig, OptionsOf, Patterns
 from edframe.hookspecs import hookimpl
 
-__all__ = ["Component", "ComponentConfig", "OptionsOf", "hookimpl"]
+__all__ = ["Component", "ComponentConfig", "OptionsOf", "Patterns", "hookimpl"]

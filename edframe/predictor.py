@@ -11,7 +11,7 @@ from pymatgen.core.structure import Structure
 from torch import nn
 
 from edframe.checkpoint import BEST
-from edframe.config import Choice, Experiment
+from edframe.config import Experiment
 from edframe.data.sample import Sample
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid
@@ -36,13 +36,9 @@ class Predictor:
         self.device = device
         self.name = run.path.name
 
-        def factory(choice: Choice) -> type:
-            found: type = registry.get(choice.kind, choice.name).load()
-            return found
-
-        self.featurizer: Featurizer = factory(experiment.featurizer)(experiment.featurizer.options, self.contents)
-        self.model: nn.Module = factory(experiment.model)(
-            experiment.model.options,
+        self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)
+        self.model: nn.Module = experiment.model.make(
+            registry,
             channels=len(self.featurizer.channels),
             spins=self.contents.spins,
             dimension=self.contents.dimension,

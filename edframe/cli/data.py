@@ -43,7 +43,7 @@ def info(name: Name, settings: options.Settings = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    dataset = _open(_choice(name, settings))
+    _, dataset = _open(name, settings)
     contents = dataset.contents
     rows = {
         "samples": len(dataset),
@@ -87,8 +87,7 @@ def build(
 
       edframe data build molecules --set data.file=geometries.xyz --workers 4
     """
-    choice = _choice(name, settings)
-    dataset = _open(choice)
+    choice, dataset = _open(name, settings)
     raise_interrupts()
     with stopping_keeps_what_is_done(), progress(f"{name}: {'DFT' if recompute else 'densities'}") as advance:
         processes = workers or os.cpu_count() or 1
@@ -138,7 +137,7 @@ def export(
     from edframe.data.conversion import volume_of
     from edframe.registry import suggest
 
-    dataset = _open(_choice(name, settings))
+    _, dataset = _open(name, settings)
     ids = list(dataset.ids)
     if sample not in ids:
         raise DataError(f"{name} has no sample '{sample}'{suggest(sample, ids[:10_000])}")
@@ -170,7 +169,7 @@ def vasp_inputs(
     """
     from edframe.io.vasp_inputs import write_inputs
 
-    dataset = _open(_choice(name, settings))
+    _, dataset = _open(name, settings)
     raise_interrupts()
     with stopping_keeps_what_is_done(), progress(f"{name}: VASP inputs") as advance:
         samples = ((identity, dataset[index].structure) for index, identity in enumerate(dataset.ids))
@@ -178,15 +177,10 @@ def vasp_inputs(
     typer.echo(f"{count} folders in {folder}")
 
 
-def _choice(name: str, settings: list[str] | None) -> Choice:
-    """A dataset with the options ``--set data.key=value``."""
+def _open(name: str, settings: list[str] | None) -> tuple[Choice, Dataset]:
+    """A dataset with the options ``--set data.key=value``, and the choice that it is made from."""
     from edframe.registry import Registry
 
-    return options.resolved(Registry.discover(), None, {"data": name}, settings).data
-
-
-def _open(choice: Choice) -> Dataset:
-    from edframe.registry import Registry
-
-    dataset: Dataset = Registry.discover().get(choice.kind, choice.name).load()(choice.options)
-    return dataset
+    registry = Registry.discover()
+    choice = options.resolved(registry, None, {"data": name}, settings).data
+    return choice, choice.make(registry)

@@ -85,11 +85,12 @@ def cells_agree(subject: Subject) -> None:
 def buckets_have_one_grid(subject: Subject) -> None:
     """Samples with one label in ``buckets`` have the same grid, and each sample has a label."""
     dataset = _dataset(subject)
-    labels, grids = list(dataset.buckets), {}
+    labels = list(dataset.buckets)
+    firsts: dict[int, Sample] = {}
     assert len(labels) == len(dataset), f"{len(dataset)} samples have {len(labels)} labels in buckets; each needs one"
     for index in _indices(dataset):
         sample = dataset[index]
-        first = grids.setdefault(labels[index], sample)
+        first = firsts.setdefault(labels[index], sample)
         assert sample.grid == first.grid, (
             f"{first.id} and {sample.id} share a label in buckets, so they must share a grid; give each grid its own"
         )

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from edframe.plugin import Component, ComponentConfig, hookimpl
-
-
-def _as_list(patterns: Any) -> Any:
-    return [patterns] if isinstance(patterns, str) else patterns
+from edframe.plugin import Component, ComponentConfig, Patterns, hookimpl
 
 
 class CubeConfig(ComponentConfig):
     """Options of the dataset ``cube``."""
 
-    files: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = ("*",)
+    files: Patterns = ("*",)
     """Patterns of files, with ~, * and **; of what they match, files named .cube, .cub or .xsf (and .gz) are taken."""
     periodic: bool = True
     """Whether the box of a file repeats in space; without, atoms outside of it are an error."""

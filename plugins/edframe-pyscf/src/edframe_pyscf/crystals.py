@@ -22,7 +22,7 @@ from edframe.io.files import open_bytes
 from edframe.io.patterns import names, select
 from edframe_pyscf.levels import LEVELS, Level
 from edframe_pyscf.options_clusters import CrystalsConfig
-from edframe_pyscf.scf import FUNCTIONAL, PSEUDOPOTENTIAL, Settings
+from edframe_pyscf.scf import PSEUDOPOTENTIAL, Settings, drive
 
 GAP = 0.02
 """Hartree. An integer filling with a smaller gap is that of a metal, and is done again with smearing."""
@@ -202,28 +202,13 @@ def density_on_grid(solution: Solution, grid: Grid) -> NDArray[np.float64]:
 
 
 def _attempt(cell: Any, kpoints: NDArray[np.float64], settings: Settings) -> tuple[Any, int]:
-    from pyscf.pbc import dft, scf
+    from pyscf.pbc import dft
 
     from edframe_pyscf.bloch import BlochNumInt
 
-    cycles = 0
-
-    def count(_: dict[str, Any]) -> None:
-        nonlocal cycles
-        cycles += 1
-
     mean_field = dft.KRKS(cell, kpoints)
     mean_field._numint = BlochNumInt(cell)
-    mean_field.xc = FUNCTIONAL
-    if settings.smearing:
-        mean_field = scf.addons.smearing(mean_field, sigma=settings.smearing, method="fermi")
-    mean_field.level_shift = settings.level_shift
-    mean_field.max_cycle = settings.max_cycle
-    mean_field.conv_tol = settings.conv_tol
-    mean_field.conv_tol_grad = settings.conv_tol_grad
-    mean_field.callback = count
-    mean_field.kernel()
-    return mean_field, cycles
+    return drive(mean_field, settings)
 
 
 def _gap(mean_field: Any) -> float:

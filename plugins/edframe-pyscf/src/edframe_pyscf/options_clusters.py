@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from edframe.plugin import ComponentConfig
+from edframe.plugin import ComponentConfig, Patterns
 
 
 def _as_list(value: Any) -> Any:
@@ -20,7 +20,7 @@ def _in_order(sizes: tuple[int, ...]) -> tuple[int, ...]:
 class CrystalsConfig(ComponentConfig):
     """Options of the dataset ``crystals``."""
 
-    files: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = ("*",)
+    files: Patterns = ("*",)
     """Patterns of files, with ~, * and **; of what they match, CIF and POSCAR files and folders with a POSCAR are
     taken."""
     level: Literal["pbe-dzvp", "pbe-tzv2p-200", "pbe-dzvp-molopt"] = "pbe-dzvp-molopt"

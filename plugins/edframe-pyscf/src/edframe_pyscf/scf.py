@@ -99,7 +99,14 @@ def solve(cell: Any, label: str, ladder: Sequence[Settings] = LADDER) -> Solutio
 
 
 def _attempt(cell: Any, settings: Settings) -> tuple[Any, int]:
-    from pyscf.pbc import dft, scf
+    from pyscf.pbc import dft
+
+    return drive(dft.RKS(cell).multigrid_numint(), settings)
+
+
+def drive(mean_field: Any, settings: Settings) -> tuple[Any, int]:
+    """Run PBE as ``settings`` say: the mean field, smeared where they ask for it, converged or not, and its cycles."""
+    from pyscf.pbc import scf
 
     cycles = 0
 
@@ -107,7 +114,6 @@ def _attempt(cell: Any, settings: Settings) -> tuple[Any, int]:
         nonlocal cycles
         cycles += 1
 
-    mean_field = dft.RKS(cell).multigrid_numint()
     mean_field.xc = FUNCTIONAL
     if settings.smearing:
         mean_field = scf.addons.smearing(mean_field, sigma=settings.smearing, method="fermi")
@@ -116,7 +122,7 @@ def _attempt(cell: Any, settings: Settings) -> tuple[Any, int]:
     mean_field.conv_tol = settings.conv_tol
     mean_field.conv_tol_grad = settings.conv_tol_grad
     mean_field.callback = count
-    # Of an ion PySCF would print corrections of the energy, from a density on a mesh that is not this one's.
+    # It only prints: of an ion, corrections of the energy, from a density on a mesh that is not this one's.
     mean_field._finalize = lambda: mean_field
     mean_field.kernel()
     return mean_field, cycles

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from edframe.plugin import Component, ComponentConfig, hookimpl
-
-
-def _as_list(patterns: Any) -> Any:
-    return [patterns] if isinstance(patterns, str) else patterns
-
-
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+from edframe.plugin import Component, ComponentConfig, Patterns, hookimpl
 
 KRESSE_1996 = """@article{kresse1996,
   author  = {Kresse, G. and Furthm{\\"u}ller, J.},
