@@ -32,7 +32,13 @@ LOCAL = {
 }
 """Options of Dask for local workers. One that passes 95% of its share of the memory is killed, and started anew."""
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+WORKERS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "DASK_LOGGING__DISTRIBUTED": "critical",  # from a worker's first line on; its options come only later
+}
+"""Environment of local workers."""
 
 
 def run(
@@ -107,7 +113,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     distributed = _distributed()
     silent = logging.CRITICAL + 1
     quiet = distributed.utils.silence_logging_cmgr(silent)
-    with quiet, dask.config.set(LOCAL), _one_thread(), contextlib.ExitStack() as opened:
+    with quiet, dask.config.set(LOCAL), _environment(), contextlib.ExitStack() as opened:
         resource_tracker.ensure_running()  # started later, it would let interrupts through
         if scheduler is not None:
             with ThreadPoolExecutor(1) as thread:  # for this one may have a loop of its own, as in a notebook
@@ -156,10 +162,10 @@ def _no_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started within compute with one thread. What Dask sets in the environment goes again, too."""
+def _environment() -> Iterator[None]:
+    """Processes started within compute with one thread, in silence. What Dask sets in the environment goes again, too."""
     before = dict(os.environ)
-    os.environ.update(ONE_THREAD)
+    os.environ.update(WORKERS)
     try:
         yield
     finally:

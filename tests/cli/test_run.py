@@ -75,7 +75,7 @@ def test_ctrl_c_while_densities_are_made_keeps_them(edframe, environment, tiny, 
     put, kept = DensityCache.put, []
 
     def interrupted(self, index, density):
-        if len(kept) == 3:
+        if len(kept) >= 3:  # two threads may both have seen 2
             raise KeyboardInterrupt
         put(self, index, density)
         kept.append(index)
