@@ -163,7 +163,7 @@ def _no_interrupts() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """Processes started within compute with one thread, in silence. What Dask sets in the environment goes again, too."""
+    """Processes started within compute silently, with one thread. What Dask sets in the environment goes again, too."""
     before = dict(os.environ)
     os.environ.update(WORKERS)
     try:
