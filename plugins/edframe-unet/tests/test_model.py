@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from edframe_unet.density import corrected, normalised, saturated
-from edframe_unet.layers import Down, pad, smooth_up
+from edframe_unet.layers import Block, Down, pad, smooth_up
 from edframe_unet.model import UNet
-from edframe_unet.plugin import UNetConfig
+from edframe_unet.plugin import NetworkConfig, UNetConfig
 from torch.nn import functional as F
 
 from edframe.errors import DataError
@@ -83,6 +85,48 @@ def test_dropout_acts_in_training_only() -> None:
     assert not torch.equal(model(inputs[0], inputs[1], grid, inputs[2]), model(inputs[0], inputs[1], grid, inputs[2]))
 
 
+@pytest.mark.parametrize("option", ["channels_last", "checkpointing", pytest.param("compile", marks=pytest.mark.slow)])
+def test_ways_of_computing_agree(option: str) -> None:
+    grid, small = Grid.of([4.0] * 3, 8), {"widths": (4, 8), "blocks": (1, 1)}
+    weights = {name: 0.2 * torch.randn_like(value) for name, value in unet(**small).state_dict().items()}
+    results = []
+    for way in (False, True):
+        model = unet(**small, **{option: way}).train()
+        model.load_state_dict(weights)
+        channels, baseline, electrons = fields(grid)
+        density = model(channels, baseline, grid, electrons)
+        density.square().sum().backward()
+        results.append([density.detach(), *(parameter.grad for parameter in model.parameters())])
+    for plain, other in zip(*results, strict=True):
+        torch.testing.assert_close(other, plain, rtol=1e-3, atol=1e-5)
+        assert other.abs().max() > 0
+
+
+def test_a_kernel_wider_than_the_coarsest_level_is_refused() -> None:
+    grid = Grid.of([4.0] * 3, 8)
+    channels, baseline, electrons = fields(grid)
+    with pytest.raises(DataError, match=r"kernel of 7 points does not fit .* 2×2×2 points; use fewer levels"):
+        unet(kernel=7)(channels, baseline, grid, electrons)
+
+
+def test_a_plain_block_is_two_convolutions_with_their_activations() -> None:
+    block = Block(NetworkConfig(block="plain", activation="relu"), 2, 3)
+    x = torch.randn((1, 3, 6, 5), generator=torch.Generator().manual_seed(3))
+    expected = x
+    for layer in (block.first, block.second):
+        expected = F.conv2d(F.pad(expected, (1, 1, 1, 1)), layer.convolution.weight).relu()
+    torch.testing.assert_close(block(x, (False, False)), expected)
+
+
+@pytest.mark.parametrize(("way", "reduce"), [("average", np.mean), ("max", np.max)])
+def test_down_reduces_blocks_of_two(way: str, reduce: Callable[..., np.ndarray]) -> None:
+    layer = Down(way, 2, 1, 1)
+    torch.nn.init.ones_(layer.convolution.weight)
+    x = torch.rand((1, 1, 6, 4), generator=torch.Generator().manual_seed(3))
+    expected = reduce(x.numpy().reshape(1, 1, 3, 2, 2, 2), axis=(3, 5))
+    np.testing.assert_allclose(layer(x).detach(), expected, rtol=1e-6)
+
+
 def test_one_dimension_is_refused_by_name() -> None:
     with pytest.raises(DataError, match="not on 1D"):
         UNet(UNetConfig(), 2, 1, 1)
@@ -140,10 +184,10 @@ def test_smooth_up_keeps_linear_fields_and_constants() -> None:
 
 
 def test_down_covers_odd_axes() -> None:
-    layer = Down(3, 1, 1)
+    layer = Down("strided", 3, 1, 1)
     torch.nn.init.ones_(layer.convolution.weight)
     x = torch.rand((1, 1, 5, 6, 3))
-    found = layer(x, (True, True, True))
+    found = layer(x)
     padded = F.pad(x, (0, 1, 0, 0, 0, 1))
     expected = padded.reshape(1, 1, 3, 2, 3, 2, 2, 2).sum((3, 5, 7))
     torch.testing.assert_close(found, expected)

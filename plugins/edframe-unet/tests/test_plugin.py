@@ -11,11 +11,20 @@ from pydantic import ValidationError
 
 from edframe.testing import checks, component
 
+SMALL = {"widths": [4, 8], "blocks": [1, 1]}
+FORM_OF_2018 = {"block": "plain", "activation": "relu", "down": "max", "skips": "concatenated", "output": "field"}
+CHOICES = [
+    ("unet", {}),
+    ("unet", {**SMALL, **FORM_OF_2018, "dropout": 0.2}),
+    ("unet", {**SMALL, "kernel": 5, "activation": "gelu", "down": "average", "up": "linear", "checkpointing": True}),
+    ("resunet", {**SMALL, "channels_last": False}),
+]
 
-@pytest.mark.parametrize("config", [{}, {"widths": [4, 8], "blocks": [1, 0], "dropout": 0.2}], ids=str)
+
+@pytest.mark.parametrize(("name", "config"), CHOICES, ids=str)
 @pytest.mark.parametrize("check", checks("model"), ids=str)
-def test_conformance(check, config) -> None:
-    check(component("model", "unet", config))
+def test_conformance(check, name, config) -> None:
+    check(component("model", name, config))
 
 
 def test_importing_the_plugin_imports_no_torch() -> None:
@@ -31,6 +40,7 @@ def test_importing_the_plugin_imports_no_torch() -> None:
         ({"widths": (0,), "blocks": (0,)}, "at least 1"),
         ({"dropout": 1.0}, "less than 1"),
         ({"depth": 3}, "Extra inputs"),
+        ({"kernel": 4}, "3 or 5"),
     ],
 )
 def test_bad_options_are_refused(options, sentence) -> None:

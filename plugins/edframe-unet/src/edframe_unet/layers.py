@@ -6,14 +6,22 @@ space. Both together make the output independent of how much vacuum surrounds th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edframe.errors import DataError
+from edframe_unet.plugin import NetworkConfig
+
+Periodic = tuple[bool, ...]
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "gelu": F.gelu, "relu": F.relu}
+"""Each maps 0 to 0."""
 
 
-def pad(x: Tensor, widths: tuple[tuple[int, int], ...], periodic: tuple[bool, ...]) -> Tensor:
+def pad(x: Tensor, widths: tuple[tuple[int, int], ...], periodic: Periodic) -> Tensor:
     """Pad the last axes of ``x`` ``[b, c, …]`` by (before, after) points: circular where periodic, else zeros."""
     axes = len(widths)
     for wrap in (True, False):
@@ -26,60 +34,94 @@ def pad(x: Tensor, widths: tuple[tuple[int, int], ...], periodic: tuple[bool, ..
 
 
 class Convolution(nn.Module):
-    """3-point convolution per axis without bias; the boundary is an argument because each grid has its own."""
+    """``kernel`` points per axis, without bias; the boundary is an argument because each grid has its own."""
 
-    def __init__(self, dimension: int, inputs: int, outputs: int) -> None:
+    def __init__(self, dimension: int, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
-        self.convolution = _by_dimension(dimension, nn.Conv2d, nn.Conv3d)(inputs, outputs, 3, bias=False)
+        self.reach = kernel // 2
+        self.convolution = _by_dimension(dimension, nn.Conv2d, nn.Conv3d)(inputs, outputs, kernel, bias=False)
         nn.init.kaiming_normal_(self.convolution.weight)
 
-    def forward(self, x: Tensor, periodic: tuple[bool, ...]) -> Tensor:
-        return self.convolution(pad(x, ((1, 1),) * len(periodic), periodic))
+    def forward(self, x: Tensor, periodic: Periodic) -> Tensor:
+        if min(x.shape[2:]) < self.reach:
+            raise DataError(
+                f"a kernel of {2 * self.reach + 1} points does not fit the coarsest level of this grid, "
+                f"{'×'.join(map(str, x.shape[2:]))} points; use fewer levels in model.widths and model.blocks"
+            )
+        return self.convolution(pad(x, ((self.reach, self.reach),) * len(periodic), periodic))
 
 
-class ResidualBlock(nn.Module):
-    """x + conv(φ(conv(φ(x)))). The last convolution starts at zero, so that a deep stack starts as the identity."""
+class Block(nn.Module):
+    """Two convolutions φ(conv(·)). ``residual``: x + conv(φ(conv(φ(x)))), which starts as the identity.
 
-    def __init__(self, dimension: int, width: int, dropout: float) -> None:
+    The zero with which its last convolution starts keeps a deep stack from losing the signal.
+    """
+
+    def __init__(self, config: NetworkConfig, dimension: int, width: int) -> None:
         super().__init__()
-        self.first = Convolution(dimension, width, width)
-        self.second = Convolution(dimension, width, width)
-        self.dropout = _by_dimension(dimension, nn.Dropout2d, nn.Dropout3d)(dropout)
-        nn.init.zeros_(self.second.convolution.weight)
+        self.residual = config.block == "residual"
+        self.activation = ACTIVATIONS[config.activation]
+        self.first = Convolution(dimension, width, width, config.kernel)
+        self.second = Convolution(dimension, width, width, config.kernel)
+        self.dropout = _by_dimension(dimension, nn.Dropout2d, nn.Dropout3d)(config.dropout)
+        if self.residual:
+            nn.init.zeros_(self.second.convolution.weight)
 
-    def forward(self, x: Tensor, periodic: tuple[bool, ...]) -> Tensor:
-        hidden = self.first(F.silu(x), periodic)
-        return x + self.second(self.dropout(F.silu(hidden)), periodic)
+    def forward(self, x: Tensor, periodic: Periodic) -> Tensor:
+        if self.residual:
+            hidden = self.activation(self.first(self.activation(x), periodic))
+            return x + self.second(self.dropout(hidden), periodic)
+        hidden = self.dropout(self.activation(self.first(x, periodic)))
+        return self.activation(self.second(hidden, periodic))
 
 
 class Down(nn.Module):
-    """Halve the resolution by a strided convolution over blocks of 2 points; an odd axis is padded by one."""
+    """Halve the resolution: over blocks of 2 points a strided convolution, the mean or the maximum.
 
-    def __init__(self, dimension: int, inputs: int, outputs: int) -> None:
+    An odd axis is padded by one. Mean and maximum are followed by a 1×1 convolution to the wider level.
+    """
+
+    def __init__(self, way: str, dimension: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.convolution = _by_dimension(dimension, nn.Conv2d, nn.Conv3d)(inputs, outputs, 2, stride=2, bias=False)
+        strided = _by_dimension(dimension, nn.Conv2d, nn.Conv3d)
+        average = _by_dimension(dimension, nn.AvgPool2d, nn.AvgPool3d)
+        maximum = _by_dimension(dimension, nn.MaxPool2d, nn.MaxPool3d)
+        if way == "strided":
+            self.pooling: nn.Module = nn.Identity()
+            self.convolution = strided(inputs, outputs, 2, stride=2, bias=False)
+        else:
+            self.pooling = (average if way == "average" else maximum)(2)
+            self.convolution = pointwise(dimension, inputs, outputs)
 
-    def forward(self, x: Tensor, periodic: tuple[bool, ...]) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         odd = tuple((0, n % 2) for n in x.shape[2:])
-        return self.convolution(pad(x, odd, (False,) * len(periodic)))
+        return self.convolution(self.pooling(pad(x, odd, (False,) * len(odd))))
 
 
 class Up(nn.Module):
-    """Double the resolution by the transposed convolution, cropped to the shape of the finer level."""
+    """Double the resolution, cropped to the shape of the finer level: by the transposed convolution over blocks of
+    2 points, or by linear interpolation after a 1×1 convolution to the narrower level."""
 
-    def __init__(self, dimension: int, inputs: int, outputs: int) -> None:
+    def __init__(self, way: str, dimension: int, inputs: int, outputs: int) -> None:
         super().__init__()
         transposed = _by_dimension(dimension, nn.ConvTranspose2d, nn.ConvTranspose3d)
-        self.convolution = transposed(inputs, outputs, 2, stride=2, bias=False)
+        self.smooth = way == "linear"
+        self.convolution = (
+            pointwise(dimension, inputs, outputs)
+            if self.smooth
+            else transposed(inputs, outputs, 2, stride=2, bias=False)
+        )
 
-    def forward(self, x: Tensor, shape: torch.Size) -> Tensor:
+    def forward(self, x: Tensor, shape: torch.Size, periodic: Periodic) -> Tensor:
         x = self.convolution(x)
+        if self.smooth:
+            return smooth_up(x, shape, periodic)
         for axis, n in enumerate(shape, start=2):
             x = x.narrow(axis, 0, n)
         return x
 
 
-def smooth_up(x: Tensor, shape: torch.Size, periodic: tuple[bool, ...]) -> Tensor:
+def smooth_up(x: Tensor, shape: torch.Size, periodic: Periodic) -> Tensor:
     """Linear interpolation from blocks of 2 points to the points of ``shape``; open ends are extended by zeros."""
     x = pad(x, ((1, 1),) * len(periodic), periodic)
     mode = "bilinear" if len(periodic) == 2 else "trilinear"
@@ -97,5 +139,5 @@ def pointwise(dimension: int, inputs: int, outputs: int) -> nn.Module:
 
 def _by_dimension(dimension: int, two: type[nn.Module], three: type[nn.Module]) -> type[nn.Module]:
     if dimension not in (2, 3):
-        raise DataError(f"unet works on 2D and 3D grids, not on {dimension}D ones; choose another model for this data")
+        raise DataError(f"U-Nets work on 2D and 3D grids, not on {dimension}D ones; choose another model for this data")
     return two if dimension == 2 else three
