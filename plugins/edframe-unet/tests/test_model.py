@@ -168,11 +168,18 @@ def test_saturated_values() -> None:
     np.testing.assert_allclose(saturated(torch.tensor([0.0, 1.0, 4.0, 1e8])), [0, 0.25, 4 / 9, 1], atol=1e-3)
 
 
-def test_pad_wraps_periodic_axes_and_fills_open_ones() -> None:
-    x = torch.arange(12.0).reshape(1, 1, 3, 4)
-    found = pad(x, ((1, 1), (2, 0)), (True, False))[0, 0]
-    expected = np.pad(np.pad(x[0, 0].numpy(), ((1, 1), (0, 0)), mode="wrap"), ((0, 0), (2, 0)))
-    np.testing.assert_array_equal(found, expected)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_pad_and_its_gradient_are_those_of_torch(layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn((2, 3, 4, 5), generator=generator).contiguous(memory_format=layout).requires_grad_()
+    weights = torch.randn((2, 3, 8, 9), generator=generator).contiguous(memory_format=layout)
+    found = pad(x, 2, (True, False))
+    expected = F.pad(F.pad(x, (0, 0, 2, 2), mode="circular"), (2, 2, 0, 0))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad((found * weights).sum(), x)
+    torch.testing.assert_close(gradient, torch.autograd.grad((expected * weights).sum(), x)[0])
+    assert found.is_contiguous(memory_format=layout)
+    assert gradient.is_contiguous(memory_format=layout)
 
 
 def test_smooth_up_keeps_linear_fields_and_constants() -> None:

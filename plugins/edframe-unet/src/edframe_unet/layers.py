@@ -7,9 +7,11 @@ space. Both together make the output independent of how much vacuum surrounds th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from edframe.errors import DataError
@@ -21,16 +23,50 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "gelu":
 """Each maps 0 to 0."""
 
 
-def pad(x: Tensor, widths: tuple[tuple[int, int], ...], periodic: Periodic) -> Tensor:
-    """Pad the last axes of ``x`` ``[b, c, …]`` by (before, after) points: circular where periodic, else zeros."""
-    axes = len(widths)
-    for wrap in (True, False):
-        amounts: list[int] = []
-        for axis in reversed(range(axes)):
-            amounts += widths[axis] if periodic[axis] == wrap else (0, 0)
-        if any(amounts):
-            x = F.pad(x, amounts, mode="circular" if wrap else "constant")
-    return x
+class _Padding(torch.autograd.Function):
+    """Points on both sides of each axis. ``F.pad`` does not keep the layout, which makes a step a third longer."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, width: int, periodic: Periodic) -> Tensor:
+        ctx.width, ctx.periodic = width, periodic
+        padded = x.new_zeros([*x.shape[:2], *(n + 2 * width for n in x.shape[2:])])
+        padded = padded.contiguous(memory_format=_layout(x))
+        _inner(padded, width).copy_(x)
+        for axis, wraps in enumerate(periodic, start=2):
+            if wraps:
+                n = x.shape[axis]
+                padded.narrow(axis, 0, width).copy_(padded.narrow(axis, n, width))
+                padded.narrow(axis, n + width, width).copy_(padded.narrow(axis, width, width))
+        return padded
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        width, gradient = ctx.width, gradient.clone()
+        for axis in reversed(range(2, gradient.ndim)):
+            if ctx.periodic[axis - 2]:
+                n = gradient.shape[axis] - 2 * width
+                gradient.narrow(axis, n, width).add_(gradient.narrow(axis, 0, width))
+                gradient.narrow(axis, width, width).add_(gradient.narrow(axis, n + width, width))
+        return _inner(gradient, width).contiguous(memory_format=_layout(gradient)), None, None
+
+
+def pad(x: Tensor, width: int, periodic: Periodic) -> Tensor:
+    """``width`` more points on both sides of the last axes of ``x`` ``[b, c, …]``: its other side where periodic, else
+    zeros. At most as many as there are."""
+    padded: Tensor = _Padding.apply(x, width, periodic)  # type: ignore[no-untyped-call]
+    return padded
+
+
+def _inner(padded: Tensor, width: int) -> Tensor:
+    for axis in range(2, padded.ndim):
+        padded = padded.narrow(axis, width, padded.shape[axis] - 2 * width)
+    return padded
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+    return layout if x.is_contiguous(memory_format=layout) else torch.contiguous_format
 
 
 class Convolution(nn.Module):
@@ -48,7 +84,7 @@ class Convolution(nn.Module):
                 f"a kernel of {2 * self.reach + 1} points does not fit the coarsest level of this grid, "
                 f"{'×'.join(map(str, x.shape[2:]))} points; use fewer levels in model.widths and model.blocks"
             )
-        return self.convolution(pad(x, ((self.reach, self.reach),) * len(periodic), periodic))
+        return self.convolution(pad(x, self.reach, periodic))
 
 
 class Block(nn.Module):
@@ -94,8 +130,8 @@ class Down(nn.Module):
             self.convolution = pointwise(dimension, inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        odd = tuple((0, n % 2) for n in x.shape[2:])
-        return self.convolution(self.pooling(pad(x, odd, (False,) * len(odd))))
+        odd = [amount for n in reversed(x.shape[2:]) for amount in (0, n % 2)]
+        return self.convolution(self.pooling(F.pad(x, odd) if any(odd) else x))
 
 
 class Up(nn.Module):
@@ -123,7 +159,7 @@ class Up(nn.Module):
 
 def smooth_up(x: Tensor, shape: torch.Size, periodic: Periodic) -> Tensor:
     """Linear interpolation from blocks of 2 points to the points of ``shape``; open ends are extended by zeros."""
-    x = pad(x, ((1, 1),) * len(periodic), periodic)
+    x = pad(x, 1, periodic)
     mode = "bilinear" if len(periodic) == 2 else "trilinear"
     x = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
     for axis, n in enumerate(shape, start=2):
