@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edframe.errors import PluginError
 
@@ -14,10 +15,85 @@ Kind = Literal["featurizer", "model", "loss", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-class ComponentConfig(BaseModel):
-    """Base of every component's options: frozen, no unknown keys, every field with a unit-bearing description."""
+@dataclass(frozen=True)
+class Range:
+    """Numbers that ``edframe tune`` searches, both ends included, in the unit of the option.
+
+    Whole ends: whole numbers. log: uniform in the logarithm. step: distance between the numbers, from ``low`` on.
+    Raises PluginError for ends that are no range.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise PluginError(f"a range goes from low to high, not from {self.low} to {self.high}: exchange the ends")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise PluginError(
+                f"a logarithmic range begins above 0 and has no step, unlike that from {self.low} to {self.high}: "
+                "leave out log, or change that"
+            )
+        if self.step is not None and not 0 < self.step <= self.high - self.low:
+            raise PluginError(f"the step of a range from {self.low} to {self.high} cannot be {self.step}: give less")
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are in it."""
+        return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int | None)
+
+
+@dataclass(frozen=True)
+class Among:
+    """Values of which ``edframe tune`` tries each: what a config file may hold, also lists and null."""
+
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 2:
+            raise PluginError(f"a search among {list(self.values)} has nothing to choose from: give two values or more")
+
+
+Search = Mapping[str, Range | Among]
+"""Where options are searched, by their names."""
+
+
+class Searchable(BaseModel):
+    """Options, frozen and without unknown keys, of which some may be searched by ``edframe tune``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    search: ClassVar[Search] = {}
+    """Where the options of this class that decide how well a model learns are searched. Raises PluginError, where the
+    class is defined, for what is no option of it or has a value that the option refuses."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        for name, space in cls.search.items():
+            where = f"{cls.__name__}.search['{name}']"
+            if name not in cls.model_fields:
+                known = ", ".join(cls.model_fields) or "none"
+                raise PluginError(f"{where}: there is no such option; rename or remove it (options: {known})")
+            for value in (space.low, space.high) if isinstance(space, Range) else space.values:
+                if refusal := cls._refusal(name, value):
+                    raise PluginError(f"{where}: the option refuses {value!r} ({refusal}); leave that out")
+            if isinstance(space, Range) and space.whole and cls._refusal(name, space.low + 0.5) is None:
+                raise PluginError(f"{where}: its ends are whole, but the option takes fractions; write {space.low}.0")
+
+    @classmethod
+    def _refusal(cls, name: str, value: Any) -> str | None:
+        """Why the option alone refuses a value; None where it does not."""
+        try:
+            cls.model_validate({name: value})
+        except ValidationError as error:
+            return next((problem["msg"] for problem in error.errors() if problem["loc"][:1] == (name,)), None)
+        return None
+
+
+class ComponentConfig(Searchable):
+    """Base of every component's options: frozen, no unknown keys, every field with a unit-bearing description."""
 
 
 Patterns = Annotated[

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from edframe.component import Component, ComponentConfig, Kind, OptionsOf
+from edframe.component import Among, Component, ComponentConfig, Kind, OptionsOf, Range, Search, Searchable
 from edframe.errors import ConfigError, PluginError
 from edframe.layers import Layers
 from edframe.registry import Registry, suggest
@@ -35,19 +35,19 @@ DEFAULTS: dict[str, Any] = {
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Splits(_Block):
+class Splits(Searchable):
     """Which samples are trained on and which are held out."""
 
     folds: int = Field(4, ge=2)
     """Number of folds of the cross-validation; each sample is in the test part of exactly one."""
     fold: int = Field(0, ge=0)
-    """The fold whose test part is held out in this run, from 0."""
+    """The fold whose part is left out of training in this run, and tested on unless `test` names a set; from 0."""
+    test: str | None = None
+    """A held-out test set of the dataset, by its name; the folds divide the rest. null: each fold tests on its part."""
     validation: int = Field(8, ge=1)
     """Samples taken from the training part to choose the best checkpoint."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Of the folds alone: runs that differ in the experiment's seed have the same test samples."""
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Splits:
@@ -56,7 +56,7 @@ class Splits(_Block):
         return self
 
 
-class Training(_Block):
+class Training(Searchable):
     """The optimisation."""
 
     steps: int = Field(900, ge=1)
@@ -84,8 +84,16 @@ class Training(_Block):
     precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
     """Precision of the model's arithmetic, by Lightning Fabric's names. Losses are computed in at least float32."""
 
+    search: ClassVar[Search] = {
+        "learning_rate": Range(1e-4, 1e-2, log=True),
+        "batch_size": Among((1, 2, 4)),
+        "weight_decay": Range(1e-6, 1e-2, log=True),
+        "clip_norm": Range(0.01, 1.0, log=True),
+        "ema_decay": Among((0.0, 0.9, 0.99, 0.999)),
+    }
 
-class _Fixed(_Block):
+
+class _Fixed(Searchable):
     """The keys of an experiment that are not component blocks."""
 
     name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
@@ -97,7 +105,7 @@ class _Fixed(_Block):
     metrics: tuple[str, ...] = ()
     """Names of losses evaluated as metrics beside the one trained on, with their default options."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """Root of all random numbers; split by purpose (initial weights, folds, batches, augmentation, dropout)."""
+    """Root of all random numbers; split by purpose (initial weights, batches, augmentation, dropout)."""
     device: str = "auto"
     """auto, cpu, cuda or mps; 4xcuda trains on four devices with DistributedDataParallel."""
 
@@ -177,6 +185,17 @@ def resolve(
     choices: component flags, e.g. ``{"loss": "l2"}``. settings: ``a.b=value`` strings of ``--set``.
     flags: other values by their own flag, e.g. ``{"splits.fold": 2}``. Raises ConfigError, naming key and source.
     """
+    layers, notes = merge(file, choices, settings, flags)
+    return validate(layers, registry), notes
+
+
+def merge(
+    file: Path | None = None,
+    choices: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> tuple[Layers, list[str]]:
+    """The values of all sources of ``resolve``, not yet validated, and its notes."""
     layers = Layers(DEFAULTS)
     if file is not None:
         layers.add_file(file, blocks=BLOCKS)
@@ -185,7 +204,7 @@ def resolve(
         layers.put(path, value, f"--{path.rpartition('.')[2]}")
     for setting in settings:
         layers.add_setting(setting)
-    return validate(layers, registry), notes
+    return layers, notes
 
 
 def validate(layers: Layers, registry: Registry) -> Experiment:

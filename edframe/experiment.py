@@ -24,10 +24,12 @@ from torch import nn
 from edframe.checkpoint import Checkpoint
 from edframe.config import Experiment
 from edframe.data.loading import Loader
-from edframe.data.splits import Split, split
+from edframe.data.splits import Split, held_out, split
+from edframe.environments import describe_training_set
 from edframe.errors import ConfigError, RunError
 from edframe.evaluation import evaluate
-from edframe.interfaces import Dataset, Featurizer, Loss
+from edframe.fitting import fit
+from edframe.interfaces import Dataset, Featurizer, FittedModel, Loss
 from edframe.registry import Registry
 from edframe.report import write_report
 from edframe.run import Run
@@ -66,8 +68,16 @@ def build(experiment: Experiment, registry: Registry, advance: Callable[[int, in
     )
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model '{experiment.model.name}' is not an nn.Module, which is what `run` can train")
+    if isinstance(model, FittedModel) and _processes(experiment) > 1:
+        raise ConfigError(
+            f"device '{experiment.device}': model '{experiment.model.name}' is fitted in one process; use --device "
+            f"{experiment.device.rpartition('x')[2]}"
+        )
     folds = experiment.splits
-    parts = split(dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=experiment.seed)
+    parts = split(
+        dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=folds.seed,
+        test=held_out(dataset.holdouts, folds.test),
+    )  # fmt: skip
     metrics = {choice.name: choice.make(registry) for choice in experiment.metrics}
     loss = experiment.loss.make(registry)
     return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts)
@@ -78,26 +88,29 @@ def fabric_for(experiment: Experiment) -> Fabric:
 
     Raises ConfigError when the device is not there.
     """
-    count, _, kind = experiment.device.rpartition("x")
+    count, kind = _processes(experiment), experiment.device.rpartition("x")[2]
     if kind == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device '{experiment.device}': this machine has no CUDA device; use --device cpu")
-    if kind == "cuda" and int(count or 1) > torch.cuda.device_count():
+    if kind == "cuda" and count > torch.cuda.device_count():
         raise ConfigError(f"device '{experiment.device}': this machine has {torch.cuda.device_count()} CUDA devices")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(f"device '{experiment.device}': this machine has no MPS device; use --device cpu")
-    devices = int(count or 1)
     return Fabric(
         accelerator=kind,
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        devices=count,
+        strategy="ddp" if count > 1 else "auto",
         precision=experiment.training.precision,
     )
+
+
+def _processes(experiment: Experiment) -> int:
+    return int(experiment.device.rpartition("x")[0] or 1)
 
 
 def execute(
     experiment: Experiment, parts: Parts, registry: Registry, run: Run, fabric: Fabric, *, start: Checkpoint, show: Show
 ) -> None:
-    """Train from ``start``, evaluate and report into ``run``; ``show`` gets every event.
+    """Train from ``start``, or fit, evaluate and report into ``run``; ``show`` gets every event.
 
     The process of rank 0 alone writes. Raises Interrupted or KeyboardInterrupt on a signal.
     """
@@ -118,10 +131,15 @@ def execute(
             "channels": json.dumps(list(parts.featurizer.channels)),
             "spacing": repr(float(parts.dataset[parts.split.train[0]].grid.spacing.max())),
         }
-        model = train(
-            fabric, parts.model, parts.loss, loader, parts.split, experiment.training,
-            seed=experiment.seed, run=run, header=header, start=start, show=show,
-        )  # fmt: skip
+        if zero:  # before the first checkpoint, so that each prediction can be told how far it goes
+            describe_training_set(parts.dataset, parts.split.train, run)
+        if isinstance(parts.model, FittedModel):
+            model = fit(parts.model, loader, parts.split, run=run, header=header, show=show)
+        else:
+            model = train(
+                fabric, parts.model, parts.loss, loader, parts.split, experiment.training,
+                seed=experiment.seed, run=run, header=header, start=start, show=show,
+            )  # fmt: skip
         if zero:
             evaluate(model, loader, parts.split.test, parts.metrics, run, show)
         record("finished")
@@ -171,8 +189,11 @@ def _facts(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fab
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "seeds": {
-            purpose: seed_for(experiment.seed, purpose)
-            for purpose in ("weights", "folds", "batches", "augmentation", "dropout")
+            "folds": seed_for(experiment.splits.seed, "folds"),
+            **{
+                purpose: seed_for(experiment.seed, purpose)
+                for purpose in ("weights", "batches", "augmentation", "dropout")
+            },
         },
         "dataset": {
             "name": experiment.data.name,

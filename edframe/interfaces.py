@@ -67,6 +67,14 @@ class Dataset(ABC):
         """A label per sample. Samples that share one have the same grid, and may stand in one batch."""
         return [0] * len(self.ids)
 
+    @property
+    def holdouts(self) -> Mapping[str, Sequence[int]]:
+        """Test sets for ``splits.test``: name → indices of the samples that are held out, all others are for training.
+
+        Known when the dataset is ready. For questions that random folds do not answer, such as larger systems.
+        """
+        return {}
+
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
         """One sample, from any thread. Raises IndexError past the end."""
@@ -145,7 +153,7 @@ class Featurizer(ABC):
 
 @runtime_checkable
 class Model(Protocol):
-    """Channels in, density out. Trained by gradient when it is an ``nn.Module``; see also FittedModel."""
+    """Channels in, density out: an ``nn.Module``, trained by gradient, or fitted when it is a FittedModel."""
 
     def __call__(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
         """The density ``[b, s, x, y, z]`` in e/Å^d: its total is nonnegative and integrates to ``electrons``
@@ -154,16 +162,14 @@ class Model(Protocol):
 
 @runtime_checkable
 class FittedModel(Model, Protocol):
-    """A model in closed form. Its ``state_dict`` holds tensors, like that of an ``nn.Module``."""
+    """A model in closed form: an ``nn.Module`` that has this method. What it finds are buffers, so that a new model
+    restores it by ``load_state_dict``, also where sizes follow from the samples."""
 
-    def fit(self, samples: Iterable[tuple[Features, Sample]]) -> None:
-        """Determine all parameters from the training samples."""
+    def fit(self, samples: Iterable[tuple[Features, Sample]]) -> Mapping[str, float]:
+        """Determine everything from the training samples, each a batch of one; returns named numbers worth logging.
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Everything ``fit`` found."""
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what ``state_dict`` returned."""
+        Raises DataError for samples that it cannot be fitted to.
+        """
 
 
 class Visit(Protocol):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 from torch import nn
 
 from edframe.checkpoint import BEST
 from edframe.config import Experiment
 from edframe.data.sample import Sample
+from edframe.environments import Novelty, TrainingSet
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid
-from edframe.interfaces import Contents, Featurizer
+from edframe.interfaces import Contents, Features, Featurizer
+from edframe.symmetry import Symmetrised
 
 if TYPE_CHECKING:
     from edframe.registry import Registry
@@ -25,16 +29,37 @@ MULTIPLE = 8
 """Points per axis are a multiple of this: a U-Net halves a grid, and fast Fourier transforms like it."""
 
 
-class Predictor:
-    """Featurizer and best weights of a run. Raises RunError when it has none yet."""
+@dataclass(frozen=True)
+class Picture:
+    """What a model sees of one structure: features on a grid, and how many electrons the density is to hold."""
 
-    def __init__(self, run: Run, experiment: Experiment, registry: Registry, device: torch.device | str) -> None:
-        tensors, header = run.load_tensors(BEST)
+    grid: Grid
+    features: Features
+    electrons: float
+
+
+class Predictor:
+    """Featurizer and best weights of a run. Raises RunError when it has none yet.
+
+    symmetrise: average over the symmetries of each structure's cell, see ``Symmetrised``.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        experiment: Experiment,
+        registry: Registry,
+        device: torch.device | str,
+        *,
+        symmetrise: bool = False,
+    ) -> None:
+        _, header = run.load_tensors(BEST)
         facts = json.loads(header["contents"])
         self.contents = Contents(**{**facts, "species": tuple(facts["species"])})
         self.spacing = float(header["spacing"])
         self.device = device
         self.name = run.path.name
+        self.training_set = TrainingSet.load(run)
 
         self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)
         self.model: nn.Module = experiment.model.make(
@@ -43,10 +68,11 @@ class Predictor:
             spins=self.contents.spins,
             dimension=self.contents.dimension,
         )
-        self.model.load_state_dict(tensors)
+        load_best(self.model, run)
+        if symmetrise:
+            self.model = Symmetrised(self.model)
         self.model.to(device).eval()
 
-    @torch.no_grad()
     def __call__(self, structure: Structure, *, spacing: float | None = None, electrons: float | None = None) -> Sample:
         """The density of a periodic structure, as a Sample whose source names the run.
 
@@ -54,6 +80,12 @@ class Predictor:
         baseline, the neutral atoms. Raises DataError for a species that was not trained on, and where there is no
         baseline to count electrons by.
         """
+        picture = self.picture(structure, spacing, electrons)
+        return sample_of(structure, picture, self.density(picture), self.name)
+
+    @torch.no_grad()
+    def picture(self, structure: Structure, spacing: float | None, electrons: float | None) -> Picture:
+        """What the model sees of a structure; arguments and errors as of a call."""
         if self.contents.dimension != 3:
             raise RunError(f"{self.name} was trained in {self.contents.dimension} dimensions, a structure has 3")
         shape = [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
@@ -63,10 +95,39 @@ class Predictor:
             if features.baseline is None:
                 raise DataError(f"the featurizer of {self.name} knows no number of electrons; give --electrons")
             electrons = float(round(float(features.baseline[0, 0].sum(dtype=torch.float64)) * grid.voxel_volume, 3))
-        count = torch.tensor([electrons], device=self.device)
-        density = self.model(features.channels, features.baseline, grid, count)[0].float().cpu().numpy()
-        source = {"title": f"{structure.formula}, predicted by edframe", "run": self.name}
-        return Sample(structure.formula, structure, grid, density, electrons, source)
+        return Picture(grid, features, electrons)
+
+    @torch.no_grad()
+    def density(self, picture: Picture) -> NDArray[np.float32]:
+        """The density ``[s, x, y, z]`` in e/Å³."""
+        count = torch.tensor([picture.electrons], device=self.device)
+        features = picture.features
+        found = self.model(features.channels, features.baseline, picture.grid, count)[0]
+        return np.asarray(found.float().cpu().numpy())
+
+    def novelty(self, structure: Structure) -> Novelty | None:
+        """The atom farthest from the training set; None where that is not known, as for a run of an older edframe."""
+        return None if self.training_set is None else self.training_set.judge(structure)
+
+
+def sample_of(
+    structure: Structure, picture: Picture, density: NDArray[np.float32] | NDArray[np.float64], name: str
+) -> Sample:
+    """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble."""
+    source = {"title": f"{structure.formula}, predicted by edframe", "run": name}
+    return Sample(structure.formula, structure, picture.grid, density, picture.electrons, source)
+
+
+def load_best(model: nn.Module, run: Run) -> None:
+    """Give a model the best weights of a run. Raises RunError when there are none, or none that fit it."""
+    tensors, _ = run.load_tensors(BEST)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RunError(
+            f"the weights in {run.path / BEST} do not fit the model, for its plugin changed since; install the "
+            f"versions named in provenance.json, or repeat the run by `edframe run {run.path / 'config.yaml'}`"
+        ) from error
 
 
 def _points(length: float, spacing: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import signal
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -209,6 +210,9 @@ def _any(fabric: Fabric, flag: bool) -> bool:
 @contextmanager
 def _stop_signals() -> Iterator[Callable[[], bool]]:
     """While open, SIGINT and SIGTERM ask for a stop after the current step; a second SIGINT acts at once."""
+    if threading.current_thread() is not threading.main_thread():  # in a worker of Dask, whose signals are its own
+        yield lambda: False
+        return
     received: list[int] = []
 
     def ask(number: int, _: object) -> None:

@@ -109,7 +109,7 @@ def test_default_experiment_survives_its_own_yaml(registry, write):
 def test_yaml_is_resolved_in_full(registry):
     dumped = yaml.safe_load(resolve(registry)[0].to_yaml())
     assert dumped["loss"] == {"name": "sinkhorn", "blur": 0.4, "scaling": 0.5, "coarsen": 1}
-    assert dumped["splits"] == {"folds": 4, "fold": 0, "validation": 8}
+    assert dumped["splits"] == {"folds": 4, "fold": 0, "validation": 8, "test": None, "seed": 0}
 
 
 def test_unknown_component_in_a_file(fail):

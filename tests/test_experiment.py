@@ -37,11 +37,14 @@ def weights(parts):
     return torch.cat([value.flatten() for value in parts.model.state_dict().values()])
 
 
-def test_weights_and_split_come_from_the_seed(parts):
+def test_weights_come_from_the_seed_and_the_split_from_its_own(parts):
     one, same, other = parts(), parts(), parts("seed=1")
     assert torch.equal(weights(one), weights(same))
     assert not torch.equal(weights(one), weights(other))
-    assert one.split == same.split != other.split
+    assert one.split == same.split == other.split
+    resplit = parts("splits.seed=1")
+    assert torch.equal(weights(one), weights(resplit))
+    assert one.split != resplit.split
 
 
 def test_weights_do_not_depend_on_what_was_drawn_before(parts):

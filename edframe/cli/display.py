@@ -69,11 +69,15 @@ class Display:
             value = event["loss"]
             self._loss = value if self._loss is None else 0.95 * self._loss + 0.05 * value
             self._advance("training", event["step"], self._experiment.training.steps, f"loss {self._loss:.3g}")
+        elif kind == "fit":
+            numbers = ", ".join(f"{name} {value:.3g}" for name, value in event["found"].items())
+            self._console.print(f"fitted to {event['samples']} samples: {numbers or 'done'}", soft_wrap=True)
         elif kind == "validation":
-            self._console.print(
-                f"step {event['step']:>6}  loss {self._loss or 0:.3g}  validation NMAE {event['nmae']:.2f}%  "
-                f"{event['seconds']:.0f} s"
-            )
+            reached = f"step {event['step']:>6}  loss {self._loss:.3g}  " if self._loss is not None else ""
+            self._console.print(f"{reached}validation NMAE {event['nmae']:.2f}%  {event['seconds']:.0f} s")
+        elif kind == "timing" and "fit" in event:
+            parts = ", ".join(f"{part} {event[part]:.1f}" for part in ("data", "fit", "validation"))
+            self._console.print(f"seconds: {parts}")
         elif kind == "timing":
             steps = max(1, event["steps"])
             parts = ", ".join(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edframe.cli import config, data, plugins, predict, report, run
+from edframe.cli import config, data, ensemble, plugins, predict, report, run, tune
 from edframe.cli.signals import leave_at_once
 from edframe.errors import EdframeError
 from edframe.version import __version__
@@ -38,6 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("ensemble")(ensemble.ensemble)
+app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)
 app.add_typer(plugins.app, name="plugins")

@@ -12,6 +12,7 @@ from edframe.cli.complete import component_names
 
 if TYPE_CHECKING:
     from edframe.config import Experiment
+    from edframe.layers import Layers
     from edframe.registry import Registry
 
 Config = Annotated[
@@ -41,12 +42,25 @@ def resolved(
     device: str | None = None,
 ) -> Experiment:
     """The validated experiment; what a component flag replaced is said on stderr."""
-    from edframe.config import resolve
+    from edframe.config import validate
+
+    return validate(merged(config, blocks, settings, fold, device), registry)
+
+
+def merged(
+    config: Path | None,
+    blocks: dict[str, str | None],
+    settings: Sequence[str] | None = None,
+    fold: int | None = None,
+    device: str | None = None,
+) -> Layers:
+    """The values of the config file and all flags, not yet validated; what a flag replaced is said on stderr."""
+    from edframe.config import merge
 
     choices = {block: name for block, name in blocks.items() if name is not None}
     given: dict[str, Any] = {"splits.fold": fold, "device": device}
     flags = {key: value for key, value in given.items() if value is not None}
-    experiment, notes = resolve(registry, config, choices, settings or [], flags)
+    layers, notes = merge(config, choices, settings or [], flags)
     for note in notes:
         typer.echo(f"Note: {note}.", err=True)
-    return experiment
+    return layers

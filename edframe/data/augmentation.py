@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -23,8 +25,16 @@ class Motions:
         chosen = torch.randint(len(self.operations), (count,), generator=generator)
         offsets = torch.rand((count, len(self.shape)), generator=generator).to(self.shape.device)
         shift = (offsets * self.shape).long() * self.periodic
-        operations = self.operations[chosen.to(self.shape.device)]
-        index = torch.zeros((count, self.points.shape[1]), dtype=torch.long, device=self.shape.device)
+        return self._sources(self.operations[chosen.to(self.shape.device)], shift)
+
+    def symmetries(self) -> Iterator[Tensor]:
+        """The point operations of the lattice in turn, the identity first, as source indices ``[1, point]``."""
+        for operation in self.operations:
+            yield self._sources(operation[None], torch.zeros_like(self.shape)[None])
+
+    def _sources(self, operations: Tensor, shift: Tensor) -> Tensor:
+        """Source indices ``[b, point]`` of operations ``[b, d, d]`` followed by shifts ``[b, d]`` in points."""
+        index = torch.zeros((len(shift), self.points.shape[1]), dtype=torch.long, device=self.shape.device)
         for axis, n in enumerate(self.shape.tolist()):
             source = (operations[:, axis, :, None] * self.points).sum(dim=1) + shift[:, axis, None]
             index = index * n + source.remainder(n)

@@ -1,46 +1,65 @@
-"""Folds for cross-validation, by group, from a seed alone."""
+"""Folds for cross-validation and held-out test sets, by group, from a seed alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edframe.errors import DataError
+from edframe.registry import suggest
 from edframe.seeds import seed_for
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of the samples of each part; disjoint, together the whole dataset."""
+    """Indices of the samples of each part, disjoint. Those of random folds are together the whole dataset."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
 
 
-def split(groups: Sequence[int], *, folds: int, fold: int, validation: int, seed: int) -> Split:
-    """Hold out one of ``folds`` parts for testing, and at least ``validation`` of the other samples.
+def split(
+    groups: Sequence[int], *, folds: int, fold: int, validation: int, seed: int, test: Sequence[int] | None = None
+) -> Split:
+    """Leave out one of ``folds`` parts, for testing, and take at least ``validation`` of the other samples.
 
     groups: a label per sample; samples with one label (mirror images, frames of one trajectory) stay in one part,
-    so that nothing is tested on a copy of what was trained on. Every group is in the test part of exactly one
-    fold. Raises DataError when a part would be empty.
+    so that nothing is tested on a copy of what was trained on. Every group is in the test part of exactly one fold.
+    test: samples that are held out in every fold instead. The folds are then made of the groups without any of them,
+    and the part that a fold leaves out is not used: its training set is as large a share of these groups as without
+    ``test``, each fold has another one, and it is the one of a dataset that lacks the groups of ``test``. Raises
+    DataError when a part would be empty.
     """
-    labels = np.unique(np.asarray(groups))
+    every = np.asarray(groups)
+    labels = np.setdiff1d(every, every[list(test or ())])
     shuffled = np.random.default_rng(seed_for(seed, "folds")).permutation(labels)
-    members = {int(label): np.flatnonzero(np.asarray(groups) == label).tolist() for label in labels}
+    members = {int(label): np.flatnonzero(every == label).tolist() for label in labels}
     # Dealt largest first would balance better, but would correlate folds with group size.
-    test_labels = {int(label) for label in shuffled[fold::folds]}
-    rest = [int(label) for label in shuffled if int(label) not in test_labels]
+    left_out = {int(label) for label in shuffled[fold::folds]}
+    rest = [int(label) for label in shuffled if int(label) not in left_out]
     held: list[int] = []
     while rest and len(held) < validation:
         held += members[rest.pop()]
     train = sorted(i for label in rest for i in members[label])
-    test = sorted(i for label in test_labels for i in members[label])
-    if not train or not test:
+    tested = sorted(test) if test is not None else sorted(i for label in left_out for i in members[label])
+    if not train or not tested:
+        what = "samples" if test is None else f"samples, beside the {len(tested)} samples that are held out,"
         raise DataError(
-            f"{len(labels)} groups of samples cannot be split into {folds} folds with {validation} validation "
+            f"{len(labels)} groups of {what} cannot be split into {folds} folds with {validation} validation "
             "samples; use fewer folds, fewer validation samples or more data"
         )
-    return Split(tuple(train), tuple(sorted(held)), tuple(test))
+    return Split(tuple(train), tuple(sorted(held)), tuple(tested))
+
+
+def held_out(holdouts: Mapping[str, Sequence[int]], name: str | None) -> Sequence[int] | None:
+    """The samples of the held-out test set ``name``; None for None. Raises DataError for a name that is not there."""
+    if name is None:
+        return None
+    if not holdouts:
+        raise DataError(f"splits.test: this dataset has no held-out test set '{name}', nor any other; write null")
+    if name not in holdouts:
+        raise DataError(f"splits.test: this dataset has no held-out test set '{name}'{suggest(name, holdouts)}")
+    return holdouts[name]

@@ -20,8 +20,8 @@ _LABELS = {"gradient_norm": "gradient norm", "learning_rate": "learning rate"}
 
 
 def learning(run: RunFiles) -> bytes | None:
-    """Loss and validation NMAE against steps, with the time on the upper axis; None without any step."""
-    if not run.steps and not run.validations:
+    """Loss and validation NMAE against steps, with the time on the upper axis; None without any step, or for a fit."""
+    if run.fit is not None or (not run.steps and not run.validations):
         return None
     loss_name = str((run.config.get("loss") or {}).get("name", "loss"))
     with styled():

@@ -83,6 +83,7 @@ def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[
         worst=_worst(run),
         samples=len(run.samples),
         validated=bool(run.validations),
+        fit=_fit(run),
         config_text=run.config_text,
         provenance=flat(provenance),
         references=run.references,
@@ -112,6 +113,16 @@ def _headline(run: RunFiles) -> str:
     elif error["mean"] >= base:
         text += " The model does not improve on its baseline."
     return text
+
+
+def _fit(run: RunFiles) -> str:
+    """What a model in closed form found, in a sentence; empty for one that was trained."""
+    if run.fit is None:
+        return ""
+    text = f"Fitted in closed form to {run.fit['samples']} structures in {duration(run.fit['seconds'])}"
+    text += "".join(f"; {name} {number(value)}" for name, value in run.fit.get("found", {}).items())
+    validation = f" The NMAE on the validation structures is {number(run.validations[-1]['nmae'])} %."
+    return text + "." + (validation if run.validations else "")
 
 
 def _facts(run: RunFiles) -> list[tuple[str, str]]:

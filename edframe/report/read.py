@@ -46,6 +46,7 @@ class RunFiles:
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
     steps: Sequence[Mapping[str, Any]]
+    fit: Mapping[str, Any] | None
     validations: Sequence[Mapping[str, Any]]
     samples: Sequence[Mapping[str, Any]]
     summary: Mapping[str, Mapping[str, Any]]
@@ -77,6 +78,7 @@ def read_run(directory: Path) -> RunFiles:
         config=config if isinstance(config, Mapping) else {},
         provenance=provenance,
         steps=_last_of_each(events, "step", "step"),
+        fit=next((event for event in reversed(events) if event["event"] == "fit"), None),
         validations=_last_of_each(events, "validation", "step"),
         samples=samples,
         summary=summaries[-1].get("metrics", {}) if summaries else _summarise(samples),

@@ -96,6 +96,20 @@ def buckets_have_one_grid(subject: Subject) -> None:
         )
 
 
+def holdouts_are_samples(subject: Subject) -> None:
+    """Each held-out test set has a name, at least one sample, and each of its samples once."""
+    dataset = _dataset(subject)
+    for name, indices in dataset.holdouts.items():
+        named = isinstance(name, str) and name != ""
+        assert named, "the names in holdouts must be strings that are not empty"
+        once = 0 < len(indices) == len(set(indices))
+        there = set(indices) <= set(range(len(dataset)))
+        assert once & there, (
+            f"the held-out test set '{name}' must list samples by their indices, 0 to {len(dataset) - 1}, each once; "
+            "leave an empty one out"
+        )
+
+
 def contents_agree_with_samples(subject: Subject) -> None:
     """``contents`` tells the species, the largest number of atoms, the spin channels and the dimension."""
     dataset = _dataset(subject)
@@ -165,6 +179,7 @@ CHECKS = (
     densities_hold_their_electrons,
     cells_agree,
     buckets_have_one_grid,
+    holdouts_are_samples,
     contents_agree_with_samples,
     species_are_in_order,
     reading_twice_gives_the_same,

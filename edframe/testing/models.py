@@ -1,13 +1,12 @@
 """Checks of models: on made-up channels and baselines that vanish away from the atoms.
 
 Weights are disturbed first, for a model may start with zeros in its last layer and hide what the others do. A model
-in closed form is fitted to four made-up samples instead.
+in closed form (``FittedModel``) is fitted to four made-up samples instead; it may be tied to the cell of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from unittest import SkipTest
 
 import safetensors.torch
@@ -122,7 +121,7 @@ def gradient_reaches_every_parameter(subject: Subject) -> None:
     """Every parameter that is trained has a gradient."""
     grid = examples.box(SHAPE)
     model, example = _model(subject, grid), examples.inputs(grid)
-    if not isinstance(model, nn.Module):
+    if isinstance(model, FittedModel):
         raise SkipTest("a model in closed form is not trained by gradient")
     density = model(example.channels, example.baseline, grid, example.electrons)
     assert density.requires_grad, "the density must be differentiable with respect to the parameters"
@@ -160,31 +159,30 @@ def inputs_stay_untouched(subject: Subject) -> None:
     assert unchanged, "a model must not modify the channels and the baseline it is given"
 
 
-def _make(subject: Subject, grid: Grid, spins: int = 1, seed: int = 0) -> Any:
+def _make(subject: Subject, grid: Grid, spins: int = 1, seed: int = 0) -> nn.Module:
     """A new model for three channels, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = subject.make(channels=3, spins=spins, dimension=grid.dimension)
-    return model.eval() if isinstance(model, nn.Module) else model
+    assert isinstance(model, nn.Module), "a model must be an nn.Module, with a method `fit` if it is in closed form"
+    return model.eval()
 
 
-def _model(subject: Subject, grid: Grid, baseline: bool = True, spins: int = 1) -> Any:
+def _model(subject: Subject, grid: Grid, baseline: bool = True, spins: int = 1) -> nn.Module:
     """A model with disturbed weights, or fitted."""
     model = _make(subject, grid, spins)
-    if isinstance(model, nn.Module):
-        generator = torch.Generator().manual_seed(1)
+    if isinstance(model, FittedModel):
         with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    else:
-        assert isinstance(model, FittedModel), (
-            "a model must be an nn.Module, or have fit, state_dict and load_state_dict (edframe.interfaces.FittedModel)"
-        )
-        model.fit(examples.training_pairs(grid, 3, spins, baseline))
+            model.fit(examples.training_pairs(grid, 3, spins, baseline))
+        return model.eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     return model
 
 
-def _predict(model: Any, grid: Grid, baseline: bool = True, spins: int = 1) -> Tensor:
+def _predict(model: nn.Module, grid: Grid, baseline: bool = True, spins: int = 1) -> Tensor:
     example = examples.inputs(grid, spins=spins)
     with torch.no_grad():
         density: Tensor = model(example.channels, example.baseline if baseline else None, grid, example.electrons)
@@ -218,7 +216,12 @@ def _assert_vacuum_independent(subject: Subject, baseline: bool) -> None:
     near, far = (examples.box((n, 8, 8)) for n in (VACUUM, VACUUM * 3 // 2))
     model = _model(subject, near, baseline)
     around = torch.arange(-8, 16)  # the atoms are at 0 to 8; negative indices are behind the periodic boundary
-    densities = [_predict(model, grid, baseline).index_select(2, around % grid.shape[0]) for grid in (near, far)]
+    try:
+        densities = [_predict(model, grid, baseline).index_select(2, around % grid.shape[0]) for grid in (near, far)]
+    except EdframeError:
+        if isinstance(model, FittedModel):
+            raise SkipTest("this model is fitted in one cell and refuses others") from None
+        raise
     error = (densities[0] - densities[1]).abs().max() / densities[0].abs().max()
     assert error <= 1e-5, (
         f"vacuum must not change the density near the atoms; {VACUUM // 2} more points of it on a periodic axis of "

@@ -11,6 +11,7 @@ from functools import cache
 
 from pydantic import BaseModel, ValidationError
 
+from edframe.component import Range
 from edframe.errors import PluginError
 from edframe.testing.subject import Subject
 
@@ -72,6 +73,18 @@ def config_has_defaults(subject: Subject) -> None:
         raise AssertionError(f"every option needs a valid default; these have none: {missing}") from error
 
 
+def searched_values_are_valid(subject: Subject) -> None:
+    """Each value that `edframe tune` may try is valid while the other options have their defaults."""
+    config = subject.component.config
+    for name, space in config.search.items():
+        for value in (space.low, space.high) if isinstance(space, Range) else space.values:
+            try:
+                config(**{name: value})
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise AssertionError(f"{config.__name__}.search['{name}'] has {value!r}, refused: {reason}") from error
+
+
 def factory_loads(subject: Subject) -> None:
     """The factory's path resolves to something that can be called."""
     try:
@@ -115,6 +128,7 @@ CHECKS = (
     config_forbids_unknown_options,
     options_are_described,
     config_has_defaults,
+    searched_values_are_valid,
     factory_loads,
     plugin_is_light,
 )

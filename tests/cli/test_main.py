@@ -11,7 +11,7 @@ import pytest
 import edframe as package
 from edframe.version import __version__
 
-HEAVY = ("torch", "pymatgen", "pyscf", "matplotlib", "zarr", "scipy", "lightning_fabric")
+HEAVY = ("torch", "pymatgen", "pyscf", "matplotlib", "zarr", "scipy", "lightning_fabric", "optuna")
 
 LOOK = f"""
 import sys
@@ -27,8 +27,8 @@ print("heavy", *[name for name in {HEAVY!r} if name in sys.modules], file=sys.st
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], ["--version"], ["plugins"], ["plugins", "show", "sinkhorn"], ["config", "show"],
-     ["config", "schema"], ["data", "list"], ["run", "--loss", "l3"]],
+    [["--help"], ["run", "--help"], ["tune", "--help"], ["--version"], ["plugins"], ["plugins", "show", "sinkhorn"],
+     ["config", "show"], ["config", "schema"], ["data", "list"], ["run", "--loss", "l3"]],
     ids=" ".join,
 )  # fmt: skip
 def test_what_does_not_run_imports_nothing_heavy(environment, arguments):
@@ -46,7 +46,7 @@ def test_heavy_imports_would_be_seen(environment):
 def test_help_names_every_command(edframe):
     result = edframe("--help")
     assert result.code == 0
-    for command in ("run", "report", "plugins", "data", "config"):
+    for command in ("run", "tune", "report", "plugins", "data", "config"):
         assert f" {command} " in result.out
 
 

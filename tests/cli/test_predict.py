@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -70,3 +72,38 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(structure, target, sen
     assert result.err.count("\n") == 1
     assert sentence in result.err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_training_structure_is_no_extrapolation_and_a_stretched_one_is(edframe, finished, kept, tmp_path):
+    structure, _ = kept
+    oxygen = structure.cart_coords[1]
+    assert structure[1].specie.symbol == "O"
+    for factor, warned in ((1, False), (1.6, True)):
+        places = oxygen + factor * (structure.cart_coords - oxygen)
+        moved = Structure(structure.lattice, structure.species, places, coords_are_cartesian=True)
+        moved.to(str(tmp_path / "POSCAR"), fmt="poscar")
+        result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "density.cube")
+        assert result.code == 0
+        assert bool(result.err) == warned
+    assert result.err.startswith("Warning: the surroundings of atom ")
+    assert result.err.count("\n") == 1
+    assert "the prediction is an extrapolation" in result.err
+
+
+def test_weights_that_no_longer_fit_the_model_are_one_sentence(edframe, finished, kept, tmp_path):
+    shutil.copytree(finished, tmp_path / "other")
+    text = (tmp_path / "other" / "config.yaml").read_text()
+    (tmp_path / "other" / "config.yaml").write_text(re.sub(r"widths:\n  - 4\n  - 8", "widths: [4, 6]", text))
+    kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
+    result = edframe("predict", tmp_path / "other", tmp_path / "POSCAR", tmp_path / "density.cube")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "do not fit the model, for its plugin changed since" in result.err
+    assert not (tmp_path / "density.cube").exists()
+
+
+def test_a_run_without_a_description_of_its_training_set_still_predicts(edframe, finished, kept, tmp_path):
+    older = tmp_path / "older"
+    shutil.copytree(finished, older)
+    (older / "environments.safetensors").unlink()
+    kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
+    assert edframe("predict", older, tmp_path / "POSCAR", tmp_path / "density.cube").code == 0

@@ -1,4 +1,4 @@
-"""Folds by group."""
+"""Folds by group, and held-out test sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edframe.data.splits import split
+from edframe.data.splits import held_out, split
 from edframe.errors import DataError
 
 GROUPS = st.lists(st.integers(-5, 30), min_size=1, max_size=80)
@@ -62,3 +62,63 @@ def test_empty_part_is_refused_with_the_way_out(samples, folds, validation):
         DataError, match=rf"^{samples} groups of samples cannot be split into {folds} folds .* use fewer"
     ):
         split(range(samples), folds=folds, fold=folds - 1, validation=validation, seed=0)
+
+
+@given(data=st.data(), groups=st.lists(st.integers(-5, 30), min_size=12, max_size=60), **OPTIONS)
+def test_a_held_out_set_is_tested_in_every_fold_and_has_no_relative_in_training(data, groups, folds, validation, seed):
+    test = data.draw(st.lists(st.sampled_from(range(len(groups))), min_size=1, max_size=5, unique=True))
+    strangers = [i for i in range(len(groups)) if groups[i] not in {groups[j] for j in test}]
+    options = {"folds": folds, "validation": validation, "seed": seed}
+    left_out = []
+    for fold in range(folds):
+        try:
+            parts = split(groups, fold=fold, test=test, **options)
+        except DataError:
+            assert not possible([groups[i] for i in strangers], folds, validation)
+            return
+        assert list(parts.test) == sorted(test)
+        assert len(parts.validation) >= validation
+        assert set(parts.train).isdisjoint(parts.validation)
+        assert {groups[i] for i in parts.train}.isdisjoint(groups[i] for i in parts.validation)
+        used = {*parts.train, *parts.validation}
+        assert used <= set(strangers)
+        left_out += sorted(set(strangers) - used)
+    assert sorted(left_out) == strangers  # each in one fold
+
+
+@given(data=st.data(), fold=st.integers(0, 3), seed=st.integers(0, 99))
+def test_the_training_set_is_that_of_the_dataset_without_the_held_out_groups(data, fold, seed):
+    """Oracle: the dataset with the held-out groups cut out, split at random."""
+    groups = data.draw(st.lists(st.integers(0, 40), min_size=30, max_size=60, unique=True))
+    test = [i for i, group in enumerate(groups) if group % 3 == 0] or [0]
+    rest = [i for i in range(len(groups)) if i not in test]
+    options = {"folds": 4, "fold": fold, "validation": 2, "seed": seed}
+    held, cut = split(groups, test=test, **options), split([groups[i] for i in rest], **options)
+    assert held.train == tuple(rest[i] for i in cut.train)
+    assert held.validation == tuple(rest[i] for i in cut.validation)
+
+
+def test_a_held_out_set_that_leaves_nothing_is_refused_with_the_way_out():
+    with pytest.raises(DataError, match=r"^1 groups of samples, beside the 19 samples that are held out, cannot be"):
+        split(range(20), folds=2, fold=0, validation=1, seed=0, test=range(19))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("corner", "no held-out test set 'corner'; did you mean 'corners'? Choices: corners, n>1"),
+        ("isolated", "no held-out test set 'isolated'; choices: corners, n>1"),
+    ],
+)
+def test_an_unknown_held_out_set_is_answered_with_the_nearest(name, message):
+    with pytest.raises(DataError) as caught:
+        held_out({"corners": [1], "n>1": [2, 3]}, name)
+    assert str(caught.value) == f"splits.test: this dataset has {message}"
+
+
+def test_a_held_out_set_of_a_dataset_without_any_is_refused():
+    with pytest.raises(
+        DataError, match=r"^splits\.test: this dataset has no held-out test set 'corners', nor any other"
+    ):
+        held_out({}, "corners")
+    assert held_out({}, None) is None

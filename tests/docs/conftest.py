@@ -14,6 +14,10 @@ from edframe.run import Run
 ROOT = Path(__file__).parents[2]
 
 DATA = ["--set", "data.grid=12", "--set", "data.samples=16"]
+UNION = [
+    f"--set=data.options.{key}"
+    for key in ("li-o-li.grid=12", "li-o-li.samples=16", "li2o-clusters.samples=2", "li2o-clusters.voxel=0.225")
+]
 TRAINING = ["--set", "training.steps=4", "--set", "splits.validation=2"]
 MODEL = ["--set", "model.widths=[4,8]", "--set", "model.blocks=[0,1]"]
 """Appended to the commands of the documentation: the experiment of a second."""
@@ -26,7 +30,10 @@ def tiny_command():
     def arguments(line, run):
         words = [word.replace("runs/<run>", str(run)) for word in shlex.split(line, comments=True)[1:]]
         if words[0] == "run" and "--resume" not in words:
-            return [*words, "--device", "cpu", *DATA, *TRAINING, *MODEL]
+            data = UNION if "configs/clusters.yaml" in words else DATA
+            return [*words, "--device", "cpu", *data, *TRAINING, *([] if "configs/krr.yaml" in words else MODEL)]
+        if words[0] == "tune":
+            return [*words, "--device", "cpu", *DATA, *TRAINING, *MODEL, "--trials", "2"]
         if words[:2] in (["data", "info"], ["data", "build"]):
             return [*words, *DATA]
         return words

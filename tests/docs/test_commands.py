@@ -41,7 +41,7 @@ def test_all_other_commands_are_those_of_installation():
 
 def test_the_readme_shows_each_command_group():
     shown = {line.split()[1] for line in COMMANDS}
-    assert shown == {"run", "report", "predict", "plugins", "data", "config"}
+    assert shown == {"run", "report", "predict", "plugins", "data", "config", "tune"}
 
 
 @pytest.fixture

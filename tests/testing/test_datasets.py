@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -135,11 +136,28 @@ class Unlabelled(Right):
     buckets = (0,)
 
 
+class EmptyHoldout(Right):
+    holdouts = MappingProxyType({"large": []})
+
+
+class RepeatedHoldout(Right):
+    holdouts = MappingProxyType({"large": [1, 1]})
+
+
+class AbsentHoldout(Right):
+    holdouts = MappingProxyType({"small": [0], "large": [2]})
+
+
+class NumberedHoldout(Right):
+    holdouts = MappingProxyType({1: [0]})
+
+
 class Many(Right):
     """More samples than are read, the last of them too large: contents tell more than the others show."""
 
     ids = tuple(f"sample {i}" for i in range(2 * datasets.MANY))
     contents = Contents(("Li", "O", "S"), 7)
+    holdouts = MappingProxyType({"first": range(3)})
 
 
 WRONG = [
@@ -155,6 +173,10 @@ WRONG = [
     ("cells_agree", OtherCell, "must be the lattice"),
     ("buckets_have_one_grid", TwoGrids, "li-o-li and li-o share a label"),
     ("buckets_have_one_grid", Unlabelled, "2 samples have 1 labels"),
+    ("holdouts_are_samples", EmptyHoldout, "'large' must list samples"),
+    ("holdouts_are_samples", RepeatedHoldout, "'large' must list samples"),
+    ("holdouts_are_samples", AbsentHoldout, "'large' must list samples by their indices, 0 to 1"),
+    ("holdouts_are_samples", NumberedHoldout, "must be strings"),
     ("contents_agree_with_samples", MoreSpecies, "contents.species must be"),
     ("contents_agree_with_samples", MoreAtoms, "contents.max_atoms must be"),
     ("contents_agree_with_samples", MoreSpins, "spins 2 and dimension 3"),

@@ -36,31 +36,31 @@ class Right(nn.Module):
         return torch.cat([total, total * amplitude.tanh()], dim=1)
 
 
-class Fitted:
+class Fitted(nn.Module):
     """Baseline plus a mixture of the channels, whose weights are their mean overlaps with the first."""
 
     def __init__(self, config, channels, spins, dimension):
+        super().__init__()
         if spins != 1 or dimension != 3:
             raise DataError("refused")
-        self.weight = torch.zeros(channels)
+        self.register_buffer("weight", torch.zeros(channels))
 
     def fit(self, samples):
         rows = [features.channels.flatten(2)[0] @ features.channels.flatten(2)[0].T for features, _ in samples]
         self.weight = torch.stack(rows).mean(0)[0].clone()
+        return {}
 
-    def state_dict(self):
-        return {"weight": self.weight}
-
-    def load_state_dict(self, state):
-        self.weight = state["weight"]
-
-    def __call__(self, channels, baseline, grid, electrons):
+    def forward(self, channels, baseline, grid, electrons):
         total = torch.einsum("c,bc...->b...", self.weight, channels)[:, None] + (0 if baseline is None else baseline)
         return Right.scaled(self, total, total[:, 1:], grid, electrons)
 
 
-class Unfit(Fitted):
-    fit = None
+class NotAModule:
+    def __init__(self, config, channels, spins, dimension):
+        pass
+
+    def __call__(self, channels, baseline, grid, electrons):
+        return baseline
 
 
 class NoSpinAxis(Right):
@@ -153,7 +153,7 @@ class InPlace(Right):
 
 WRONG = [
     ("output_has_the_shape_of_a_density", NoSpinAxis, r"\[b, s, \*grid\]"),
-    ("output_has_the_shape_of_a_density", Unfit, "nn.Module, or have fit"),
+    ("output_has_the_shape_of_a_density", NotAModule, "must be an nn.Module"),
     ("density_is_finite", NotANumber, "must be finite"),
     ("density_is_nonnegative", Negative, "never be negative"),
     ("density_holds_the_electrons", Scaled, "must integrate to the electrons"),
@@ -184,6 +184,35 @@ def test_right_fitted_model_passes(subject_of, check):
             check(subject_of("model", Fitted))
     else:
         check(subject_of("model", Fitted))
+
+
+class OneCell(Fitted):
+    """Knows the cell it was fitted in, and refuses others."""
+
+    def fit(self, samples):
+        samples = list(samples)
+        self.cell = samples[0][1].grid.cell
+        return super().fit(samples)
+
+    def forward(self, channels, baseline, grid, electrons):
+        if grid.cell != self.cell:
+            raise DataError("refused")
+        return super().forward(channels, baseline, grid, electrons)
+
+
+@pytest.mark.parametrize("name", ["vacuum_changes_nothing_with_baseline", "vacuum_changes_nothing_without_baseline"])
+def test_fitted_model_may_refuse_another_cell_and_a_trained_one_may_not(subject_of, name):
+    with pytest.raises(SkipTest, match="one cell"):
+        CHECKS[name](subject_of("model", OneCell))
+
+    class Picky(Right):
+        def forward(self, channels, baseline, grid, electrons):
+            if grid.shape[0] > models.VACUUM:
+                raise DataError("refused")
+            return super().forward(channels, baseline, grid, electrons)
+
+    with pytest.raises(DataError, match="refused"):
+        CHECKS[name](subject_of("model", Picky))
 
 
 @pytest.mark.parametrize(("name", "model", "message"), WRONG)

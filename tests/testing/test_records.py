@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from typing import ClassVar
 
-from edframe.component import ComponentConfig
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from edframe.component import Among, ComponentConfig, Search
 from edframe.errors import PluginError
 from edframe.registry import Registry
 from edframe.testing import component, records
@@ -48,6 +50,21 @@ class Undescribed(ComponentConfig):
     blur: float = 0.3
 
 
+class Searched(Right):
+    """A value that is valid alone, and not beside the other default."""
+
+    scale: float = 1.0
+    """Factor (dimensionless)."""
+
+    search: ClassVar[Search] = {"blur": Among((0.2, 2.0))}
+
+    @model_validator(mode="after")
+    def _blur_is_small(self):
+        if self.blur > self.scale:
+            raise ValueError("blur is larger than scale")
+        return self
+
+
 class Required(ComponentConfig):
     folder: str
     """Where the files are."""
@@ -64,6 +81,7 @@ WRONG = [
     ("config_forbids_unknown_options", {"config": Nesting}, "LenientInside must have extra"),
     ("options_are_described", {"config": Undescribed}, "'blur' of Undescribed"),
     ("config_has_defaults", {"config": Required}, "these have none: folder"),
+    ("searched_values_are_valid", {"config": Searched}, "has 2.0, refused: .*blur is larger than scale"),
     ("factory_loads", {"factory": "edframe_under_check:Absent"}, "cannot be loaded"),
     ("factory_loads", {"factory": "edframe.version:API_VERSION"}, "must be callable"),
     ("plugin_is_light", {"module": "edframe.testing.examples"}, "imports torch, pymatgen"),

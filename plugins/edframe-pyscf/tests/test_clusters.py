@@ -158,6 +158,19 @@ def test_building_evaluates_the_shipped_matrices():
     np.testing.assert_array_equal(made[1].density, label(job(1, 1, voxel=0.2)).density)
 
 
+def test_larger_clusters_are_held_out(built, monkeypatch):
+    monkeypatch.setenv("EDFRAME_CACHE", str(built))
+    for sizes, expected in (
+        ([1], {}),
+        ([1, 2], {"n>1": ["li2o-2-00", "li2o-2-01"]}),
+        ([2, 4], {"n>1": ["li2o-2-00", "li2o-2-01", "li2o-4-00", "li2o-4-01"], "n>2": ["li2o-4-00", "li2o-4-01"],
+                  "n>3": ["li2o-4-00", "li2o-4-01"]}),
+    ):  # fmt: skip
+        made = dataset(sizes=sizes, samples=2, voxel=0.225)
+        made.build(lambda done, total: None)
+        assert {name: [made.ids[i] for i in indices] for name, indices in made.holdouts.items()} == expected
+
+
 def test_recomputing_what_ships_is_refused_with_the_command():
     with pytest.raises(DataError, match=r"--set data\.source=recomputed"):
         dataset().build(lambda done, total: None, recompute=True)

@@ -19,9 +19,10 @@ def file(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("check", checks("dataset"), ids=str)
-def test_li_o_li(check):
-    check(component("dataset", "li-o-li", {"grid": 12, "samples": 8}))
+def test_li_o_li(check, dimension):
+    check(component("dataset", "li-o-li", {"grid": 12, "samples": 8, "dimension": dimension}))
 
 
 @pytest.mark.parametrize("check", checks("dataset"), ids=str)

@@ -8,8 +8,10 @@ from edframe_pyscf import geometry, li_o_li, scf
 from edframe_pyscf.li_o_li import LiOLi
 from edframe_pyscf.matrices import unpack
 from edframe_pyscf.plugin import LiOLiConfig
+from pyscf.data.nist import BOHR
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from scipy.spatial import Delaunay
 
 from edframe.errors import DataError
 
@@ -92,12 +94,69 @@ def test_a_sample_is_normalised_and_tells_where_it_came_from():
     )
 
 
+@pytest.mark.parametrize("points", [16, 9])
+def test_two_dimensions_are_the_plane_of_the_atoms(points):
+    """Oracle: PySCF's orbitals at the points of the plane, which is no plane of a 3D grid where ``points`` is odd."""
+    pair = (3, 21)
+    dataset = LiOLi(LiOLiConfig(grid=points, dimension=2))
+    positions = geometry.positions(*pair)
+    assert np.ptp(positions[:, 2]) == 0
+    cell = scf.build_cell(geometry.SPECIES, positions, np.eye(3) * geometry.CELL_LENGTH, geometry.LEVEL)
+    plane = np.column_stack([dataset.grid.coordinates().reshape(-1, 2), np.full(points**2, positions[0, 2])])
+    orbitals = cell.pbc_eval_gto("GTOval_sph", plane / BOHR)
+    matrix = unpack(dataset._labels.matrices[ROWS[pair]])
+    expected = np.einsum("pi,ij,pj->p", orbitals, matrix, orbitals).reshape(points, points) / BOHR**3
+    np.testing.assert_allclose(density(dataset, ROWS[pair]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_sample_in_two_dimensions_is_that_in_three_at_its_plane_but_not_scaled():
+    whole, plane = (LiOLi(LiOLiConfig(grid=24, samples=8, dimension=d)) for d in (3, 2))
+    for index in (1, 6):
+        solid, flat = whole[index], plane[index]
+        scale = solid.source["integral_before_normalisation"] / solid.electrons
+        np.testing.assert_allclose(flat.density, solid.density[..., 12] * scale, rtol=1e-4, atol=1e-6)
+        assert flat.electrons == pytest.approx(flat.density.sum(dtype=float) * 0.3**2)
+        assert flat.structure == solid.structure
+    assert plane[1].electrons != pytest.approx(plane[6].electrons, abs=1e-3)
+    assert (plane.ids, plane.groups) == (whole.ids, whole.groups)
+    assert (plane.contents.dimension, plane.grid.vectors.shape) == (2, (2, 2))
+    assert plane.fingerprint() != whole.fingerprint()
+
+
 def test_a_subset_spans_the_set_and_keeps_the_groups():
     whole, part = LiOLi(LiOLiConfig()), LiOLi(LiOLiConfig(samples=50))
     assert (part.ids[0], part.ids[-1]) == (whole.ids[0], whole.ids[-1])
     groups = dict(zip(whole.ids, whole.groups, strict=True))
     assert list(part.groups) == [groups[name] for name in part.ids]
     assert len(set(whole.groups)) == 175
+
+
+def test_the_corners_are_all_samples_with_an_li_outside_the_hull_of_the_others():
+    """Oracle: the hull of one Li's positions, by SciPy; two of its corners are those with the longest bond."""
+    dataset = LiOLi(LiOLiConfig())
+    corners = set(dataset.holdouts["corners"])
+    assert len(corners) == 96
+    atoms = np.array([geometry.positions(*pair) for pair in geometry.pairs()])
+    seen = np.unique(np.delete(atoms[:, 2, :2], sorted(corners), axis=0).round(9), axis=0)
+    hull = Delaunay(seen)
+    mirrored = atoms[:, 0, :2] * [-1, 1] + [geometry.CELL_LENGTH, 0]
+    outside = {i for xy in (atoms[:, 2, :2], mirrored) for i in np.flatnonzero(hull.find_simplex(xy, tol=1e-6) < 0)}
+    assert outside == corners
+    assert len(seen) == 23
+    bonds = np.linalg.norm(atoms[:, [0, 2]] - atoms[:, [1]], axis=-1)
+    trained = np.delete(bonds, sorted(corners), axis=0)
+    assert trained.max() == pytest.approx(1.86)  # the bond alone is not new, nor the angle
+    groups = np.array(dataset.groups)
+    assert not set(groups[sorted(corners)]) & set(np.delete(groups, sorted(corners)))
+
+
+def test_a_subset_without_a_corner_has_no_holdout(monkeypatch):
+    part = LiOLi(LiOLiConfig(samples=50))
+    assert [part.ids[i] for i in part.holdouts["corners"]] == [
+        name for name in part.ids if {name[-5:-3], name[-2:]} & {"20", "24"}
+    ]
+    monkeypatch.setattr(part, "_rows", [0, 300, 319])
+    assert part.holdouts == {}
 
 
 def test_the_fingerprint_follows_grid_samples_and_labels(tmp_path, monkeypatch):

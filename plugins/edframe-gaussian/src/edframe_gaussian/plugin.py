@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from edframe.plugin import Component, ComponentConfig, hookimpl
+from edframe.plugin import Among, Component, ComponentConfig, Search, hookimpl
 
 
 def _all_different(widths: tuple[float, ...]) -> tuple[float, ...]:
@@ -66,6 +66,8 @@ class GaussianConfig(ComponentConfig):
     widths: Widths = Field((0.25, 0.5), min_length=1)
     """Standard deviations of the Gaussians in Å, each in (0, 2]; one channel per element or atom and width."""
 
+    search: ClassVar[Search] = {"widths": Among(((0.25,), (0.5,), (0.25, 0.5), (0.15, 0.3, 0.6), (0.25, 0.5, 1.0)))}
+
 
 class SADConfig(ComponentConfig):
     """Options of the featurizer ``sad``."""
@@ -73,6 +75,8 @@ class SADConfig(ComponentConfig):
     widths: Widths = (0.5,)
     """Standard deviations in Å, each in (0, 2], of Gaussians that accompany the densities: one further channel per
     element and width. They reach where a density is steep or has a hole. Empty for densities alone."""
+
+    search: ClassVar[Search] = {"widths": Among(((), (0.3,), (0.5,), (0.25, 0.5), (0.5, 1.0)))}
 
 
 @hookimpl

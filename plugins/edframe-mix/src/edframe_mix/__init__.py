@@ -1,1 +1,1 @@
-"""Loss for edframe: a weighted sum of other losses."""
+"""Mixtures for edframe: a weighted sum of losses, a union of datasets."""

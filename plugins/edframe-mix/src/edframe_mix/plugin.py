@@ -70,6 +70,40 @@ class MixConfig(ComponentConfig):
         return weights
 
 
+class UnionConfig(ComponentConfig):
+    """Options of the dataset ``union``."""
+
+    members: tuple[str, ...] = Field(("li-o-li", "li2o-clusters"), min_length=1)
+    """Names of the datasets that are joined, in this order."""
+
+    options: Annotated[dict[str, dict[str, Any]], OptionsOf("dataset", named_in="members")] = Field(default={})
+    """Options of each member, by its name."""
+
+    @field_validator("members")
+    @classmethod
+    def _are_others(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        if "union" in members:
+            raise ValueError("union cannot be a member of union: name the datasets that it is made of")
+        if len(set(members)) < len(members):
+            raise ValueError("a dataset can be a member once: join its files or sizes by its own options")
+        return members
+
+
+@hookimpl
+def edframe_datasets() -> list[Component]:
+    """The dataset ``union``."""
+    return [
+        Component(
+            kind="dataset",
+            name="union",
+            summary="the samples of several datasets, with held-out test sets across them",
+            config=UnionConfig,
+            factory="edframe_mix.union:JoinedSamples",
+            api=1,
+        )
+    ]
+
+
 @hookimpl
 def edframe_losses() -> list[Component]:
     """The loss ``mix``."""

@@ -21,7 +21,7 @@ from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe_pyscf import scf
-from edframe_pyscf.clusters_geometry import LEVEL, SAMPLES, Cluster, chosen, clusters, sample_id
+from edframe_pyscf.clusters_geometry import LEVEL, SAMPLES, SIZES, Cluster, chosen, clusters, sample_id
 from edframe_pyscf.matrices import unpack
 from edframe_pyscf.options_clusters import Li2OClustersConfig
 from edframe_pyscf.orbitals import Expansion
@@ -54,6 +54,12 @@ class Li2OClusters(PreparedDataset):
 
     def jobs(self) -> Sequence[Job]:
         return [self._job(n, sample) for n, sample in chosen(self.config.sizes, self.config.samples)]
+
+    @property
+    def holdouts(self) -> Mapping[str, Sequence[int]]:
+        """``n>1``, ``n>2`` and ``n>3``, those that are not empty: the clusters of more Li₂O units than that."""
+        found = {f"n>{n}": [i for i, job in enumerate(self._made) if job.inputs["n"] > n] for n in SIZES}
+        return {name: indices for name, indices in found.items() if indices}
 
     def build(
         self,

@@ -28,6 +28,9 @@ SPECIES = ("Li", "O", "Li")
 
 N_PATCH = len(BOND_LENGTHS) * len(ANGLES)
 
+CORNERS = frozenset({N_PATCH - len(ANGLES), N_PATCH - 1})
+"""The positions on the patch with the longest bond and the largest angle, to either side."""
+
 
 def pairs() -> list[tuple[int, int]]:
     """All (left, right) patch positions, 25 × 25 = 625, left index slowest."""

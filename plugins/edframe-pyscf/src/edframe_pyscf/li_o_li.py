@@ -55,11 +55,16 @@ class LiOLi(Dataset):
     Densities are PBE valence densities with GTH pseudopotentials, e/Å³, scaled to integrate to 12 e exactly
     (on 48³ they miss them by at most 6e-4 e; ``docs/data/li-o-li.md`` has other grids). Raises DataError when the
     density matrices are absent or damaged.
+
+    With ``dimension`` 2 a sample is the cut through the plane of the atoms, ``[s, x, y]``: ρ(x, y, z = centre) times
+    1 Å, so that its values in e/Å² are those of the density in e/Å³. A cut has no number of electrons known
+    beforehand: it is not scaled, and ``electrons`` is its own integral, which differs from sample to sample. A model
+    is thus told the integral of what it is to find. The structure keeps its three-dimensional cell.
     """
 
     def __init__(self, config: LiOLiConfig) -> None:
         self.config = config
-        self.grid = Grid.of([geometry.CELL_LENGTH] * 3, config.grid)
+        self.grid = Grid.of([geometry.CELL_LENGTH] * config.dimension, config.grid)
         chosen = np.linspace(0, 624, config.samples).round().astype(int)
         self._rows = [int(row) for row in chosen]
         self._pairs = geometry.pairs()
@@ -72,12 +77,22 @@ class LiOLi(Dataset):
 
     @property
     def contents(self) -> Contents:
-        return Contents(species=("Li", "O"), max_atoms=3)
+        return Contents(species=("Li", "O"), max_atoms=3, dimension=self.grid.dimension)
 
     @property
     def groups(self) -> Sequence[int]:
         """Mirror images share a group: 175 groups for the 625 configurations."""
         return [geometry.mirror_class(*self._pairs[row]) for row in self._rows]
+
+    @property
+    def holdouts(self) -> Mapping[str, Sequence[int]]:
+        """``corners``: an Li has the longest bond and is bent the farthest, 1.86 Å at ±30°; 96 of the 625.
+
+        The rest has that bond and that angle, but never in one Li: both corners of the patch are outside the hull of
+        the positions that an Li has in training.
+        """
+        found = [i for i, row in enumerate(self._rows) if geometry.CORNERS & set(self._pairs[row])]
+        return {"corners": found} if found else {}
 
     def __getitem__(self, index: int) -> Sample:
         row = self._rows[index]
@@ -89,6 +104,7 @@ class LiOLi(Dataset):
         integral = float(density.sum(dtype=np.float64)) * self.grid.voxel_volume
         if not integral > 0:
             raise DataError(f"{self._ids[index]}: the cache {self._cache.folder} is damaged; delete it")
+        electrons = float(ELECTRONS) if self.grid.dimension == 3 else integral
         return Sample(
             id=self._ids[index],
             structure=Structure(
@@ -98,8 +114,8 @@ class LiOLi(Dataset):
                 coords_are_cartesian=True,
             ),
             grid=self.grid,
-            density=density * np.float32(ELECTRONS / integral),
-            electrons=float(ELECTRONS),
+            density=density * np.float32(electrons / integral),
+            electrons=electrons,
             source={**self.level, **self.records[row], "integral_before_normalisation": integral},
         )
 
@@ -157,7 +173,7 @@ class LiOLi(Dataset):
             "about": "a reconstruction of the 2018 Li-O-Li set, whose positions and grid were not recorded",
             **self.level,
             "grid": "×".join(map(str, self.grid.shape)),
-            "electrons": ELECTRONS,
+            "electrons": ELECTRONS if self.grid.dimension == 3 else "those of a cut through the plane of the atoms",
             "bond lengths (Å)": ", ".join(map(str, geometry.BOND_LENGTHS)),
             "angles (degrees)": ", ".join(map(str, geometry.ANGLES)),
             "SCF cycles": f"{min(cycles)} to {max(cycles)}, median {np.median(cycles):g}, all converged",
@@ -191,24 +207,29 @@ class LiOLi(Dataset):
     @cached_property
     def _expansion(self) -> Expansion:
         """The orbitals, the same for every configuration but for the positions of the atoms."""
-        cell = scf.build_cell(geometry.SPECIES, geometry.positions(0, 0), self.grid.vectors, geometry.LEVEL)
+        box = np.eye(3) * geometry.CELL_LENGTH
+        cell = scf.build_cell(geometry.SPECIES, geometry.positions(0, 0), box, geometry.LEVEL)
         return Expansion.of(cell)
 
     @cached_property
     def _cache_folder(self) -> Path:
         # Named by the content, so that a cache never outlives the matrices or the evaluation it was made from.
         key = hashlib.sha256(self._file_bytes() + b"evaluation 2").hexdigest()[:12]
-        return cache_folder() / "li-o-li" / f"{self.config.grid}-{key}.zarr"
+        plane = "-plane" if self.grid.dimension == 2 else ""
+        return cache_folder() / "li-o-li" / f"{self.config.grid}{plane}-{key}.zarr"
 
     @cached_property
     def _cache(self) -> DensityCache:
         return DensityCache(self._cache_folder, len(self._pairs), (1, *self.grid.shape))
 
     def _evaluate(self, row: int) -> NDArray[np.float32]:
-        positions = geometry.positions(*self._pairs[row])
-        return self._expansion.density(positions, unpack(self._labels.matrices[row]), self.grid)[None].astype(
-            np.float32
-        )
+        positions, matrix = geometry.positions(*self._pairs[row]), unpack(self._labels.matrices[row])
+        if self.grid.dimension == 3:
+            density = self._expansion.density(positions, matrix, self.grid)
+        else:  # two points along z: the face of the cell, and the plane through its centre, where the atoms are
+            layers = Grid.of([geometry.CELL_LENGTH] * 3, (*self.grid.shape, 2))
+            density = self._expansion.density(positions, matrix, layers)[..., 1]
+        return density[None].astype(np.float32)
 
     def _file_bytes(self) -> bytes:
         try:

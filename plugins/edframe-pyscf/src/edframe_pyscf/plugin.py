@@ -20,6 +20,8 @@ class LiOLiConfig(ComponentConfig):
 
     grid: int = Field(48, ge=8, le=256)
     """Points per axis of the 7.2 Å cube; 48 gives voxels of 0.15 Å, fewer than 32 do not resolve Li's 1s shell."""
+    dimension: Literal[2, 3] = 3
+    """3: the density. 2: its cut through the plane of the atoms, as that of a slab 1 Å thick, in e/Å²."""
     samples: int = Field(625, ge=8, le=625)
     """Number of configurations, spread evenly over the 625."""
     source: Literal["shipped", "recomputed"] = "shipped"

@@ -1,10 +1,10 @@
 """Records and options of the plugin. Light: no torch."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edframe.plugin import Component, ComponentConfig, hookimpl
+from edframe.plugin import Among, Component, ComponentConfig, Search, hookimpl
 
 CUTURI = """@inproceedings{cuturi2013,
   author = {Cuturi, Marco},
@@ -84,6 +84,9 @@ class SinkhornConfig(ComponentConfig):
 
     warm_start: bool = True
     """In training, keep the potentials of each sample for its next visit and begin there (yes or no)."""
+
+    # Not those that trade accuracy for time (tol, max_iterations), for a trial is not charged for its time.
+    search: ClassVar[Search] = {"blur": Among((None, 0.2, 0.3, 0.45)), "reach": Among((None, 1.0, 3.0))}
 
     @model_validator(mode="after")
     def _unbalanced_needs_reach(self) -> Self:

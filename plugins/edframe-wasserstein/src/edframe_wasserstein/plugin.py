@@ -1,8 +1,10 @@
 """Records and options of the plugin. Light: no torch, no NumPy, no POT."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from edframe.plugin import Component, ComponentConfig, hookimpl
+from edframe.plugin import Component, ComponentConfig, Range, Search, hookimpl
 
 BONNEEL_2011 = """@article{bonneel2011,
   author = {Bonneel, Nicolas and van de Panne, Michiel and Paris, Sylvain and Heidrich, Wolfgang},
@@ -68,6 +70,8 @@ class SlicedConfig(ComponentConfig):
     max_near_cut: float = Field(default=MAX_NEAR_CUT, ge=0, le=1)
     """Largest fraction (dimensionless) of the reference's electrons within 0.5 Å of the plane where a periodic axis is
     cut open. A density with more, such as that of a crystal, is refused."""
+
+    search: ClassVar[Search] = {"directions": Range(9, 120, log=True)}
 
 
 @hookimpl

@@ -1,0 +1,32 @@
+"""A model averaged over the symmetries of the cell, so that its density turns with the atoms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edframe.data.augmentation import Motions, move, move_back
+from edframe.grid import Grid
+
+
+class Symmetrised(nn.Module):
+    """The mean of a model's densities over all point operations of the grid's lattice, each turned back.
+
+    For every operation that maps the grid onto itself (48 in a cube, 2 in a triclinic cell), the density of the turned
+    atoms is then the turned density, exactly; between grid points, and for other angles, it is not. As the model's
+    densities, the mean is nonnegative and integrates to the electrons. It takes as many times longer.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
+        """Density ``[b, s, x, y, z]`` in e/Å^d from ``channels`` ``[b, c, x, y, z]`` and ``electrons`` ``[b]``."""
+        motions = Motions(grid, channels.device)
+        total: Tensor | float = 0.0
+        for index in motions.symmetries():
+            same = index.expand(len(channels), -1)
+            turned = None if baseline is None else move(baseline, same)
+            total = total + move_back(self.model(move(channels, same), turned, grid, electrons), same)
+        return torch.as_tensor(total) / len(motions.operations)

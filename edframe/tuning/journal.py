@@ -1,0 +1,105 @@
+"""The folder of a study: its experiment, what is searched, and Optuna's journal, one JSON line for each thing done.
+
+config.yaml     the experiment, in full
+space.yaml      the searched options, and where
+journal.jsonl   trials, their values and results; all processes append to it
+best.yaml       the best experiment so far, for ``edframe run``
+trials.png      all trials, and how much each option mattered
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from edframe.errors import PluginError, RunError
+
+if TYPE_CHECKING:
+    import optuna
+
+CONFIG, SPACE, JOURNAL, BEST, PICTURE = "config.yaml", "space.yaml", "journal.jsonl", "best.yaml", "trials.png"
+SCRATCH = ".trial-"
+"""Beginning of the names of folders that exist during a trial."""
+
+
+def imported() -> Any:
+    """Optuna, silenced. Raises PluginError when it is not installed."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise PluginError(
+            "tuning needs Optuna, which is not installed; install it by `pip install 'edframe[tune]'`"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def loaded(folder: Path, sampler: Any = None, pruner: Any = None) -> optuna.Study:
+    """The study in a folder, as its journal has it now; begun where the journal is empty."""
+    library = imported()
+    storage = library.storages.JournalStorage(library.storages.journal.JournalFileBackend(str(folder / JOURNAL)))
+    begin = library.load_study if library.get_all_study_names(storage) else library.create_study
+    study: optuna.Study = begin(study_name="edframe", storage=storage, sampler=sampler, pruner=pruner)
+    return study
+
+
+def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials with a result, or cut short for want of one, by number; not those that were stopped or killed."""
+    states = imported().trial.TrialState
+    return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED))
+
+
+@contextlib.contextmanager
+def opened(folder: Path, config: Mapping[str, Any], searched: Mapping[str, Any]) -> Iterator[optuna.Study]:
+    """The study in a folder, made where there is none, for one command at a time.
+
+    Trials of an earlier command that was stopped or killed are queued again, with their values. Raises RunError when
+    the folder is another study's, is in use or cannot be written.
+    """
+    states = imported().trial.TrialState
+    written = {CONFIG: config, SPACE: searched}
+    for name, content in written.items():
+        if (folder / name).exists() and _other(yaml.safe_load((folder / name).read_text(encoding="utf-8")), content):
+            raise RunError(f"{folder} is the study of something else: its {name} differs; choose another by --study")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / JOURNAL).open("ab+") as journal:
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the system, should this process be killed
+            _mend(journal)
+            for name, content in written.items():
+                text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+                (folder / name).write_text(text, encoding="utf-8")
+            for left in folder.glob(f"{SCRATCH}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            study = loaded(folder)
+            for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+                study.tell(trial.number, state=states.FAIL)
+                if trial.params:
+                    study.enqueue_trial(trial.params)
+            yield study
+    except BlockingIOError as error:
+        raise RunError(
+            f"{folder} is in use by another `edframe tune`; wait for it, or choose another folder by --study"
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be written: {error.strerror or error}; mend that and repeat the command, or choose "
+            "another folder by --study"
+        ) from error
+
+
+def _other(then: Any, now: Mapping[str, Any]) -> bool:
+    """Whether a study is not the same, on whatever device it is continued."""
+    return not isinstance(then, Mapping) or {**then, "device": ""} != {**now, "device": ""}
+
+
+def _mend(journal: Any) -> None:
+    """Cut off a last line that a full disk or a power failure left unfinished: the next would be joined to it."""
+    journal.seek(0)
+    journal.truncate(journal.read().rfind(b"\n") + 1)

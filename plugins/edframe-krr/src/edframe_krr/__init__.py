@@ -1,0 +1,1 @@
+"""Kernel ridge regression from a Gaussian potential to the Fourier coefficients of the density."""
