@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import shlex
@@ -95,6 +96,7 @@ def fabric_for(experiment: Experiment) -> Fabric:
         raise ConfigError(f"device '{experiment.device}': this machine has {torch.cuda.device_count()} CUDA devices")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(f"device '{experiment.device}': this machine has no MPS device; use --device cpu")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision that was asked for
     return Fabric(
         accelerator=kind,
         devices=count,

@@ -1,4 +1,4 @@
-"""Runs what ``accuracy.md`` compares, and writes its tables. Finished runs are kept and skipped, stopped ones continued.
+"""Runs what ``accuracy.md`` compares, and writes its tables. Finished runs are kept, stopped ones continued.
 
 python docs/results/accuracy.py small                        one seed, about 10 minutes a run on two cores; hours in all
 python docs/results/accuracy.py small --only unet-random     runs whose name begins so: <model>-<split>-<fold>-<seed>

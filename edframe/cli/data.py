@@ -45,9 +45,11 @@ def info(name: Name, settings: options.Settings = None) -> None:
 
     _, dataset = _open(name, settings)
     contents = dataset.contents
+    held = [f"{key}: {len(part)}" for key, part in dataset.holdouts.items()]
     rows = {
         "samples": len(dataset),
         "groups kept together": len(set(dataset.groups)),
+        "held-out sets (splits.test)": ", ".join(held) or "none",
         "species": ", ".join(contents.species),
         "spin channels": contents.spins,
         **dataset.describe(),

@@ -107,7 +107,9 @@ class Display:
 
     def _summary(self, event: Mapping[str, Any]) -> None:
         self._progress.stop()
-        title = f"{event['samples']} test samples of fold {self._experiment.splits.fold}"
+        splits = self._experiment.splits
+        which = f"fold {splits.fold}" if splits.test is None else f"'{splits.test}', trained on fold {splits.fold}"
+        title = f"{event['samples']} test samples of {which}"
         table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))  # fits in 80 columns
         for heading in ("metric", "unit", "mean", "95% interval", "median", "max"):
             table.add_column(heading, justify="left" if heading in ("metric", "unit") else "right", no_wrap=True)
