@@ -143,9 +143,15 @@ def carry_out(plan: Planned, device: str) -> dict[str, Any]:
         "metrics": {key: summary["metrics"][key] for key in METRICS},
         "by_size": _by_size(events),
         "seconds": round(sum(value for event in timings for key, value in event.items() if key in PARTS), 1),
-        "hardware": f"{facts['device']}, {facts['threads']} threads" if facts["device"] == "cpu" else facts["device"],
+        "hardware": _hardware(facts),
         "git_commit": facts["git_commit"],
     }
+
+
+def _hardware(facts: Mapping[str, Any]) -> str:
+    if facts["device"] != "cpu":
+        return str(facts["device"])
+    return f"cpu, {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
 
 
 PARTS = ("data", "forward", "loss", "backward", "fit")
