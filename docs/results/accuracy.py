@@ -39,13 +39,10 @@ LONG = {"training.steps": 60000, "training.batch_size": 4, "training.evaluate_ev
 """The full budget of what is trained by gradient, on a GPU."""
 
 UNION = (
-    "--data",
-    "union",
-    "--set",
-    "data.members=[li-o-li,li2o-clusters]",
-    "--set",
-    "data.options.li-o-li.samples=100",
+    *("--data", "union", "--set", "data.members=[li-o-li,li2o-clusters]"),
+    *("--set", "data.options.li-o-li.samples=100", "--set", "training.augment=true"),
 )
+"""Clusters lie in all directions, so a model that is to be used on them must have seen more than one."""
 
 
 @dataclass(frozen=True)
