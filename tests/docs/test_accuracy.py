@@ -1,4 +1,4 @@
-"""The accuracy table: its commands are valid, its page is what the results say, and what is finished is not run again."""
+"""The accuracy table: its commands are valid, its page is that of its results, and what is finished stays so."""
 
 from __future__ import annotations
 
