@@ -59,7 +59,7 @@ class Splits(Searchable):
 class Training(Searchable):
     """The optimisation."""
 
-    steps: int = Field(900, ge=1)
+    steps: int = Field(1200, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(1, ge=1)
     """Samples per step and process."""
