@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from edframe.config import resolve
-from edframe.data.augmentation import Motions, move, move_back
 from edframe.data.loading import Loader
 from edframe.experiment import build
 from edframe.metrics import nmae
 from edframe.predictor import load_best
 from edframe.registry import Registry
 from edframe.run import Run
+from edframe.symmetry import Symmetrised
 
 
 def main() -> None:
@@ -34,20 +34,15 @@ def main() -> None:
     experiment, _ = resolve(registry, run.path / "config.yaml")
     parts = build(experiment, registry, lambda done, total: None)
     load_best(parts.model, run)
-    model, loader = parts.model.eval(), Loader(parts.dataset, parts.featurizer, "cpu")
+    model, loader = Symmetrised(parts.model).eval(), Loader(parts.dataset, parts.featurizer, "cpu")
     chosen = np.linspace(0, len(parts.split.test) - 1, arguments.samples).round().astype(int)
     print("| sample | NMAE between turned densities, % | NMAE, % | of the mean of all, % |\n|---|---|---|---|")
     rows = []
     for place in chosen:
         batch = loader.batch([parts.split.test[place]])
-        channels, baseline = batch.features.channels, batch.features.baseline
+        features = batch.features
         with torch.no_grad():
-            densities = [
-                move_back(
-                    model(move(channels, index), baseline if baseline is None else move(baseline, index), batch.grid,
-                          batch.electrons), index)
-                for index in Motions(batch.grid, "cpu").symmetries()
-            ]  # fmt: skip
+            densities = list(model.turned(features.channels, features.baseline, batch.grid, batch.electrons))
         spread = np.mean([float(nmae(density, densities[0])) for density in densities[1:]])
         mean = torch.stack(densities).mean(0)
         rows.append([spread, float(nmae(densities[0], batch.density)), float(nmae(mean, batch.density))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
-from torch import nn
+from torch import Tensor, nn
 
 from edframe.checkpoint import BEST
 from edframe.config import Experiment
@@ -53,7 +54,7 @@ class Predictor:
         *,
         symmetrise: bool = False,
     ) -> None:
-        _, header = run.load_tensors(BEST)
+        tensors, header = run.load_tensors(BEST)
         facts = json.loads(header["contents"])
         self.contents = Contents(**{**facts, "species": tuple(facts["species"])})
         self.spacing = float(header["spacing"])
@@ -68,7 +69,7 @@ class Predictor:
             spins=self.contents.spins,
             dimension=self.contents.dimension,
         )
-        load_best(self.model, run)
+        _restore(self.model, tensors, run)
         if symmetrise:
             self.model = Symmetrised(self.model)
         self.model.to(device).eval()
@@ -120,7 +121,10 @@ def sample_of(
 
 def load_best(model: nn.Module, run: Run) -> None:
     """Give a model the best weights of a run. Raises RunError when there are none, or none that fit it."""
-    tensors, _ = run.load_tensors(BEST)
+    _restore(model, run.load_tensors(BEST)[0], run)
+
+
+def _restore(model: nn.Module, tensors: Mapping[str, Tensor], run: Run) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 from edframe.data.augmentation import Motions, move, move_back
@@ -23,10 +24,15 @@ class Symmetrised(nn.Module):
 
     def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
         """Density ``[b, s, x, y, z]`` in e/Å^d from ``channels`` ``[b, c, x, y, z]`` and ``electrons`` ``[b]``."""
-        motions = Motions(grid, channels.device)
-        total: Tensor | float = 0.0
-        for index in motions.symmetries():
+        densities = self.turned(channels, baseline, grid, electrons)
+        total, count = next(densities), 1
+        for density in densities:
+            total, count = total + density, count + 1
+        return total / count
+
+    def turned(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Iterator[Tensor]:
+        """The model's density of the atoms turned by each operation, the identity first, and turned back."""
+        for index in Motions(grid, channels.device).symmetries():
             same = index.expand(len(channels), -1)
-            turned = None if baseline is None else move(baseline, same)
-            total = total + move_back(self.model(move(channels, same), turned, grid, electrons), same)
-        return torch.as_tensor(total) / len(motions.operations)
+            start = None if baseline is None else move(baseline, same)
+            yield move_back(self.model(move(channels, same), start, grid, electrons), same)
