@@ -18,7 +18,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +102,18 @@ class Planned:
         return ["run", f"configs/{self.model}.yaml", *TASKS[self.task].options, *seeds, *longer]
 
 
+IDENTITY = [field.name for field in fields(Planned)]
+"""Keys of a result that say which run it is."""
+
+
 def planned(budget: str) -> Iterator[Planned]:
     """All runs of a budget, fold by fold, so that the first table is early."""
-    seeds = range(3 if budget == "full" else 1)
-    folds = 4 if budget == "full" else None
-    for seed in seeds:
+    full = budget == "full"
+    for seed in range(3 if full else 1):
         for fold in range(4):
             for name, task in TASKS.items():
-                for model in task.models:
-                    if fold < (folds or task.folds):
-                        yield Planned(budget, model, name, fold, seed)
+                if fold < (4 if full else task.folds):
+                    yield from (Planned(budget, model, name, fold, seed) for model in task.models)
 
 
 def carry_out(plan: Planned, device: str) -> dict[str, Any]:
@@ -129,11 +131,7 @@ def carry_out(plan: Planned, device: str) -> dict[str, Any]:
     (summary,) = [event for event in events if event["event"] == "summary"]
     facts = run.provenance()
     return {
-        "budget": plan.budget,
-        "model": plan.model,
-        "task": plan.task,
-        "fold": plan.fold,
-        "seed": plan.seed,
+        **asdict(plan),
         "command": shlex.join(["edframe", *command]),
         "samples": summary["samples"],
         "metrics": {key: summary["metrics"][key] for key in METRICS},
@@ -244,8 +242,8 @@ def main() -> None:
         if options.budget is None:
             parser.error("say which budget: small or full")
         for plan in planned(options.budget):
-            known = {(r["budget"], f"{r['model']}-{r['task']}-{r['fold']}-{r['seed']}") for r in results()}
-            if plan.name.startswith(options.only) and (plan.budget, plan.name) not in known:
+            known = {Planned(*(result[key] for key in IDENTITY)) for result in results()}
+            if plan.name.startswith(options.only) and plan not in known:
                 print(f"── {plan.name}", flush=True)
                 keep(carry_out(plan, options.device))
                 write_page()
