@@ -164,6 +164,11 @@ class Grid:
         }
 
 
+def density_unit(dimension: int) -> str:
+    """Unit of a density on grids of ``dimension`` axes, as printed: e/Å^d."""
+    return "e/Å" + {1: "", 2: "²", 3: "³"}[dimension]
+
+
 def _fixes_axis(w: NDArray[np.int64], axis: int) -> bool:
     unit = np.eye(len(w))[axis]
     return np.array_equal(w[axis], unit) and np.array_equal(w[:, axis], unit)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edframe.grid import Grid
+from edframe.grid import Grid, density_unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,8 +36,13 @@ DESCRIPTIONS = {
 
 def units(dimension: int = 3) -> dict[str, str]:
     """Unit of each metric on grids of ``dimension`` axes, for tables."""
-    density = "e/Å" + {1: "", 2: "²", 3: "³"}[dimension]
-    return {"nmae": "%", "rmse": density, "electron_count_error": "e", "dipole_error": "e·Å", "low_density_nmae": "%"}
+    return {
+        "nmae": "%",
+        "rmse": density_unit(dimension),
+        "electron_count_error": "e",
+        "dipole_error": "e·Å",
+        "low_density_nmae": "%",
+    }
 
 
 UNITS = units()

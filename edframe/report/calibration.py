@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edframe.grid import density_unit
 from edframe.report.numbers import number
 from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, png, styled
 
@@ -19,7 +20,7 @@ def calibration_figure(facts: Mapping[str, Any], dimension: int) -> bytes:
     """PNG of what ``ensemble.json`` holds; dimension: of the grids, for the unit."""
     with styled():
         figure, axes = panels(3, 11, 3.5)
-        _bins(axes[0], facts, "e/Å" + {1: "", 2: "²", 3: "³"}[dimension])
+        _bins(axes[0], facts, density_unit(dimension))
         _reliability(axes[1], facts["test"]["reliability"])
         _samples(axes[2], facts)
         return png(figure)

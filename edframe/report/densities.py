@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edframe.grid import density_unit
 from edframe.report.read import Prediction
 from edframe.report.slices import Plane, corners, through_atoms
 from edframe.report.style import BLUE, DENSITY, DIFFERENCE, GREY, INK, ORANGE, panels, png, styled
@@ -56,7 +57,7 @@ def _maps(sample: Prediction, plane: Plane) -> bytes:
     # Errors near nuclei are a hundred times those in bonds: linear up to 1% of the largest, logarithmic above.
     difference_norm = AsinhNorm(linear_width=limit / 100, vmin=-limit, vmax=limit)
     bounds = _view(plane)
-    unit = "e/Å" + {2: "²", 3: "³"}[sample.grid.dimension]
+    unit = density_unit(sample.grid.dimension)
     shown: list[tuple[str, NDArray[np.float64], Any, str]] = [
         ("reference", reference, density_norm, DENSITY),
         ("prediction", predicted, density_norm, DENSITY),

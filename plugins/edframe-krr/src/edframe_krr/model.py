@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from edframe.data.sample import Sample
 from edframe.errors import DataError
-from edframe.grid import Grid
+from edframe.grid import Grid, density_unit
 from edframe.interfaces import Features
-from edframe.metrics import units
 from edframe_krr.fourier import Basis
 from edframe_krr.plugin import KRRConfig
 from edframe_krr.ridge import combined, cross_validated, gaussian, inverted, squared_distances
@@ -115,7 +114,7 @@ class KRR(nn.Module):
             "kernel width": chosen.width,
             "kernel width over median distance": chosen.width / median,
             "regularisation": chosen.regularisation,
-            f"cross-validation RMSE ({units(len(self.cell))['rmse']})": math.sqrt(chosen.error),
+            f"cross-validation RMSE ({density_unit(len(self.cell))})": math.sqrt(chosen.error),
         }
 
     def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
