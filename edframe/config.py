@@ -7,6 +7,7 @@ Longer than other modules: the keys, their defaults and both passes are read tog
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Training(Searchable):
 
     steps: int = Field(1200, ge=1)
     """Optimiser steps."""
+    size: int | None = Field(None, ge=1)
+    """Training samples used, drawn by the experiment's seed, a smaller set within a larger one; null: all."""
     batch_size: int = Field(1, ge=1)
     """Samples per step and process."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -187,6 +190,25 @@ def resolve(
     """
     layers, notes = merge(file, choices, settings, flags)
     return validate(layers, registry), notes
+
+
+def varied(base: Mapping[str, Any], values: Mapping[str, Any], registry: Registry, source: str) -> Experiment:
+    """The experiment dumped as ``base``, with other values at some keys. Raises ConfigError that names ``source``."""
+    layers = Layers({})
+
+    def put(key: str, value: Any, source: str) -> None:
+        if not isinstance(value, Mapping) or "." in key:
+            layers.put(key, value, source)
+            return
+        layers.put(key, {}, source)
+        for name, inner in value.items():  # as a file would: a mapping that counts as given replaces its default
+            layers.put(f"{key}.{name}", inner, source)
+
+    for block, content in copy.deepcopy(dict(base)).items():
+        put(block, content, "the experiment")
+    for key, content in copy.deepcopy(dict(values)).items():
+        put(key, content, source)
+    return validate(layers, registry)
 
 
 def merge(

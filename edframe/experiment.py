@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import nn
 from edframe.checkpoint import Checkpoint
 from edframe.config import Experiment
 from edframe.data.loading import Loader
-from edframe.data.splits import Split, held_out, split
+from edframe.data.splits import Split, held_out, split, subset
 from edframe.environments import describe_training_set
 from edframe.errors import ConfigError, RunError
 from edframe.evaluation import evaluate
@@ -79,6 +79,7 @@ def build(experiment: Experiment, registry: Registry, advance: Callable[[int, in
         dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=folds.seed,
         test=held_out(dataset.holdouts, folds.test),
     )  # fmt: skip
+    parts = subset(parts, experiment.training.size, experiment.seed)
     metrics = {choice.name: choice.make(registry) for choice in experiment.metrics}
     loss = experiment.loss.make(registry)
     return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts)
@@ -154,6 +155,26 @@ def execute(
         with contextlib.suppress(Exception):  # the disk may be full: the first error is the one to show
             record("failed", error=str(error))
         raise
+
+
+class _Trained(Exception):
+    """Raised at the end of training, before anything else is done."""
+
+
+def train_only(experiment: Experiment, registry: Registry, folder: Path, show: Show) -> None:
+    """Train or fit in a run directory made in ``folder``, and end there; the test samples are taken out beforehand."""
+
+    def until_trained(event: Mapping[str, Any]) -> None:
+        show(event)
+        if event["event"] == "timing":  # the last word of a training; a run would go on with the test samples
+            raise _Trained
+
+    fabric = fabric_for(experiment)
+    parts = build(experiment, registry, lambda done, total: None)
+    parts = replace(parts, split=replace(parts.split, test=()))
+    run = Run.create(folder, experiment.name, experiment.to_yaml())
+    with contextlib.suppress(_Trained):
+        execute(experiment, parts, registry, run, fabric, start=Checkpoint(), show=until_trained)
 
 
 def _record_start(run: Run, facts: Mapping[str, Any]) -> None:

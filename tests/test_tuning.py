@@ -16,8 +16,9 @@ import pytest
 import yaml
 from pydantic import Field
 
+import edframe.experiment
 from edframe.component import Among, Range, Search
-from edframe.config import Training, merge, resolve
+from edframe.config import Training, merge, resolve, varied
 from edframe.errors import ConfigError, PluginError, RunError
 from edframe.plugin import ComponentConfig
 from edframe.registry import Registry
@@ -155,7 +156,7 @@ def test_values_reach_optuna_and_come_back():
 
 def test_varied_mix_keeps_its_own_losses(installed):
     base, _ = resolve(installed, choices={"loss": "mix"}, settings=["loss.weights={l2: 1.0, sinkhorn: 0.5}"])
-    found = space.varied(base.dump(), {"loss.options.sinkhorn.blur": 0.3}, installed, "a test")
+    found = varied(base.dump(), {"loss.options.sinkhorn.blur": 0.3}, installed, "a test")
     expected = base.dump()
     expected["loss"]["options"]["sinkhorn"]["blur"] = 0.3
     assert found.dump() == expected
@@ -239,8 +240,8 @@ def test_only_training_and_validation_samples_are_read(tiny_tune, installed, mon
         parts.dataset.__class__ = Recording
         return parts
 
-    build, splits = trial.build, []
-    monkeypatch.setattr(trial, "build", recording)
+    build, splits = edframe.experiment.build, []
+    monkeypatch.setattr(edframe.experiment, "build", recording)
     tiny_tune((BAD, GOOD), 1)
     (split,) = splits
     assert split.test

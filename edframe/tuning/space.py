@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from edframe.component import Among, OptionsOf, Range
-from edframe.config import Choice, Experiment, validate
+from edframe.config import Choice, Experiment, validate, varied
 from edframe.errors import ConfigError, PluginError
 from edframe.layers import Layers
 from edframe.registry import Registry, suggest
@@ -110,20 +109,6 @@ def from_plain(plain: Any) -> Range | Among:
     # YAML reads 1e-4 as text and 1.0e-4 as a number.
     numbers: dict[str, Any] = {k: float(value) if isinstance(value, str) else value for k, value in dict(plain).items()}
     return Range(**numbers)
-
-
-def varied(base: Mapping[str, Any], values: Mapping[str, Any], registry: Registry, source: str) -> Experiment:
-    """The experiment dumped as ``base``, with some values of its own. Raises ConfigError that names ``source``."""
-    layers = Layers({})
-    for block, content in copy.deepcopy(dict(base)).items():
-        # Key by key, as a file would: a mapping that counts as given replaces its default, see ``config._chosen``.
-        for key, value in content.items() if isinstance(content, Mapping) else ():
-            layers.put(f"{block}.{key}", value, "the experiment")
-        if not isinstance(content, Mapping):
-            layers.put(block, content, "the experiment")
-    for key, value in values.items():
-        layers.put(key, value, source)
-    return validate(layers, registry)
 
 
 def value_at(values: Mapping[str, Any], key: str) -> Any:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from edframe import jobs
 from edframe.component import Range
-from edframe.config import Experiment
+from edframe.config import Experiment, varied
 from edframe.errors import ConfigError, DataError, RunError
 from edframe.registry import Registry
 from edframe.tuning.journal import BEST, SPACE, finished, imported, opened
-from edframe.tuning.space import Space, to_plain, value_at, varied
+from edframe.tuning.space import Space, to_plain, value_at
 
 if TYPE_CHECKING:
     import optuna

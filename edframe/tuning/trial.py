@@ -5,25 +5,21 @@ Runs in any process that sees the study's folder: all of them meet in the journa
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 
-from edframe.checkpoint import Checkpoint
 from edframe.component import Among, Range
-from edframe.config import Experiment
+from edframe.config import Experiment, varied
 from edframe.errors import ConfigError, DataError, RunError
-from edframe.experiment import build, execute, fabric_for
+from edframe.experiment import train_only
 from edframe.registry import Registry
-from edframe.run import Run
 from edframe.seeds import seed_for
 from edframe.training import Interrupted
 from edframe.tuning import space
@@ -61,7 +57,7 @@ def run(job: Mapping[str, Any]) -> int:
 
     registry = Registry.discover()
     try:
-        experiment = space.varied(base, values, registry, str(folder / SPACE))
+        experiment = varied(base, values, registry, str(folder / SPACE))
         trial.study.tell(trial, validation_error(experiment, registry, folder, report))
     except optuna.TrialPruned:
         trial.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -82,16 +78,12 @@ def suggested(trial: optuna.Trial, key: str, where: Range | Among) -> Any:
     return trial.suggest_float(key, where.low, where.high, step=where.step, log=where.log)
 
 
-class _Trained(Exception):
-    """Raised at the end of training, before anything else is done."""
-
-
 def validation_error(
     experiment: Experiment, registry: Registry, folder: Path, report: Callable[[int, float], None]
 ) -> float:
     """The best NMAE in % on the validation samples while the experiment is trained, in a folder that goes again.
 
-    ``report(step, nmae)`` is told each; what it raises ends the training. The test samples are taken out beforehand.
+    ``report(step, nmae)`` is told each; what it raises ends the training.
     """
     best = math.inf
 
@@ -100,13 +92,7 @@ def validation_error(
         if event["event"] == "validation":
             best = min(best, event["nmae"])
             report(event["step"], event["nmae"])
-        elif event["event"] == "timing":  # the last word of a training; a run would go on with the test samples
-            raise _Trained
 
-    fabric = fabric_for(experiment)
-    parts = build(experiment, registry, lambda done, total: None)
-    parts = replace(parts, split=replace(parts.split, test=()))
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch, contextlib.suppress(_Trained):
-        made = Run.create(Path(scratch), experiment.name, experiment.to_yaml())
-        execute(experiment, parts, registry, made, fabric, start=Checkpoint(), show=show)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
+        train_only(experiment, registry, Path(scratch), show)
     return best
