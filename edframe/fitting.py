@@ -14,6 +14,7 @@ from edframe.data.sample import Sample
 from edframe.data.splits import Split
 from edframe.errors import ConfigError
 from edframe.interfaces import Features, FittedModel
+from edframe.peak_memory import forget_peak, peak_memory
 from edframe.run import Run
 from edframe.training import validate
 
@@ -36,6 +37,7 @@ def fit(
     if not isinstance(model, FittedModel):
         raise ConfigError(f"{type(model).__name__} has no method `fit`: train it instead")
     run.rewind(0)
+    forget_peak(loader.device)
     began = time.perf_counter()
     reading = 0.0
 
@@ -62,5 +64,5 @@ def fit(
     run.save_tensors(BEST, module.state_dict(), {**header, "step": "1", "nmae": repr(error)})
     log({"event": "validation", "step": 1, "nmae": error, "seconds": seconds})
     parts = {"data": reading, "fit": fitted - began - reading, "validation": began + seconds - fitted}
-    log({"event": "timing", "step": 1, "steps": 1, **parts})
+    log({"event": "timing", "step": 1, "steps": 1, **parts, "peak_memory": peak_memory(loader.device)})
     return module

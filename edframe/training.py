@@ -26,6 +26,7 @@ from edframe.errors import RunError
 from edframe.grid import Grid
 from edframe.interfaces import Loss
 from edframe.metrics import nmae
+from edframe.peak_memory import forget_peak, peak_memory
 from edframe.run import Run
 from edframe.seeds import seed_for
 
@@ -70,6 +71,7 @@ def train(
         run.rewind(start.step)
     began = time.perf_counter() - start.seconds
     clock = _Clock(fabric.device)
+    forget_peak(fabric.device)
 
     def log(event: Mapping[str, Any]) -> None:
         if fabric.is_global_zero:
@@ -124,7 +126,10 @@ def train(
                     if fabric.is_global_zero:
                         run.save_tensors(BEST, average.state_dict(), {**header, "step": str(step), "nmae": repr(error)})
             if last:
-                log({"event": "timing", "step": step, "steps": step - start.step, **clock.seconds})
+                log(
+                    {"event": "timing", "step": step, "steps": step - start.step, **clock.seconds}
+                    | {"peak_memory": peak_memory(fabric.device)}
+                )
                 steps = (event for event in run.events() if event["event"] == "step")
                 for event in unconverged(steps, "training", samples=options.batch_size * fabric.world_size):
                     log({**event, "step": step})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,22 @@ def split(
             "samples; use fewer folds, fewer validation samples or more data"
         )
     return Split(tuple(train), tuple(sorted(held)), tuple(tested))
+
+
+def subset(parts: Split, size: int | None, seed: int) -> Split:
+    """The same parts with ``size`` training samples, drawn by the seed; None: all. Smaller sets lie within larger ones.
+
+    Raises DataError when there are not so many.
+    """
+    if size is None:
+        return parts
+    if size > len(parts.train):
+        raise DataError(
+            f"training.size = {size}: the training part has {len(parts.train)} samples; ask for at most so many, or "
+            "for null, which is all"
+        )
+    drawn = np.random.default_rng(seed_for(seed, "subset")).permutation(parts.train)[:size]
+    return replace(parts, train=tuple(sorted(drawn.tolist())))
 
 
 def held_out(holdouts: Mapping[str, Sequence[int]], name: str | None) -> Sequence[int] | None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
-from edframe.data.splits import held_out, split
+from edframe.data.splits import held_out, split, subset
 from edframe.errors import DataError
 
 GROUPS = st.lists(st.integers(-5, 30), min_size=1, max_size=80)
@@ -122,3 +123,29 @@ def test_a_held_out_set_of_a_dataset_without_any_is_refused():
     ):
         held_out({}, "corners")
     assert held_out({}, None) is None
+
+
+@given(size=st.integers(1, 28), seed=st.integers(0, 2**31 - 1))
+def test_smaller_training_sets_lie_within_larger_ones_and_nothing_else_changes(size, seed):
+    parts = split(range(42), folds=4, fold=1, validation=2, seed=0)
+    smaller, larger = subset(parts, size, seed), subset(parts, size + 1, seed)
+    assert len(smaller.train) == size
+    assert set(smaller.train) < set(larger.train) <= set(parts.train)
+    assert list(smaller.train) == sorted(smaller.train)
+    assert (smaller.validation, smaller.test) == (parts.validation, parts.test)
+
+
+def test_training_sets_are_drawn_by_the_seed_each_sample_equally_often():
+    parts = split(range(42), folds=4, fold=1, validation=2, seed=0)
+    drawn = [i for seed in range(2000) for i in subset(parts, 3, seed).train]
+    expected = len(drawn) / len(parts.train)
+    counts = [drawn.count(i) for i in parts.train]
+    assert chisquare(counts).pvalue > 1e-3
+    assert max(counts) < 1.5 * expected
+
+
+def test_all_training_samples_and_more_than_there_are():
+    parts = split(range(42), folds=4, fold=1, validation=2, seed=0)
+    assert subset(parts, None, 5) == parts == subset(parts, len(parts.train), 5)
+    with pytest.raises(DataError, match=r"training.size = 40: the training part has \d+ samples; ask for at most"):
+        subset(parts, 40, 5)
