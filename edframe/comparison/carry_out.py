@@ -1,0 +1,187 @@
+"""The runs of a comparison: each in a folder named by its content, so that no run is ever made twice.
+
+Runs are independent pieces of work for ``edframe.jobs``; every function that those call takes and gives plain data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edframe import jobs
+from edframe.checkpoint import Checkpoint
+from edframe.comparison.outcome import Outcome
+from edframe.comparison.plan import Planned
+from edframe.config import Experiment, varied
+from edframe.errors import RunError
+from edframe.experiment import build, execute, fabric_for, train_only
+from edframe.io.files import replacing
+from edframe.registry import Registry
+from edframe.run import Run
+from edframe.training import Interrupted
+
+PROBE = 40
+"""Steps after which the time of one is known."""
+UNSTEADY = 10
+"""First steps, which are slower than the others and are left out of it."""
+
+
+def carried_out(
+    plans: Sequence[Planned],
+    fingerprints: Mapping[str, str],
+    folder: Path,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> Generator[tuple[Planned, Outcome | Exception], None, None]:
+    """Yield each run as it is finished, or what stopped it; those that were finished before come first.
+
+    fingerprints: of each data block, see ``data_key``. folder: where runs are kept, whichever comparison asked for
+    them. workers, scheduler: as of ``jobs.run``. Every run computes with one thread, so that its numbers do not depend
+    on how many there are side by side.
+    """
+    command = shlex.join(["edframe", *sys.argv[1:]])
+    places = [folder / plan.key(fingerprints[data_key(plan.experiment)]) for plan in plans]
+    waiting = []
+    for plan, place in zip(plans, places, strict=True):
+        done = _finished(place)
+        if done is None:
+            waiting.append((plan, place))
+        else:
+            yield plan, _outcome(plan, done)
+    inputs = [
+        {"config": plan.experiment.dump(), "folder": str(place.resolve()), "command": command}
+        for plan, place in waiting
+    ]
+    with contextlib.closing(jobs.run(f"{__name__}:run", inputs, workers=workers, scheduler=scheduler)) as results:
+        for index, result in results:
+            plan, place = waiting[index]
+            yield plan, result if isinstance(result, Exception) else _outcome(plan, Run.open(place / result))
+
+
+def data_key(experiment: Experiment) -> str:
+    """The data block as text."""
+    return json.dumps(experiment.data.dump())
+
+
+def run(job: Mapping[str, Any]) -> str:
+    """Do, or continue, the run that ``job`` describes, and give the name of its directory.
+
+    config: of the experiment. folder: of its content, where run directories lie; one process at a time works there.
+    command: what is noted as the command. Raises KeyboardInterrupt when it is stopped, with a checkpoint saved, and
+    RunError when another process is at it.
+    """
+    registry = Registry.discover()
+    experiment = varied(job["config"], {}, registry, "the comparison")
+    folder = Path(job["folder"])
+    with _alone(folder), one_thread():
+        finished = _finished(folder)
+        if finished is not None:
+            return finished.path.name
+        begun = [Run.open(path) for path in _runs(folder)]
+        parts = build(experiment, registry, lambda done, total: None)
+        made = begun[-1] if begun else Run.create(folder, experiment.name, experiment.to_yaml())
+        start = Checkpoint.load(made)
+        try:
+            execute(experiment, parts, registry, made, fabric_for(experiment), start=start, show=lambda event: None)
+        except Interrupted:
+            raise KeyboardInterrupt from None
+        made.record(command=job["command"])
+    return made.path.name
+
+
+def with_steps(
+    plans: Sequence[Planned], seconds: float, file: Path, registry: Registry, say: Callable[[str], None]
+) -> list[Planned]:
+    """The runs with as many steps as take so long on this machine, for each variant and condition.
+
+    How many is measured by a short training, one variant after another, and kept in ``file``: a comparison that is
+    continued has the same. Raises RunError for a model that is fitted, which takes no steps.
+    """
+    known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for plan in plans:
+        if labels(plan) not in known:
+            known[labels(plan)] = max(1, round(seconds / _step_seconds(plan.experiment, registry)))
+            say(f"{labels(plan)}: {known[labels(plan)]} steps in {seconds:g} s")
+            with replacing(file) as stream:
+                stream.write(json.dumps(known, indent=1, ensure_ascii=False).encode())
+    return [
+        replace(plan, experiment=varied(
+            plan.experiment.dump(), {"training.steps": known[labels(plan)]}, registry, "the time for each run"
+        ))
+        for plan in plans
+    ]  # fmt: skip
+
+
+def labels(plan: Planned) -> str:
+    """The variant and the condition of a run in words."""
+    return ", ".join([plan.variant, *(f"{key}: {label}" for key, label in plan.condition.items())])
+
+
+def _step_seconds(experiment: Experiment, registry: Registry) -> float:
+    short = varied(experiment.dump(), {"training.steps": PROBE, "training.evaluate_every": PROBE}, registry, "a probe")
+    ends: list[float] = []
+
+    def show(event: Mapping[str, Any]) -> None:
+        if event["event"] == "step":
+            ends.append(event["seconds"])
+
+    with one_thread(), tempfile.TemporaryDirectory() as scratch:
+        train_only(short, registry, Path(scratch), show)
+    if not ends:
+        raise RunError(f"model '{experiment.model.name}' is fitted, which takes no steps: leave out compare.seconds")
+    return float(np.median(np.diff(ends[UNSTEADY:])))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch computes with one thread of the processor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder for this process alone. Raises RunError when another has it, or it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}; mend that and repeat") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the system, should this process be killed
+        except BlockingIOError as error:
+            raise RunError(f"{folder} is being made by another `edframe compare`; wait for it, and repeat") from error
+        yield
+
+
+def _runs(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/config.yaml"))
+
+
+def _finished(folder: Path) -> Run | None:
+    for path in _runs(folder):
+        found = Run.open(path)
+        if found.provenance().get("status") == "finished":
+            return found
+    return None
+
+
+def _outcome(plan: Planned, made: Run) -> Outcome:
+    return Outcome.read(made, plan.variant, plan.condition, plan.fold, plan.seed)

@@ -1,0 +1,109 @@
+"""What a finished run gives to a comparison, read from its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+
+from edframe.run import Run
+
+NOT_METRICS = ("event", "id", "group", "diagnostics")
+"""Keys of a sample's event that are no metric."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run, as far as it is compared.
+
+    variant: label on the compared axis. condition: label on each other axis, by its key; empty without others.
+    samples: metrics of each test sample, by its id, in the units of ``units``. groups: see ``Dataset.groups``, by id.
+    training: number of training samples. step_seconds: median time of a step. memory: peak in bytes. steps,
+    validations: events of training, as in ``metrics.jsonl``.
+    """
+
+    variant: str
+    condition: Mapping[str, str]
+    fold: int
+    seed: int
+    run: Path
+    samples: Mapping[str, Mapping[str, float]]
+    groups: Mapping[str, int]
+    units: Mapping[str, str]
+    training: int
+    step_seconds: float
+    memory: float
+    steps: Sequence[Mapping[str, Any]]
+    validations: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, run: Run, variant: str, condition: Mapping[str, str], fold: int, seed: int) -> Outcome:
+        """Of a finished run. Raises RunError when its files are damaged."""
+        events = run.events()
+        samples = [event for event in events if event["event"] == "sample"]
+        steps = [event for event in events if event["event"] == "step"]
+        timings = [event for event in events if event["event"] == "timing"]
+        summary = next(event for event in events if event["event"] == "summary")
+        ends = [event["seconds"] for event in steps]
+        return cls(
+            variant=variant,
+            condition=dict(condition),
+            fold=fold,
+            seed=seed,
+            run=run.path,
+            samples={s["id"]: {key: s[key] for key in s if key not in NOT_METRICS} for s in samples},
+            groups={s["id"]: s["group"] for s in samples},
+            units={name: metric["unit"] for name, metric in summary["metrics"].items()},
+            training=run.provenance()["dataset"]["train"],
+            step_seconds=float(np.median(np.diff(ends))) if len(ends) > 1 else float("nan"),
+            memory=float(max((timing["peak_memory"] for timing in timings), default=float("nan"))),
+            steps=steps,
+            validations=[event for event in events if event["event"] == "validation"],
+        )
+
+    def mean(self, metric: str) -> float:
+        """Mean of a metric over the test samples for which it is defined."""
+        return float(np.nanmean([values[metric] for values in self.samples.values()]))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, in the order of the run's summary."""
+        return tuple(self.units)
+
+
+def conditions(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    """The different conditions, in order of appearance."""
+    found: list[dict[str, str]] = []
+    for outcome in outcomes:
+        if outcome.condition not in found:
+            found.append(dict(outcome.condition))
+    return found
+
+
+def metrics(outcomes: Sequence[Outcome]) -> list[str]:
+    """Names of the metrics that all runs have, in the order of the first."""
+    return [name for name in outcomes[0].metrics if all(name in outcome.units for outcome in outcomes)]
+
+
+def frame(outcomes: Sequence[Outcome]) -> pandas.DataFrame:
+    """One row per run and test sample: variant, condition, fold, seed, id, group, then a column for each metric."""
+    names = metrics(outcomes)
+    return pandas.DataFrame(
+        [
+            {
+                "variant": outcome.variant,
+                **outcome.condition,
+                "fold": outcome.fold,
+                "seed": outcome.seed,
+                "id": sample,
+                "group": outcome.groups[sample],
+                **{name: values[name] for name in names},
+            }
+            for outcome in outcomes
+            for sample, values in outcome.samples.items()
+        ]
+    )

@@ -1,0 +1,202 @@
+"""Which runs a comparison is made of: the axes that were asked for, and every combination of their values."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from edframe.config import BLOCKS, Choice, Experiment, varied
+from edframe.errors import ConfigError
+from edframe.registry import Registry
+
+SECTION = "compare"
+"""Key of a recipe that holds the axes, and the three below."""
+REPEATS = {"seeds": 3, "folds": 1, "seconds": None}
+"""How often each combination is run: seeds from the experiment's on, folds from its fold on; and the time for each."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing that differs between runs. key: a component block, or an option such as ``training.size``.
+
+    values: what the key holds, by the label under which it is shown.
+    """
+
+    key: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run: its labels and its configuration."""
+
+    variant: str
+    condition: Mapping[str, str]
+    fold: int
+    seed: int
+    experiment: Experiment
+
+    def key(self, fingerprint: str) -> str:
+        """Name of what its result depends on: the data's fingerprint, and the configuration but for device and name."""
+        config = self.experiment.dump()
+        content = {**config, "metrics": sorted(config["metrics"]), "device": "", "name": "", "data": fingerprint}
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An experiment and what is varied of it. The first axis is compared; the others are the conditions of that.
+
+    seconds: training time of each run, for which its steps are chosen; None: all have the experiment's steps.
+    """
+
+    base: Experiment
+    axes: tuple[Axis, ...]
+    seeds: int
+    folds: int
+    seconds: float | None
+
+    @property
+    def reference(self) -> str:
+        """The variant that the others are held against."""
+        return next(iter(self.axes[0].values))
+
+    def declared(self) -> dict[str, Any]:
+        """All of it as plain data; ``edframe compare`` on that repeats it."""
+        axes = {axis.key: dict(axis.values) for axis in self.axes}
+        return {
+            **self.base.dump(),
+            SECTION: {**axes, "seeds": self.seeds, "folds": self.folds, "seconds": self.seconds},
+        }
+
+    def to_yaml(self) -> str:
+        """``declared`` as YAML."""
+        return yaml.safe_dump(self.declared(), sort_keys=False, allow_unicode=True)
+
+    def name(self) -> str:
+        """A folder name that the same comparison has again, on whatever device."""
+        content = json.dumps({**self.declared(), "device": ""})
+        own = self._own_name or f"{self.base.data.name}-{self.axes[0].key}"
+        return f"{own}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+    @property
+    def _own_name(self) -> str:
+        """The experiment's name; empty where it is made of components, which the runs do not share."""
+        made = "-".join(getattr(self.base, block).name for block in ("data", "model", "loss"))
+        return "" if self.base.name == made else self.base.name
+
+    def runs(self, registry: Registry) -> list[Planned]:
+        """Every run, seed by seed and fold by fold, so that a stopped comparison has whole pairs.
+
+        Raises ConfigError for a combination that is no valid experiment.
+        """
+        splits = self.base.splits
+        if splits.fold + self.folds > splits.folds:
+            raise ConfigError(
+                f"folds = {self.folds}: the experiment has {splits.folds} folds and begins with fold {splits.fold}; "
+                f"ask for at most {splits.folds - splits.fold}, or give splits.folds"
+            )
+        base = {**self.base.dump(), "name": self._own_name}
+        return [
+            Planned(variant, condition, fold, seed, varied(base, values, registry, f"{SECTION} {labels}"))
+            for seed in range(self.base.seed, self.base.seed + self.seeds)
+            for fold in range(splits.fold, splits.fold + self.folds)
+            for variant, condition, values, labels in self._combinations(seed, fold)
+        ]
+
+    def _combinations(self, seed: int, fold: int) -> Iterator[tuple[str, dict[str, str], dict[str, Any], str]]:
+        compared, *others = self.axes
+        for chosen in itertools.product(*(axis.values for axis in others)):
+            condition = {axis.key: label for axis, label in zip(others, chosen, strict=True)}
+            for variant in compared.values:
+                labels = {compared.key: variant, **condition}
+                values = {axis.key: axis.values[labels[axis.key]] for axis in self.axes}
+                # Blocks first: an axis of one of their options is to change what the block has then.
+                ordered = dict(sorted(values.items(), key=lambda item: item[0].count(".")))
+                about = ", ".join(f"{key}: {label}" for key, label in labels.items())
+                yield variant, condition, {**ordered, "splits.fold": fold, "seed": seed}, about
+
+
+def comparison(
+    base: Experiment, section: Any, given: Sequence[tuple[str, Sequence[Any]]], registry: Registry
+) -> Comparison:
+    """What a recipe's section and the command line ask for; the latter replaces an axis that both have.
+
+    section: axes, each a list of values or a mapping from labels to values, and any of ``REPEATS``. given: axes of the
+    command line. Every loss without parts that is compared becomes a metric of all runs. Raises ConfigError.
+    """
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"{SECTION}: write axes below it, such as `loss: [l1, l2]`, not {section!r}")
+    wanted = {key: values for key, values in section.items() if key not in REPEATS} | dict(given)
+    axes = [_axis(key, values, base, registry) for key, values in wanted.items()]
+    for key, value in ((axis.key, value) for axis in axes if len(axis.values) == 1 for value in axis.values.values()):
+        base = varied(base.dump(), {key: value}, registry, f"{SECTION}.{key}")
+    axes = [axis for axis in axes if len(axis.values) > 1]
+    if re.match(r"\d+x", base.device):
+        raise ConfigError(f"device '{base.device}': each run is trained in one process; use --workers for more")
+    if not axes:
+        raise ConfigError("there is nothing to compare: give two values or more, as in --loss l2 --loss sinkhorn")
+    repeats = {key: section.get(key, default) for key, default in REPEATS.items()}
+    for key, value in repeats.items():
+        whole = key != "seconds"
+        number = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value > 0
+        if not number and (whole or value is not None):
+            raise ConfigError(f"{SECTION}.{key} = {value!r}: give a {'whole ' if whole else ''}number above 0")
+    return Comparison(_with_metrics(base, axes, registry), tuple(axes), **repeats)
+
+
+def _axis(key: str, values: Any, base: Experiment, registry: Registry) -> Axis:
+    where = f"{SECTION}.{key}"
+    if key in ("seed", "splits.fold"):
+        raise ConfigError(
+            f"{where}: every combination is run with the same seeds and folds; write how many as {key[:-1]}"
+        )
+    if not isinstance(values, list | tuple | Mapping) or not values:
+        raise ConfigError(f"{where}: write a list of values, or a mapping from labels to values, not {values!r}")
+    labels = [str(label) for label in values] if isinstance(values, Mapping) else _labels(key, values)
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ConfigError(f"{where}: '{label}' is given twice; keep one, or write a mapping from labels to values")
+    plain = values.values() if isinstance(values, Mapping) else values
+    return Axis(key, {
+        label: _resolved(key, value, base, registry, where) for label, value in zip(labels, plain, strict=True)
+    })  # fmt: skip
+
+
+def _labels(key: str, values: Sequence[Any]) -> list[str]:
+    """Values as YAML would write them; of a component block, its name where that tells it from the others."""
+    names = [value.get("name") if isinstance(value, Mapping) and key in BLOCKS else value for value in values]
+    shown = [name if names.count(name) == 1 else value for name, value in zip(names, values, strict=True)]
+    return [
+        value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=1000).split("\n")[0]
+        for value in shown
+    ]
+
+
+def _resolved(key: str, value: Any, base: Experiment, registry: Registry, where: str) -> Any:
+    """The value as the experiment holds it: a component with all its options, those of the base where it has that."""
+    if key in BLOCKS:
+        chosen: Choice = getattr(base, key)
+        if isinstance(value, str) and value != chosen.name:
+            value = {"name": value}
+        elif isinstance(value, str):
+            return chosen.dump()
+        return getattr(varied(base.dump(), {key: value}, registry, where), key).dump()
+    return value
+
+
+def _with_metrics(base: Experiment, axes: Sequence[Axis], registry: Registry) -> Experiment:
+    """The base, with every compared loss as a metric, a mix by its parts: all runs are judged by the same."""
+    found = dict.fromkeys(metric.name for metric in base.metrics)
+    for axis in axes:
+        for block in axis.values.values() if axis.key == "loss" else ():
+            chosen = varied(base.dump(), {"loss": block}, registry, SECTION).loss
+            found |= dict.fromkeys(part.name for part in chosen.components() if not part.parts)
+    return varied(base.dump(), {"metrics": list(found)}, registry, SECTION)
