@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edframe.convergence import unconverged
 from edframe.data.loading import Batch, Loader
 from edframe.interfaces import Loss
-from edframe.metrics import centre_of_atoms, nmae, standard, summarise, units
+from edframe.metrics import nmae, standard, summarise, units
 from edframe.run import Run
 from edframe.training import predict
 
@@ -61,8 +61,9 @@ def evaluate(
     warnings = unconverged(diagnostics, "evaluation")
     run.log(
         *(
-            {"event": "sample", "id": name, **record} | ({"diagnostics": extras} if extras else {})
-            for name, record, extras in zip(ids, records, diagnostics, strict=True)
+            {"event": "sample", "id": name, "group": int(groups[index]), **record}
+            | ({"diagnostics": extras} if extras else {})
+            for index, name, record, extras in zip(indices, ids, records, diagnostics, strict=True)
         ),
         *warnings,
         summary,
@@ -75,8 +76,7 @@ def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> tupl
     """The metrics of a sample, and the diagnostics of the losses, each after the loss's name and a dot."""
     predicted = predict(model, batch)
     positions = batch.samples[0].structure.frac_coords[:, : batch.grid.dimension] @ batch.grid.vectors
-    centres = torch.from_numpy(centre_of_atoms(positions, batch.grid))[None]
-    values = standard(predicted, batch.density, batch.grid, centres, batch.electrons)
+    values = standard(predicted, batch.density, batch.grid, torch.from_numpy(positions)[None], batch.electrons)
     diagnostics: dict[str, Tensor] = {}
     for name, loss in losses.items():
         values[name], extras = loss.with_diagnostics(predicted, batch.density, batch.grid)

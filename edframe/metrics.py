@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edframe.basins import basin_electrons
 from edframe.grid import Grid, density_unit
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ DESCRIPTIONS = {
     "electron_count_error": "difference of the electron counts, |∫ρ̂ − ∫ρ|",
     "dipole_error": "length of the difference of the dipole moments, |∫r(ρ̂−ρ)|",
     "low_density_nmae": f"NMAE where ρ < {LOW_DENSITY} e/Å^d, relative to the electrons there",
+    "basin_error": "difference of the electrons nearest to an atom, |ΔN|, mean over the atoms",
 }
 """What each metric is, for tables."""
 
@@ -42,6 +44,7 @@ def units(dimension: int = 3) -> dict[str, str]:
         "electron_count_error": "e",
         "dipole_error": "e·Å",
         "low_density_nmae": "%",
+        "basin_error": "e",
     }
 
 
@@ -100,21 +103,34 @@ def low_density_nmae(predicted: Tensor, reference: Tensor, threshold: float = LO
     return 100 * ((p - r).abs() * low).sum(1) / (r * low).sum(1)
 
 
+def basin_error(predicted: Tensor, reference: Tensor, grid: Grid, positions: Tensor) -> Tensor:
+    """Mean over the atoms of |∫ (ρ̂−ρ) dV| over the points nearest to each, in electrons, ``[b]``.
+
+    positions: ``[b, n, d]`` in Å. Charge moved from one atom to another counts at both, so twice over n; charge moved
+    about within the surroundings of an atom does not count. See ``edframe.basins``.
+    """
+    difference = predicted[:, 0].double() - reference[:, 0].double()
+    pairs = zip(difference, positions, strict=True)
+    return difference.new_tensor([float(basin_electrons(d, grid, atoms).abs().mean()) for d, atoms in pairs])
+
+
 def standard(
-    predicted: Tensor, reference: Tensor, grid: Grid, centres: Tensor, electrons: Tensor | None = None
+    predicted: Tensor, reference: Tensor, grid: Grid, positions: Tensor, electrons: Tensor | None = None
 ) -> dict[str, Tensor]:
     """All metrics of this module by name, each ``[b]``; the names are the keys of UNITS and DESCRIPTIONS.
 
-    centres: ``[b, d]`` in Å. electrons: ``[b]``; the integral of the reference where it is not given.
+    positions: of the atoms, ``[b, n, d]`` in Å. electrons: ``[b]``; None: the integral of the reference.
     """
     if electrons is None:
         electrons = _total(reference).sum(1) * grid.voxel_volume
+    centres = positions.new_tensor(np.stack([centre_of_atoms(atoms, grid) for atoms in positions.cpu().numpy()]))
     return {
         "nmae": nmae(predicted, reference),
         "rmse": rmse(predicted, reference),
         "electron_count_error": electron_count_error(predicted, electrons, grid),
         "dipole_error": dipole_error(predicted, reference, grid, centres),
         "low_density_nmae": low_density_nmae(predicted, reference),
+        "basin_error": basin_error(predicted, reference, grid, positions),
     }
 
 

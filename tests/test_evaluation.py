@@ -53,6 +53,12 @@ def test_logged_metrics_are_those_of_the_kept_densities(finished, samples, role)
     fractions = (grid.fractions() - centre @ np.linalg.inv(grid.vectors) + 0.5) % 1 - 0.5
     dipole = np.einsum("xyz,xyzd->d", p - r, fractions @ grid.vectors) * grid.voxel_volume
     assert found["dipole_error"] == pytest.approx(np.linalg.norm(dipole), rel=0.2)
+    atoms = np.array(json.loads(about["positions"]))
+    apart = np.abs(grid.fractions()[..., None, :] - atoms @ np.linalg.inv(grid.vectors)) % 1  # of a box, axis by axis
+    distances = np.linalg.norm(np.minimum(apart, 1 - apart) @ grid.vectors, axis=-1)
+    owned = distances < distances.min(-1, keepdims=True) + 1e-6
+    moved = np.einsum("xyz,xyza->a", (p - r) / owned.sum(-1), owned) * grid.voxel_volume
+    assert found["basin_error"] == pytest.approx(np.abs(moved).mean(), rel=1e-5)
     assert float(about["nmae"]) == found["nmae"]
 
 
@@ -91,7 +97,7 @@ def test_every_metric_has_its_unit(summary):
     assert units.pop("l2")
     assert units == {
         "nmae": "%", "rmse": "e/Å³", "electron_count_error": "e", "dipole_error": "e·Å", "low_density_nmae": "%",
-        "baseline_nmae": "%",
+        "basin_error": "e", "baseline_nmae": "%",
     }  # fmt: skip
 
 

@@ -34,11 +34,11 @@ def test_nmae_of_a_scaled_density_is_the_scale(factor):
 
 
 def test_metrics_look_at_the_total_density_only():
-    reference = torch.rand(1, 2, 4, 4, 4)
+    reference = torch.rand(1, 2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     predicted = reference.clone()
     predicted[:, 1] += 1
     grid = Grid.of([3, 3, 3], 4)
-    values = metrics.standard(predicted, reference, grid, torch.zeros(1, 3))
+    values = metrics.standard(predicted, reference, grid, torch.zeros(1, 2, 3))
     assert all(float(v) == pytest.approx(0, abs=1e-6) for v in values.values())
 
 
@@ -48,15 +48,20 @@ def test_against_brute_force(shape):
     d = len(shape)
     grid = Grid.of(np.array(TRICLINIC)[:d, :d], shape)
     predicted, reference = rng.random((2, 3, 1, *shape)) * 0.1
-    centres = rng.random((3, d)) @ grid.vectors
+    positions = rng.random((3, 4, d)) @ grid.vectors
+    centres = [metrics.centre_of_atoms(atoms, grid) for atoms in positions]
     electrons = rng.random(3)
-    found = metrics.standard(*(torch.tensor(a) for a in (predicted, reference)), grid, torch.tensor(centres),
+    found = metrics.standard(*(torch.tensor(a) for a in (predicted, reference)), grid, torch.tensor(positions),
                              torch.tensor(electrons))  # fmt: skip
+    images = np.array(list(itertools.product((-1, 0, 1), repeat=d))) @ grid.vectors
     for b in range(3):
         moment, absolute, square, low, low_electrons, count, electrons_here = np.zeros(d), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        basins = np.zeros(4)
         for index in np.ndindex(*shape):
             p, r = predicted[(b, 0, *index)], reference[(b, 0, *index)]
             fraction = np.array(index) / shape - np.linalg.solve(grid.vectors.T, centres[b])
+            apart = positions[b][:, None] + images - np.array(index) @ grid.voxel
+            basins[np.linalg.norm(apart, axis=-1).min(axis=1).argmin()] += (p - r) * grid.voxel_volume
             moment += (p - r) * (((fraction + 0.5) % 1.0 - 0.5) @ grid.vectors) * grid.voxel_volume
             absolute += abs(p - r)
             square += (p - r) ** 2
@@ -68,6 +73,7 @@ def test_against_brute_force(shape):
         assert float(found["rmse"][b]) == pytest.approx(math.sqrt(square / grid.points))
         assert float(found["electron_count_error"][b]) == pytest.approx(abs(count - electrons[b]))
         assert float(found["dipole_error"][b]) == pytest.approx(np.linalg.norm(moment))
+        assert float(found["basin_error"][b]) == pytest.approx(abs(basins).mean())
         assert float(found["low_density_nmae"][b]) == pytest.approx(100 * low / low_electrons)
 
 
@@ -130,9 +136,23 @@ def test_low_density_ignores_what_happens_near_nuclei():
     assert math.isnan(metrics.low_density_nmae(predicted, reference, threshold=0.0).item())
 
 
+def test_charge_that_moves_from_atom_to_atom_counts_at_both_and_within_one_not_at_all():
+    """0.6 e from the first of three atoms to the second is 0.4 e per atom; ionic Gaussians far apart."""
+    grid = Grid.of([16.0, 7.0, 7.0], (48, 21, 21))
+    atoms = np.array([[2.5, 3.5, 3.5], [8.0, 3.5, 3.5], [13.5, 3.5, 3.5]])
+    density = {k: gaussian(grid, atom, 1.0, 0.5) for k, atom in enumerate(atoms)}
+    reference = 3 * density[0] + 6 * density[1] + 3 * density[2]
+    predicted = 2.4 * density[0] + 6.6 * density[1] + 3 * density[2]
+    positions = torch.tensor(atoms)[None]
+    assert float(metrics.basin_error(predicted, reference, grid, positions)) == pytest.approx(0.4, abs=1e-4)
+    inside = reference.roll(1, dims=3)
+    assert float(metrics.basin_error(inside, reference, grid, positions)) == pytest.approx(0, abs=1e-4)
+    assert float(metrics.nmae(inside, reference)) > 10
+
+
 def test_every_metric_has_a_unit_and_a_description():
     density = torch.rand(2, 1, 4, 4)
-    names = set(metrics.standard(density, density, Grid.of([2.0, 2.0], 4), torch.zeros(2, 2)))
+    names = set(metrics.standard(density, density, Grid.of([2.0, 2.0], 4), torch.zeros(2, 1, 2)))
     assert names == set(metrics.UNITS) == set(metrics.DESCRIPTIONS)
     assert metrics.units(2)["rmse"] == "e/Å²"
 
