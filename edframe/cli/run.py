@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -27,6 +28,7 @@ def run(
     settings: options.Settings = None,
     fold: options.Fold = None,
     device: options.Device = None,
+    track: options.Track = None,
     resume: Annotated[
         Path | None,
         typer.Option("--resume", metavar="RUN", help="Continue a stopped run, to the same result."),
@@ -51,10 +53,12 @@ def run(
     registry = Registry.discover()
     if resume is None:
         blocks = {"data": data, "featurizer": featurizer, "model": model, "loss": loss}
-        _execute(options.resolved(registry, config, blocks, settings, fold, device), registry, runs, None)
+        _execute(options.resolved(registry, config, blocks, settings, fold, device), registry, runs, None, track)
         return
     if any(value is not None for value in (config, data, featurizer, model, loss, settings, fold)):
-        raise RunError("--resume continues a run with its own config.yaml; only --device may be given with it")
+        raise RunError(
+            "--resume continues a run with its own config.yaml; only --device may be given with it, and --track"
+        )
     from edframe.run import Run
 
     existing = Run.open(resume)
@@ -62,17 +66,21 @@ def run(
         typer.echo(f"{resume} is finished; `edframe report {resume}` writes its report again")
         return
     experiment = options.resolved(registry, resume / "config.yaml", {}, device=device)
-    _execute(experiment, registry, runs, existing)
+    _execute(experiment, registry, runs, existing, track)
 
 
-def _execute(experiment: Experiment, registry: Registry, runs: Path, existing: Run | None) -> None:
+def _execute(
+    experiment: Experiment, registry: Registry, runs: Path, existing: Run | None, track: Sequence[str] | None
+) -> None:
     from edframe.checkpoint import Checkpoint
     from edframe.cli.display import Display
     from edframe.experiment import build, execute, fabric_for
     from edframe.run import Run
+    from edframe.tracking import opened, require
     from edframe.training import Interrupted
 
     # Whatever can be wrong with the input shows before anything is written and other processes start.
+    require(track or ())
     fabric = fabric_for(experiment)
     zero = fabric.is_global_zero
     raise_interrupts()
@@ -87,7 +95,13 @@ def _execute(experiment: Experiment, registry: Registry, runs: Path, existing: R
     directory = cast("Run", fabric.broadcast(made))
     with Display(experiment, directory.path, quiet=not zero) as display:
         try:
-            execute(experiment, parts, registry, directory, fabric, start=start, show=display.show)
+            with opened((track or ()) if zero else (), directory, start.step) as tracked:
+
+                def show(event: Mapping[str, Any]) -> None:
+                    display.show(event)
+                    tracked(event)
+
+                execute(experiment, parts, registry, directory, fabric, start=start, show=show)
         except (Interrupted, KeyboardInterrupt) as stop:
             display.stopped(stop)
             # Other processes end well, for Fabric kills rank 0 when one does not.
