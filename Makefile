@@ -1,8 +1,9 @@
 # make run: install, then train on real data and write a report. make test: install, then run the tests.
+# make study-small: losses against each other, see docs/results/l2-vs-transport.md; hours, continued where it was stopped.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-slow check install
+.PHONY: run test test-slow check study-small study install
 
 run: install
 	$(BIN)/edframe run --loss sinkhorn
@@ -18,6 +19,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+study-small: install
+	OMP_NUM_THREADS=1 $(BIN)/python docs/results/l2_vs_transport.py small --workers 2
+
+study: install
+	$(BIN)/python docs/results/l2_vs_transport.py full
 
 install: .venv/installed
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edframe.cli import config, data, ensemble, plugins, predict, report, run, tune
+from edframe.cli import compare, config, data, ensemble, plugins, predict, report, run, tune
 from edframe.cli.signals import leave_at_once
 from edframe.errors import EdframeError
 from edframe.version import __version__
@@ -38,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("compare")(compare.compare)
 app.command("ensemble")(ensemble.ensemble)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shlex
 import sys
 import tempfile
@@ -31,6 +32,9 @@ from edframe.registry import Registry
 from edframe.run import Run
 from edframe.training import Interrupted
 
+Progress = Callable[[str], contextlib.AbstractContextManager[Callable[[int, int], None]]]
+"""Opened with what is done, it gives ``advance(done, total)``."""
+
 PROBE = 40
 """Steps after which the time of one is known."""
 UNSTEADY = 10
@@ -39,7 +43,7 @@ UNSTEADY = 10
 
 def carried_out(
     plans: Sequence[Planned],
-    fingerprints: Mapping[str, str],
+    data: Mapping[str, str],
     folder: Path,
     *,
     workers: int = 1,
@@ -47,12 +51,12 @@ def carried_out(
 ) -> Generator[tuple[Planned, Outcome | Exception], None, None]:
     """Yield each run as it is finished, or what stopped it; those that were finished before come first.
 
-    fingerprints: of each data block, see ``data_key``. folder: where runs are kept, whichever comparison asked for
+    data: ``fingerprints`` of the datasets. folder: where runs are kept, whichever comparison asked for
     them. workers, scheduler: as of ``jobs.run``. Every run computes with one thread, so that its numbers do not depend
     on how many there are side by side.
     """
     command = shlex.join(["edframe", *sys.argv[1:]])
-    places = [folder / plan.key(fingerprints[data_key(plan.experiment)]) for plan in plans]
+    places = [folder / plan.key(data[data_key(plan.experiment)]) for plan in plans]
     waiting = []
     for plan, place in zip(plans, places, strict=True):
         done = _finished(place)
@@ -68,6 +72,20 @@ def carried_out(
         for index, result in results:
             plan, place = waiting[index]
             yield plan, result if isinstance(result, Exception) else _outcome(plan, Run.open(place / result))
+
+
+def fingerprints(plans: Sequence[Planned], registry: Registry, progress: Progress) -> dict[str, str]:
+    """The fingerprint of every dataset that is used, by ``data_key``; what is still to be made is made here, once."""
+    found: dict[str, str] = {}
+    for plan in plans:
+        key = data_key(plan.experiment)
+        if key not in found:
+            dataset = plan.experiment.data.make(registry)
+            if not dataset.ready:
+                with progress(f"{plan.experiment.data.name}: densities") as advance:
+                    dataset.build(advance, workers=os.cpu_count() or 1)
+            found[key] = dataset.fingerprint()
+    return found
 
 
 def data_key(experiment: Experiment) -> str:

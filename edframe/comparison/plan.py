@@ -193,10 +193,13 @@ def _resolved(key: str, value: Any, base: Experiment, registry: Registry, where:
 
 
 def _with_metrics(base: Experiment, axes: Sequence[Axis], registry: Registry) -> Experiment:
-    """The base, with every compared loss as a metric, a mix by its parts: all runs are judged by the same."""
+    """The base, with every loss of the runs as a metric, a mix by its parts: all are judged by the same.
+
+    A metric has its default options, whatever those of the loss are that is trained on.
+    """
     found = dict.fromkeys(metric.name for metric in base.metrics)
-    for axis in axes:
-        for block in axis.values.values() if axis.key == "loss" else ():
-            chosen = varied(base.dump(), {"loss": block}, registry, SECTION).loss
-            found |= dict.fromkeys(part.name for part in chosen.components() if not part.parts)
+    losses = next((list(axis.values.values()) for axis in axes if axis.key == "loss"), [base.loss.dump()])
+    for block in losses:
+        chosen = varied(base.dump(), {"loss": block}, registry, SECTION).loss
+        found |= dict.fromkeys(part.name for part in chosen.components() if not part.parts)
     return varied(base.dump(), {"metrics": list(found)}, registry, SECTION)

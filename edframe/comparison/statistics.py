@@ -24,6 +24,11 @@ LEVEL = 0.05
 """Largest corrected p-value at which a difference is claimed: one claim in twenty is expected to be false."""
 
 
+NOT_JUDGED = ("baseline_nmae", "electron_count_error")
+"""Metrics of which nothing is asked: the baseline is no prediction, and the other is rounding where models normalise.
+Asking would make every other claim harder."""
+
+
 @dataclass(frozen=True)
 class Effect:
     """A variant against the reference in one metric, under one condition; values in the metric's unit.
@@ -58,7 +63,7 @@ class Effect:
 
     def sentence(self, name: str | None = None) -> str:
         """The effect in words: what is claimed, or that nothing is. name: of the metric, to be read."""
-        what, unit = name or self.metric, f" {self.unit}" if self.unit else ""
+        what, unit = name or self.metric, f" {self.unit}" if self.unit not in ("", "1") else ""
         means = f"{number(self.variant_mean)} against {number(self.reference_mean)}{unit}"
         if self.pairs < 2:
             return f"{what}: {self.variant} {means} in one run; nothing can be said without another seed or fold."
@@ -83,8 +88,11 @@ def effects(outcomes: Sequence[Outcome], reference: str) -> list[Effect]:
         table = frame(here)
         for variant in dict.fromkeys(outcome.variant for outcome in here):
             if variant != reference:
-                for metric in metrics(here):
-                    found.append(_effect(table, here[0].units[metric], condition, variant, reference, metric))
+                found += [
+                    _effect(table, here[0].units[metric], condition, variant, reference, metric)
+                    for metric in metrics(here)
+                    if metric not in NOT_JUDGED
+                ]
     tested = [index for index, effect in enumerate(found) if math.isfinite(effect.p)]
     if tested:
         corrected = stats.false_discovery_control([found[index].p for index in tested])

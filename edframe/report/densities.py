@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edframe.grid import density_unit
+from edframe.grid import Grid, density_unit
 from edframe.report.read import Prediction
 from edframe.report.slices import Plane, corners, through_atoms
 from edframe.report.style import BLUE, DENSITY, DIFFERENCE, GREY, INK, ORANGE, panels, png, styled
@@ -33,58 +34,96 @@ class Slices:
     alt: str
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A density of one dimension, ``[x]`` in e/Å, as it is drawn."""
+
+    title: str
+    field: NDArray[np.float32]
+    colour: str
+    width: float = 1.5
+    dash: str = "--"
+
+
+Fields = Mapping[str, NDArray[np.float32]]
+"""Fields ``[x, y, z]`` by the title of their panel."""
+
+
 def slices(sample: Prediction) -> Slices:
     """Reference, prediction, difference and the baseline's difference, on shared scales."""
     plane = through_atoms(sample.positions, sample.grid)
+    reference, predicted = sample.reference[0], sample.predicted[0]
+    baseline = None if sample.baseline is None else sample.baseline[0]
     with styled():
-        image = _lines(sample, plane) if sample.grid.dimension == 1 else _maps(sample, plane)
-    what = "line" if sample.grid.dimension == 1 else "plane"
-    formula = "–".join(sample.species) if len(sample.species) < 6 else f"{len(sample.species)} atoms"
-    alt = f"Density of {formula} in a {what} through the atoms: reference, prediction and difference"
-    return Slices(image, plane.title, alt)
+        if sample.grid.dimension == 1:
+            curves = [Curve("prediction", predicted, ORANGE)]
+            curves += [] if baseline is None else [Curve("baseline", baseline, GREY, width=1, dash="-")]
+            image = lines(plane, sample.species, reference, curves)
+        else:
+            differences = {"prediction − reference": predicted - reference}
+            differences |= {} if baseline is None else {"baseline − reference": baseline - reference}
+            image = maps(
+                plane, sample.grid, sample.species, {"reference": reference, "prediction": predicted}, differences
+            )
+    return Slices(image, plane.title, described(sample.species, sample.grid, "reference, prediction and difference"))
 
 
-def _maps(sample: Prediction, plane: Plane) -> bytes:
+def described(species: Sequence[str], grid: Grid, what: str) -> str:
+    """Text for those who do not see a figure of ``what``."""
+    where = "line" if grid.dimension == 1 else "plane"
+    formula = "–".join(species) if len(species) < 6 else f"{len(species)} atoms"
+    return f"Density of {formula} in a {where} through the atoms: {what}"
+
+
+def maps(
+    plane: Plane,
+    grid: Grid,
+    species: Sequence[str],
+    densities: Fields,
+    differences: Fields,
+    limit: float | None = None,
+    width: float = 10.0,
+) -> bytes:
+    """PNG of densities on one logarithmic scale, then differences on one of both signs; fields ``[x, y, z]`` by title.
+
+    limit: end of the differences' scale in e/Å^d; None: the largest of those shown. width: of the figure, in inches.
+    """
     from matplotlib.colors import AsinhNorm, LogNorm
 
-    reference, predicted = plane.cut(sample.reference[0]), plane.cut(sample.predicted[0])
-    differences = [("prediction − reference", predicted - reference)]
-    if sample.baseline is not None:
-        differences.append(("baseline − reference", plane.cut(sample.baseline[0]) - reference))
-    top = max(float(reference.max()), float(predicted.max()), 1e-12)
+    maxima = [float(plane.cut(field).max()) for field in densities.values()]
+    top = max(*maxima, 1e-12)
     density_norm = LogNorm(10.0 ** (np.ceil(np.log10(top)) - 5), top)
-    limit = max(float(np.abs(d).max()) for _, d in differences) or 1e-12
+    if limit is None:
+        limit = max(float(np.abs(plane.cut(field)).max()) for field in differences.values()) or 1e-12
     # Errors near nuclei are a hundred times those in bonds: linear up to 1% of the largest, logarithmic above.
     difference_norm = AsinhNorm(linear_width=limit / 100, vmin=-limit, vmax=limit)
     bounds = _view(plane)
-    unit = density_unit(sample.grid.dimension)
+    unit = density_unit(grid.dimension)
     shown: list[tuple[str, NDArray[np.float64], Any, str]] = [
-        ("reference", reference, density_norm, DENSITY),
-        ("prediction", predicted, density_norm, DENSITY),
-        *((title, values, difference_norm, DIFFERENCE) for title, values in differences),
+        *((title, plane.cut(field), density_norm, DENSITY) for title, field in densities.items()),
+        *((title, plane.cut(field), difference_norm, DIFFERENCE) for title, field in differences.items()),
     ]
-    width = 10.0
     aspect = (bounds[3] - bounds[2]) / (bounds[1] - bounds[0])
     height = float(np.clip(width / len(shown) * aspect * 0.92, 1.4, 7)) + 1.3
     figure, axes = panels(len(shown), width, height, layout="compressed")
+    meshes = []
     for number, (ax, (title, values, norm, colours)) in enumerate(zip(axes, shown, strict=True)):
-        mesh = _map(ax, plane, values, norm, colours)
-        ax.set(title=f"({'abcd'[number]}) {title}", xlabel=plane.labels[0], xlim=bounds[:2], ylim=bounds[2:])
+        meshes.append(_map(ax, plane, values, norm, colours))
+        ax.set(title=f"({'abcdefgh'[number]}) {title}", xlabel=plane.labels[0], xlim=bounds[:2], ylim=bounds[2:])
         if number == 0:
             ax.set_ylabel(plane.labels[1])
         else:
             ax.tick_params(labelleft=False)
-        _atoms(ax, sample, plane, dark=colours == DENSITY)
-        if number == 0:
-            bar = figure.colorbar(mesh, ax=axes[:2], location="bottom", shrink=0.75, aspect=38, pad=0.03, extend="min")
-            bar.set_label(f"electron density ({unit})")
-        if number == 2:
-            bar = figure.colorbar(mesh, ax=axes[2:], location="bottom", shrink=0.75 if len(axes) > 3 else 0.95,
-                                  aspect=38 if len(axes) > 3 else 24, pad=0.03)  # fmt: skip
-            bar.set_label(f"difference ({unit})")
-            ticks = _symmetric_ticks(limit)
-            bar.set_ticks(ticks, labels=[f"{t:g}".replace("-", "−") for t in ticks])
-            bar.ax.minorticks_off()
+        _atoms(ax, species, plane, dark=colours == DENSITY)
+    first = len(densities)
+    for mesh, over, label in ((meshes[0], axes[:first], "electron density"), (meshes[-1], axes[first:], "difference")):
+        shrink, aspect = (0.75, 38) if len(over) > 1 else (0.95, 24)
+        extend = "min" if over[0] is axes[0] else "neither"
+        bar = figure.colorbar(mesh, ax=over, location="bottom", pad=0.03, shrink=shrink, aspect=aspect, extend=extend)
+        bar.set_label(f"{label} ({unit})")
+    ticks = _symmetric_ticks(limit)
+    bar.set_ticks(ticks, labels=[f"{t:g}".replace("-", "−") for t in ticks])
+    bar.ax.minorticks_off()
     return png(figure)
 
 
@@ -120,13 +159,13 @@ def _view(plane: Plane) -> tuple[float, float, float, float]:
     return float(low[0]), float(high[0]), float(low[1]), float(high[1])
 
 
-def _atoms(ax: Axes, sample: Prediction, plane: Plane, dark: bool) -> None:
+def _atoms(ax: Axes, species: Sequence[str], plane: Plane, dark: bool) -> None:
     """A mark and a symbol at each atom; hollow where the atom is off the plane."""
     from matplotlib.patheffects import withStroke
 
     colour, halo = ("white", INK) if dark else (INK, "white")
-    many = len(sample.species) > 24  # symbols would cover the density
-    for symbol, (x, y), height in zip(sample.species, plane.atoms, plane.height, strict=True):
+    many = len(species) > 24  # symbols would cover the density
+    for symbol, (x, y), height in zip(species, plane.atoms, plane.height, strict=True):
         inside = abs(height) <= IN_PLANE
         ax.plot(x, y, "o", markersize=3.2, markerfacecolor=colour if inside else "none", markeredgecolor=colour,
                 markeredgewidth=0.7, alpha=1.0 if inside else 0.7, clip_on=True)  # fmt: skip
@@ -143,23 +182,22 @@ def _symmetric_ticks(limit: float) -> list[float]:
     return [*(-d for d in reversed(decades)), 0.0, *decades]
 
 
-def _lines(sample: Prediction, plane: Plane) -> bytes:
+def lines(plane: Plane, species: Sequence[str], reference: NDArray[np.float32], curves: Sequence[Curve]) -> bytes:
+    """PNG of a reference ``[x]`` and other densities of one dimension, and of their differences from it."""
     x = plane.points[..., 0]
-    reference, predicted = plane.cut(sample.reference[0]), plane.cut(sample.predicted[0])
+    base = plane.cut(reference)
     figure, axes = panels(2, 10, 3.3)
-    axes[0].plot(x, reference, color=INK, linewidth=2.2, label="reference")
-    axes[0].plot(x, predicted, color=ORANGE, linestyle="--", label="prediction")
-    axes[1].plot(x, predicted - reference, color=ORANGE, label="prediction − reference")
-    if sample.baseline is not None:
-        baseline = plane.cut(sample.baseline[0])
-        axes[0].plot(x, baseline, color=GREY, linewidth=1, label="baseline")
-        axes[1].plot(x, baseline - reference, color=GREY, linewidth=1, label="baseline − reference")
+    axes[0].plot(x, base, color=INK, linewidth=2.2, label="reference")
+    for curve in curves:
+        values = plane.cut(curve.field)
+        axes[0].plot(x, values, color=curve.colour, linewidth=curve.width, linestyle=curve.dash, label=curve.title)
+        axes[1].plot(x, values - base, color=curve.colour, linewidth=curve.width, label=f"{curve.title} − reference")
     axes[1].axhline(0, color=INK, linewidth=0.6)
     axes[0].set(xlabel=plane.labels[0], ylabel="electron density (e/Å)", title="(a) density")
     axes[1].set(xlabel=plane.labels[0], ylabel="difference (e/Å)", title="(b) difference")
     for ax in axes:
         ax.legend()
-        for symbol, atom in zip(sample.species, plane.atoms, strict=True):
+        for symbol, atom in zip(species, plane.atoms, strict=True):
             ax.axvline(atom[0], color=BLUE, linewidth=0.6, linestyle=":")
             ax.annotate(symbol, (atom[0], 1), xycoords=("data", "axes fraction"), xytext=(2, -9),
                         textcoords="offset points", color=BLUE)  # fmt: skip

@@ -7,8 +7,9 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files as resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edframe.convergence import told
 from edframe.errors import RunError
@@ -17,9 +18,13 @@ from edframe.report import curves, densities
 from edframe.report.numbers import duration, flat, interval, number
 from edframe.report.read import ROLES, Prediction, RunFiles, read_run
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 NAMES = {
     "nmae": "NMAE", "rmse": "RMSE", "electron_count_error": "electron count", "dipole_error": "dipole moment",
-    "low_density_nmae": "NMAE, low density", "baseline_nmae": "NMAE of the baseline",
+    "low_density_nmae": "NMAE, low density", "basin_error": "electrons per atom",
+    "baseline_nmae": "NMAE of the baseline",
 }  # fmt: skip
 """What the metrics are called in tables; a loss goes by its own name."""
 
@@ -61,15 +66,9 @@ def build(directory: Path) -> Path:
 
 
 def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[Picture]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("edframe.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(number=number, interval=interval)
     provenance = {key: value for key, value in run.provenance.items() if key != "references"}
-    return environment.get_template("template.html").render(
+    template = environment("edframe.report").get_template("template.html")
+    return template.render(
         title=str(run.config.get("name") or run.directory.name),
         composition=[_component(run, block) for block in ("data", "featurizer", "model", "loss")],
         headline=_headline(run),
@@ -88,6 +87,22 @@ def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[
         provenance=flat(provenance),
         references=run.references,
     )
+
+
+def environment(package: str) -> Environment:
+    """Templates in the folder of ``package``: what they are given is escaped, and missing names are errors.
+
+    ``style`` is the CSS of all pages.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader(package, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters.update(number=number, interval=interval)
+    made.globals["style"] = resources("edframe.report").joinpath("style.css").read_text(encoding="utf-8")
+    return made
 
 
 def _component(run: RunFiles, block: str) -> dict[str, str]:

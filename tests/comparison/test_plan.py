@@ -88,6 +88,14 @@ def test_all_runs_are_judged_by_every_loss_that_is_compared(compare, installed):
         assert {metric.name for metric in plan.experiment.metrics} == {"sliced", "l1", "l2", "sinkhorn"}
 
 
+def test_a_loss_whose_options_differ_is_judged_with_its_default_options(compare, installed):
+    runs = compare("{loss.blur: [0.2, 0.4]}").runs(installed)
+    assert [plan.experiment.loss.options.blur for plan in runs[:2]] == [0.2, 0.4]
+    for plan in runs:
+        (metric,) = plan.experiment.metrics
+        assert (metric.name, metric.options.blur) == ("sinkhorn", None)
+
+
 def test_what_it_writes_repeats_it(compare, installed):
     found = compare(yaml.safe_dump({"loss": ["sinkhorn", MIX], "training.size": [4, 8], "seeds": 2}), "loss.tol=0.01")
     content = yaml.safe_load(found.to_yaml())

@@ -32,6 +32,9 @@ def tiny_command():
         if words[0] == "run" and "--resume" not in words:
             data = UNION if "configs/clusters.yaml" in words else DATA
             return [*words, "--device", "cpu", *data, *TRAINING, *([] if "configs/krr.yaml" in words else MODEL)]
+        if words[0] == "compare":  # in this process, once each
+            words = words[: words.index("--workers")] if "--workers" in words else words
+            return [*words, "--device", "cpu", *DATA, *TRAINING, *MODEL, "--seeds", "1"]
         if words[0] == "tune":
             return [*words, "--device", "cpu", *DATA, *TRAINING, *MODEL, "--trials", "2"]
         if words[:2] in (["data", "info"], ["data", "build"]):

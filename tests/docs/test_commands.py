@@ -7,8 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
+from edframe.comparison.plan import comparison
+from edframe.config import merge, validate
+from edframe.registry import Registry
 from edframe.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +33,8 @@ def blocks(language):
 
 LINES = [line.strip() for block in blocks("bash") for line in block.splitlines() if line.strip()]
 COMMANDS = [line for line in LINES if line.startswith("edframe ")]
-RECIPES = sorted(path.name for path in (ROOT / "configs").iterdir())
+RECIPES = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
+COMPARISONS = sorted(path.name for path in (ROOT / "configs" / "comparisons").iterdir())
 
 
 def test_all_other_commands_are_those_of_installation():
@@ -41,7 +44,7 @@ def test_all_other_commands_are_those_of_installation():
 
 def test_the_readme_shows_each_command_group():
     shown = {line.split()[1] for line in COMMANDS}
-    assert shown == {"run", "report", "predict", "plugins", "data", "config", "tune"}
+    assert shown == {"run", "report", "predict", "plugins", "data", "config", "tune", "compare"}
 
 
 @pytest.fixture
@@ -59,17 +62,8 @@ def test_command_of_the_readme_succeeds(line, edframe, tiny_command, workplace, 
         monkeypatch.setattr("edframe.experiment.write_report", lambda path: path / "report.html")
     result = edframe(*tiny_command(line, workplace))
     assert result.code == 0, result.err
-    assert all(Run(path).provenance()["status"] == "finished" for path in Path("runs").iterdir() if path != workplace)
-
-
-def test_the_two_runs_that_the_readme_compares_differ_in_their_loss_only(edframe):
-    block = README.partition("### Compare two losses")[2].partition("```bash\n")[2].partition("```")[0]
-    first, second = (shlex.split(line)[2:] for line in block.splitlines())
-    configs = [yaml.safe_load(edframe("config", "show", *arguments).out) for arguments in (first, second)]
-    assert configs[0]["loss"] != configs[1]["loss"]
-    for config in configs:
-        config["name"] = config["loss"] = None
-    assert configs[0] == configs[1]
+    runs = [path.parent for path in Path("runs").rglob("provenance.json") if path.parent != workplace]
+    assert all(Run(path).provenance()["status"] == "finished" for path in runs)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -88,5 +82,18 @@ def test_commands_in_the_comments_of_a_recipe_are_valid(name, edframe, workplace
         assert edframe("config", "show", *shlex.split(line)[2:]).code == 0
 
 
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_recipe_of_a_comparison_is_valid_and_says_how_many_runs_it_has(name):
+    recipe = ROOT / "configs" / "comparisons" / name
+    registry = Registry.discover()
+    layers, _ = merge(recipe)
+    section = layers.values.pop("compare")
+    runs = comparison(validate(layers, registry), section, [], registry).runs(registry)
+    text = recipe.read_text(encoding="utf-8")
+    assert f"#     edframe compare configs/comparisons/{name}" in text
+    assert f"{len(runs)} runs" in text.partition("\n\n")[0].replace("\n# ", " ")
+
+
 def test_each_recipe_is_named_in_the_readme():
     assert [name for name in RECIPES if f"configs/{name}" not in README] == []
+    assert [name for name in COMPARISONS if f"configs/comparisons/{name}" not in README] == []

@@ -1,0 +1,245 @@
+"""Runs the study of losses, and writes the tables and figures of ``l2-vs-transport.md``. Finished parts are kept.
+
+python docs/results/l2_vs_transport.py small --workers 2                     `make study-small`
+python docs/results/l2_vs_transport.py full --scheduler tcp://host:8786      `make study`, on a cluster or a GPU
+python docs/results/l2_vs_transport.py --pages                               tables and figures alone, from the results
+
+The runs are those of ``edframe compare`` with the recipes of ``configs/comparisons``. Added is what a comparison does
+not know and no loss is trained on: W₂ itself, and the energy that DFT gives a predicted density without iterating.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from edframe_pyscf.geometry import LEVEL
+from edframe_pyscf.harris import HarrisFunctional
+
+from edframe.cli.progress import progress
+from edframe.comparison.carry_out import carried_out, fingerprints
+from edframe.comparison.outcome import Outcome
+from edframe.comparison.plan import SECTION, comparison
+from edframe.comparison.report.examples import predictions
+from edframe.comparison.statistics import Effect, effects
+from edframe.config import merge, validate
+from edframe.grid import Grid
+from edframe.io.files import replacing
+from edframe.registry import Registry
+from edframe.report.numbers import number
+from edframe.report.slices import through_atoms
+from edframe.report.style import DIFFERENCE, panels, png, styled
+
+ROOT = Path(__file__).parents[2]
+PAGE = Path(__file__).with_name("l2-vs-transport.md")
+FIGURES = ROOT / "docs" / "figures"
+COMPARISONS, RUNS = ROOT / "comparisons", ROOT / "runs" / "compared"
+STUDIES = {"small": ("l2-vs-transport-small",), "full": ("l2-vs-transport", "l2-vs-transport-clusters")}
+
+ENERGIES = 6
+"""Test structures of each test set whose energy is evaluated: a few seconds of DFT each, then 0.3 s per run."""
+
+METRICS = {
+    "nmae": "NMAE", "low_density_nmae": "NMAE where ρ < 0.05 e/Å³", "dipole_error": "dipole", "w2": "W₂",
+    "basin_error": "electrons per atom", "energy_error": "energy",
+}  # fmt: skip
+"""Columns of the tables. The last four are trained on by nothing but, as a square, the transport losses (W₂)."""
+
+
+def runs_of(name: str) -> tuple[list[Outcome], str]:
+    """The finished runs of a study's recipe, and its reference."""
+    registry = Registry.discover()
+    layers, _ = merge(ROOT / "configs" / "comparisons" / f"{name}.yaml")
+    section = layers.values.pop(SECTION)
+    found = comparison(validate(layers, registry), section, [], registry)
+    plans = found.runs(registry)
+    outcomes = []
+    for _, result in carried_out(plans, fingerprints(plans, registry, progress), RUNS):
+        if isinstance(result, Exception):
+            raise result
+        outcomes.append(result)
+    return outcomes, found.reference
+
+
+def with_energies(outcomes: Sequence[Outcome], kept: Path) -> list[Outcome]:
+    """The runs with the metric ``energy_error``, |ΔE| in meV per atom, for a few of their test samples; see ``harris``.
+
+    Samples are spread evenly over each test set. Each structure's results are kept as soon as they are there.
+    """
+    known: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
+    registry = Registry.discover()
+    wanted: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        ids = sorted(outcome.samples)
+        for place in np.linspace(0, len(ids) - 1, ENERGIES).round().astype(int):
+            wanted.setdefault(ids[place], []).append(outcome)
+    for done, (sample, runs) in enumerate(wanted.items()):
+        missing = [run for run in runs if run.run.name not in known.get(sample, {})]
+        if missing:
+            print(f"energies: {done}/{len(wanted)} structures, {sample}", flush=True)
+            functional = None
+            for run in missing:
+                (shown,) = predictions(run, [sample], registry)
+                batch = shown.batch
+                functional = functional or HarrisFunctional(batch.samples[0].structure, LEVEL)
+                error = functional.error(shown.density[None], batch.density[0].numpy(), batch.grid)
+                known.setdefault(sample, {})[run.run.name] = error
+            with replacing(kept) as file:
+                file.write(json.dumps(known).encode())
+    return [_joined(run, "energy_error", "meV/atom", {
+        sample: abs(values[run.run.name]) for sample, values in known.items() if run.run.name in values
+    }) for run in outcomes]  # fmt: skip
+
+
+def with_distances(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The runs with W₂ in Å, the root of the Sinkhorn divergence, which is a square of a distance."""
+    return [
+        _joined(run, "w2", "Å", {name: math.sqrt(max(0.0, s["sinkhorn"])) for name, s in run.samples.items()})
+        for run in outcomes
+    ]
+
+
+def _joined(run: Outcome, metric: str, unit: str, values: Mapping[str, float]) -> Outcome:
+    samples = {name: {**known, metric: values.get(name, math.nan)} for name, known in run.samples.items()}
+    return replace(run, samples=samples, units={**run.units, metric: unit})
+
+
+def results(outcomes: Sequence[Outcome], found: Sequence[Effect], command: str) -> dict[str, Any]:
+    """What is committed: means of each run, and every difference from the reference."""
+    names = [name for name in METRICS if name in outcomes[0].units]
+    return {
+        "command": command,
+        "units": {name: outcomes[0].units[name] for name in names},
+        "runs": [
+            {
+                "variant": run.variant, **run.condition, "fold": run.fold, "seed": run.seed,
+                **{name: float(f"{run.mean(name):.4g}") for name in names},
+                "step_ms": round(1e3 * run.step_seconds, 1), "memory_mb": round(run.memory / 1e6),
+            }
+            for run in outcomes
+        ],
+        "effects": [
+            {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in asdict(effect).items()}
+            for effect in found
+            if effect.metric in names
+        ],
+    }  # fmt: skip
+
+
+def tables(result: Mapping[str, Any]) -> str:
+    """For each condition a table of means with intervals, and what can be claimed."""
+    found = [Effect(**{**e, "condition": tuple(tuple(pair) for pair in e["condition"])}) for e in result["effects"]]
+    units, runs = result["units"], result["runs"]
+    text = []
+    for condition in dict.fromkeys(effect.condition for effect in found):
+        here = [run for run in runs if all(run[key] == label for key, label in condition)]
+        text += ["#### " + (", ".join(f"{key}: {label}" for key, label in condition) or "All runs"), ""]
+        heads = [f"{METRICS[name]}, {units[name]}" for name in units]
+        text += ["| loss | runs | " + " | ".join(heads) + " | ms per step |", "|---" * (len(heads) + 3) + "|"]
+        for variant in dict.fromkeys(run["variant"] for run in here):
+            ours = [run for run in here if run["variant"] == variant]
+            means = [number(float(np.mean([run[name] for run in ours]))) for name in units]
+            for place, name in enumerate(units):
+                effect = next(
+                    (e for e in found if (e.condition, e.variant, e.metric) == (condition, variant, name)), None
+                )
+                if effect is not None and effect.claimed:
+                    means[place] += " ↓" if effect.difference < 0 else " ↑"
+            step = number(float(np.mean([run["step_ms"] for run in ours])))
+            text.append(f"| {variant} | {len(ours)} | " + " | ".join(means) + f" | {step} |")
+        text.append("")
+        claims = [effect for effect in found if effect.condition == condition and effect.claimed]
+        text += [f"- {effect.sentence(METRICS[effect.metric])}" for effect in claims]
+        text += ["", f"{len(claims)} of {sum(e.condition == condition for e in found)} differences are claimed.", ""]
+    return "\n".join(text)
+
+
+def write_page() -> None:
+    """Replace what stands between the markers of the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    for size, names in STUDIES.items():
+        begin, end = f"<!-- {size} -->\n", f"<!-- end of {size} -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        files = [PAGE.with_name(f"{name}.json") for name in names]
+        parts = [tables(json.loads(file.read_text(encoding="utf-8"))) for file in files if file.exists()]
+        text = before + begin + ("\n".join(parts) or "Not run yet.\n") + end + after
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def gradients() -> bytes:
+    """Error of superposed atoms in the plane of an Li–O–Li, and what each loss makes of it: −ρ̂ δL/δρ̂.
+
+    That is where a model which multiplies the density, as ours do, is told to put electrons, and to take them from.
+    """
+    registry = Registry.discover()
+    layers, _ = merge(settings=["data.samples=25"])
+    experiment = validate(layers, registry)
+    dataset = experiment.data.make(registry)
+    sample = dataset[len(dataset) // 2]
+    picture = experiment.featurizer.make(registry, dataset.contents)(
+        [sample.structure], sample.grid, torch.device("cpu")
+    )
+    reference = torch.from_numpy(np.asarray(sample.density))[None].double()
+    start = picture.baseline.double()
+    start = start * reference.sum() / start.sum()
+    shown = {"(a) error, ρ̂ − ρ": (start - reference)[0, 0].numpy()}
+    for letter, name in zip("bcd", ("l1", "l2", "sinkhorn"), strict=True):
+        loss = validate(merge(choices={"loss": name})[0], registry).loss.make(registry)
+        predicted = start.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(loss(predicted, reference, sample.grid).sum(), predicted)
+        slope = slope - (slope * start).sum() / start.sum()  # the model's normalisation takes out what adds electrons
+        shown[f"({letter}) −ρ̂ δL/δρ̂, {name}"] = (-start * slope)[0, 0].numpy()
+    return _drawn(shown, sample.grid, sample.structure.frac_coords @ sample.grid.vectors)
+
+
+def _drawn(fields: Mapping[str, Any], grid: Grid, positions: Any) -> bytes:
+    plane = through_atoms(positions, grid)
+    with styled():
+        figure, axes = panels(len(fields), 10, 3.1, layout="compressed")
+        for ax, (title, field) in zip(axes, fields.items(), strict=True):
+            values = plane.cut(field)
+            largest = np.abs(values).max()
+            mesh = ax.pcolormesh(plane.points[..., 0], plane.points[..., 1], values / largest, cmap=DIFFERENCE,
+                                 vmin=-1, vmax=1, shading="gouraud", rasterized=True)  # fmt: skip
+            ax.plot(plane.atoms[:, 0], plane.atoms[:, 1], "o", color="black", markersize=2.5)
+            ax.set(title=title, xlabel=plane.labels[0], aspect="equal")
+        axes[0].set_ylabel(plane.labels[1])
+        figure.colorbar(mesh, ax=axes, shrink=0.75, label="fraction of the largest value")
+        return png(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("size", nargs="?", choices=list(STUDIES))
+    parser.add_argument("--pages", action="store_true", help="tables and figures alone")
+    options, passed = parser.parse_known_args()
+    if not options.pages:
+        if options.size is None:
+            parser.error("say which study: small or full")
+        for name in STUDIES[options.size]:
+            recipe, folder = f"configs/comparisons/{name}.yaml", COMPARISONS / name
+            command = [recipe, "--out", str(folder.relative_to(ROOT)), "--runs", str(RUNS.relative_to(ROOT)), *passed]
+            subprocess.run([sys.executable, "-m", "edframe", "compare", *command], cwd=ROOT, check=True)
+            outcomes, reference = runs_of(name)
+            if name != "l2-vs-transport-clusters":  # one evaluation of a cluster's energy takes half a minute
+                outcomes = with_energies(outcomes, folder / "energies.json")
+            outcomes = with_distances(outcomes)
+            result = results(outcomes, effects(outcomes, reference), f"edframe compare {recipe}")
+            with replacing(PAGE.with_name(f"{name}.json")) as file:
+                file.write((json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    FIGURES.joinpath("loss-gradients.png").write_bytes(gradients())
+    write_page()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""``edframe compare``: what it runs, kills and reuse, several processes, and what it refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas
+import pytest
+import yaml
+
+from edframe.run import Run
+
+DRIVER = """
+import os, signal, sys
+import edframe.comparison.report, edframe.experiment
+from edframe.cli import main
+from edframe.run import Run
+
+edframe.experiment.write_report = lambda path: path
+edframe.comparison.report.write = lambda folder, *_, **__: folder
+left, log = int(os.environ["EVENTS"]), Run.log
+
+def counting(self, *events):
+    global left
+    log(self, *events)
+    left -= len(events)
+    if left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Run.log = counting
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def arguments(tiny):
+    """Arguments of ``edframe compare`` for four runs of a moment."""
+
+    def make(folder, *more, losses=("l2", "l1"), **settings):
+        words = tiny("unused", **settings)
+        for flag in ("--runs", "--loss"):
+            del words[words.index(flag) : words.index(flag) + 2]
+        flags = [word for loss in losses for word in ("--loss", loss)]
+        places = ["--out", str(folder / "comparison"), "--runs", str(folder / "runs")]
+        return ["compare", *words[1:], *flags, "--seeds", "2", *places, *more]
+
+    return make
+
+
+@pytest.fixture
+def compare(edframe, monkeypatch):
+    """The command without its page and the reports of the runs; the page has tests of its own."""
+
+    def call(*words):
+        with monkeypatch.context() as patch:
+            patch.setattr("edframe.comparison.report.write", lambda folder, *_, **__: folder / "compare.html")
+            return edframe(*words, report=False)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def compared(edframe, arguments, tmp_path_factory):
+    """The folder of a comparison with its page, and what was printed."""
+    folder = tmp_path_factory.mktemp("compared")
+    result = edframe(*arguments(folder), report=False)
+    assert (result.code, result.err) == (0, "")
+    return folder, result.out
+
+
+def results(folder):
+    """All that the runs of a comparison found of each test sample, by configuration."""
+    found = {}
+    for place in (folder / "runs").iterdir():
+        (path,) = [config.parent for config in place.glob("*/config.yaml")]
+        run = Run.open(path)
+        assert run.provenance()["status"] == "finished"
+        found[place.name] = [event for event in run.events() if event["event"] in ("step", "sample")]
+        for event in found[place.name]:
+            event.pop("seconds", None)
+    return found
+
+
+def test_every_run_can_be_repeated_from_its_own_config(edframe, compared, tmp_path):
+    folder, _ = compared
+    assert len(results(folder)) == 4
+    place = sorted((folder / "runs").iterdir())[1]
+    (config,) = place.glob("*/config.yaml")
+    assert edframe("run", config, "--runs", tmp_path, report=False).code == 0
+    (again,) = tmp_path.iterdir()
+    samples = [event for event in Run(again).events() if event["event"] == "sample"]
+    assert samples == [event for event in results(folder)[place.name] if event["event"] == "sample"]
+
+
+def test_page_and_tables_are_there_and_the_numbers_are_those_of_the_runs(compared):
+    folder, out = compared
+    table = pandas.read_csv(folder / "comparison" / "compare.csv")
+    assert set(zip(table["variant"], table["seed"], strict=True)) == {(v, s) for v in ("l2", "l1") for s in (0, 1)}
+    found = {}
+    for events in results(folder).values():
+        for event in events:
+            if event["event"] == "sample":
+                found.setdefault(event["id"], []).append(event["nmae"])
+    for name, rows in table.groupby("id"):
+        assert sorted(rows["nmae"]) == pytest.approx(sorted(found[name]))
+    assert (folder / "comparison" / "compare.html").exists()
+    assert "l2, fold 0, seed 0: NMAE" in out
+    assert re.search(r"^l1 +2 +\d", out, flags=re.MULTILINE)
+    assert f"report: {folder}/comparison/compare.html" in out
+
+
+def test_same_command_makes_no_run_again_and_another_comparison_uses_them(compare, arguments, compared):
+    folder, _ = compared
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
+    again = compare(*arguments(folder))
+    other = compare(*arguments(folder, "--out", str(folder / "other"), losses=("l1", "l2")))
+    assert (again.code, other.code) == (0, 0)
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
+    written = yaml.safe_load((folder / "other" / "compare.yaml").read_text())
+    assert list(written["compare"]["loss"]) == ["l1", "l2"]
+
+
+def test_what_it_writes_down_repeats_it(compare, compared, tmp_path):
+    folder, _ = compared
+    places = ["--out", str(folder / "comparison"), "--runs", str(folder / "runs")]
+    before = sorted((folder / "runs").iterdir())
+    found = compare("compare", folder / "comparison" / "compare.yaml", *places)
+    assert (found.code, found.err) == (0, "")
+    assert sorted((folder / "runs").iterdir()) == before
+
+
+def test_killed_twice_it_ends_with_the_same_numbers(compare, arguments, environment, compared, tmp_path):
+    driver = tmp_path / "driver.py"
+    driver.write_text(DRIVER)
+    command = [sys.executable, str(driver), *arguments(tmp_path)]
+    for events in (4, 21):  # in the first run, after its first checkpoint, and in the evaluation of a later one
+        process = subprocess.run(command, env={**environment, "EVENTS": str(events)}, capture_output=True)
+        assert process.returncode == -signal.SIGKILL, process.stderr
+    found = compare(*arguments(tmp_path))
+    assert (found.code, found.err) == (0, "")
+    assert results(tmp_path) == results(compared[0])
+
+
+def test_ctrl_c_keeps_what_is_done(compare, arguments, compared, tmp_path, monkeypatch):
+    log = Run.log
+
+    def interrupted(self, *events):
+        log(self, *events)
+        if len(list((tmp_path / "runs").iterdir())) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "log", interrupted)
+        stopped = compare(*arguments(tmp_path))
+    assert stopped.code == 130
+    assert stopped.err == "Stopped; what is done is kept, and the same command continues.\n"
+    assert compare(*arguments(tmp_path)).code == 0
+    assert results(tmp_path) == results(compared[0])
+
+
+def test_failed_run_does_not_stop_the_others(compare, arguments, tmp_path):
+    bad = "{name: mix, weights: {l1: 1.0e+300}}"
+    found = compare(*arguments(tmp_path, losses=("l2", bad)))
+    assert found.code == 2
+    assert "2 of 4 runs failed (mix, fold 0, seed 0: the loss is not finite" in found.err
+    assert found.out.count("l2, fold 0") == 2
+
+
+def test_equal_time_is_measured_once_and_kept(compare, arguments, tmp_path, monkeypatch):
+    from edframe.comparison import carry_out
+
+    measured = []
+    seconds = {"l2": 0.1, "l1": 0.05}
+
+    def step(experiment, registry):
+        measured.append(experiment.loss.name)
+        return seconds[experiment.loss.name]
+
+    monkeypatch.setattr(carry_out, "_step_seconds", step)
+    for _ in range(2):
+        assert compare(*arguments(tmp_path, "--seconds", "0.4")).code == 0
+    assert measured == ["l2", "l1"]
+    assert json.loads((tmp_path / "comparison" / "steps.json").read_text()) == {"l2": 4, "l1": 8}
+    steps = sorted(len([e for e in events if e["event"] == "step"]) for events in results(tmp_path).values())
+    assert steps == [4, 4, 8, 8]
+
+
+def test_a_run_that_another_process_makes_is_waited_for_by_name(compare, arguments, compared, tmp_path):
+    (place,) = {path.name for path in (compared[0] / "runs").iterdir()} - set(list(results(compared[0]))[1:])
+    (tmp_path / "runs" / place).mkdir(parents=True)
+    with (tmp_path / "runs" / place / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = compare(*arguments(tmp_path))
+    assert found.code == 2
+    assert f"{place} is being made by another `edframe compare`" in found.err
+    assert len(list((tmp_path / "runs").glob("*/*/config.yaml"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--loss", "l2"], "there is nothing to compare"),
+        (["--loss", "l2", "--loss", "l3"], "there is no loss 'l3'"),
+        (["--loss", "l2", "--loss", "{name: mix"], "neither a component's name nor a block"),
+        (["--loss", "l2", "--loss", "l1", "--folds", "5"], "the experiment has 4 folds"),
+        (["--loss", "l2", "--loss", "l1", "--set", "training.size=2,5000"], "training.size = 5000: the training part"),
+        (["--loss", "l2", "--loss", "l1", "--device", "2xcpu"], "each run is trained in one process"),
+        (["--loss", "l2", "--loss", "l1", "--set", "splits.validation=15"], "cannot be split into 4 folds"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(edframe, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = edframe("compare", "--set", "data.grid=12", "--set", "data.samples=16", *words)
+    assert found.code == 2
+    assert message in found.err
+    assert found.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_scheduler_and_two_workers_make_the_same_table(compare, arguments, environment, compared, tmp_path):
+    """Each a process of its own on loopback, as they would be on a cluster."""
+    dask, file = [sys.executable, "-m", "dask"], tmp_path / "scheduler.json"
+    local = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    with contextlib.ExitStack() as started:
+        for words in (("scheduler", "--port", "0"), *2 * [("worker", "--no-nanny", "--nthreads", "1")]):
+            process = subprocess.Popen([*dask, *words, *local], env={**environment, "OMP_NUM_THREADS": "2"}, **quiet)
+            started.callback(process.wait)
+            started.callback(process.kill)
+            while not (file.exists() and file.read_text()):
+                time.sleep(0.1)
+        found = compare(*arguments(tmp_path, "--scheduler", json.loads(file.read_text())["address"]))
+    assert (found.code, found.err) == (0, "")
+    assert results(tmp_path) == results(compared[0])
