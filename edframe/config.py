@@ -25,6 +25,9 @@ from edframe.registry import Registry, suggest
 BLOCKS: dict[str, Kind] = {"data": "dataset", "featurizer": "featurizer", "model": "model", "loss": "loss"}
 """Config key of each component block, and the kind it chooses."""
 
+SECTION = "compare"
+"""Key of a recipe that holds what ``edframe compare`` varies."""
+
 DEFAULTS: dict[str, Any] = {
     "data": {"name": "li-o-li"},
     "featurizer": {"name": "sad"},
@@ -233,6 +236,8 @@ def validate(layers: Layers, registry: Registry) -> Experiment:
     """Both validation passes over merged layers. Raises ConfigError."""
     known = [*_Fixed.model_fields, *BLOCKS]
     for key in layers.values:
+        if key == SECTION:
+            raise ConfigError(f"{layers.where(key)}: this is a recipe of several runs; give it to `edframe compare`")
         if key not in known:
             raise ConfigError(f"{layers.where(key)}: there is no key '{key}'{suggest(key, known)}")
     fixed = _validated(_Fixed, {k: v for k, v in layers.values.items() if k not in BLOCKS}, "", layers)

@@ -28,10 +28,10 @@ from edframe_pyscf.harris import HarrisFunctional
 from edframe.cli.progress import progress
 from edframe.comparison.carry_out import carried_out, fingerprints
 from edframe.comparison.outcome import Outcome
-from edframe.comparison.plan import SECTION, comparison
+from edframe.comparison.plan import comparison
 from edframe.comparison.report.examples import predictions
 from edframe.comparison.statistics import Effect, effects
-from edframe.config import merge, validate
+from edframe.config import SECTION, merge, validate
 from edframe.grid import Grid
 from edframe.io.files import replacing
 from edframe.registry import Registry

@@ -88,8 +88,8 @@ def compare(
 
       edframe compare --model unet --model resunet --seconds 120 --folds 4
     """
-    from edframe.comparison.plan import SECTION, comparison
-    from edframe.config import validate
+    from edframe.comparison.plan import comparison
+    from edframe.config import SECTION, validate
     from edframe.registry import Registry
 
     registry = Registry.discover()
@@ -149,7 +149,7 @@ def _carry_out(
     from edframe.comparison.statistics import effects
 
     declared, file = found.to_yaml(), folder / DECLARED
-    if file.exists() and file.read_text(encoding="utf-8") != declared:
+    if file.exists() and not found.is_declared_in(file.read_text(encoding="utf-8")):
         raise RunError(f"{folder} is the comparison of something else: its {DECLARED} differs; choose another by --out")
     raise_interrupts()
     with stopping_keeps_what_is_done():

@@ -12,14 +12,13 @@ from typing import Any
 
 import yaml
 
-from edframe.config import BLOCKS, Choice, Experiment, varied
+from edframe.config import BLOCKS, SECTION, Choice, Experiment, varied
 from edframe.errors import ConfigError
 from edframe.registry import Registry
 
-SECTION = "compare"
-"""Key of a recipe that holds the axes, and the three below."""
 REPEATS = {"seeds": 3, "folds": 1, "seconds": None}
-"""How often each combination is run: seeds from the experiment's on, folds from its fold on; and the time for each."""
+"""Keys of a recipe's section that are no axes: how often each combination is run, with seeds and folds from the
+experiment's on, and the time for each run."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,11 @@ class Comparison:
     def to_yaml(self) -> str:
         """``declared`` as YAML."""
         return yaml.safe_dump(self.declared(), sort_keys=False, allow_unicode=True)
+
+    def is_declared_in(self, text: str) -> bool:
+        """Whether ``text`` is what ``to_yaml`` wrote of the same comparison, on whatever device."""
+        then = yaml.safe_load(text)
+        return isinstance(then, dict) and {**then, "device": ""} == {**self.declared(), "device": ""}
 
     def name(self) -> str:
         """A folder name that the same comparison has again, on whatever device."""

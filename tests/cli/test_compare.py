@@ -225,6 +225,23 @@ def test_bad_input_is_one_sentence_and_writes_nothing(edframe, words, message, t
     assert not list(tmp_path.iterdir())
 
 
+def test_folder_of_another_comparison_is_left_alone_and_a_device_makes_no_other(compare, arguments, compared):
+    folder, _ = compared
+    written = (folder / "comparison" / "compare.yaml").read_bytes()
+    other = compare(*arguments(folder, losses=("l2", "sinkhorn")))
+    assert other.code == 2
+    assert "comparison is the comparison of something else: its compare.yaml differs; choose another" in other.err
+    assert (folder / "comparison" / "compare.yaml").read_bytes() == written
+    assert compare(*arguments(folder, "--device", "auto")).code == 0
+
+
+def test_recipe_of_a_comparison_is_not_run(edframe, compared):
+    file = compared[0] / "comparison" / "compare.yaml"
+    found = edframe("run", file)
+    assert found.code == 2
+    assert re.search(r"compare.yaml:\d+: this is a recipe of several runs; give it to `edframe compare`", found.err)
+
+
 @pytest.mark.slow
 def test_a_scheduler_and_two_workers_make_the_same_table(compare, arguments, environment, compared, tmp_path):
     """Each a process of its own on loopback, as they would be on a cluster."""
