@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from edframe.config import BLOCKS, SECTION, Choice, Experiment, varied
+from edframe.config import BLOCKS, DEFAULTS, SECTION, Choice, Experiment, varied
 from edframe.errors import ConfigError
 from edframe.registry import Registry
 
@@ -199,11 +199,13 @@ def _resolved(key: str, value: Any, base: Experiment, registry: Registry, where:
 def _with_metrics(base: Experiment, axes: Sequence[Axis], registry: Registry) -> Experiment:
     """The base, with every loss of the runs as a metric, a mix by its parts: all are judged by the same.
 
-    A metric has its default options, whatever those of the loss are that is trained on.
+    So is the default loss, where it is installed: whatever is compared, one column is about transport. A metric has its
+    default options, whatever those of the loss are that is trained on.
     """
     found = dict.fromkeys(metric.name for metric in base.metrics)
     losses = next((list(axis.values.values()) for axis in axes if axis.key == "loss"), [base.loss.dump()])
     for block in losses:
         chosen = varied(base.dump(), {"loss": block}, registry, SECTION).loss
         found |= dict.fromkeys(part.name for part in chosen.components() if not part.parts)
+    found |= dict.fromkeys(name for name in [DEFAULTS["loss"]["name"]] if name in registry.names("loss"))
     return varied(base.dump(), {"metrics": list(found)}, registry, SECTION)

@@ -86,6 +86,8 @@ def test_all_runs_are_judged_by_every_loss_that_is_compared(compare, installed):
     found = compare(yaml.safe_dump({"loss": ["l1", MIX]}), "metrics=[sliced]")
     for plan in found.runs(installed):
         assert {metric.name for metric in plan.experiment.metrics} == {"sliced", "l1", "l2", "sinkhorn"}
+    for plan in compare("{model.widths: [[4, 8], [8, 8]]}", "loss={name: l1}").runs(installed):
+        assert {metric.name for metric in plan.experiment.metrics} == {"l1", "sinkhorn"}
 
 
 def test_a_loss_whose_options_differ_is_judged_with_its_default_options(compare, installed):
