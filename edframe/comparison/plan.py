@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,13 +176,20 @@ def _axis(key: str, values: Any, base: Experiment, registry: Registry) -> Axis:
 
 
 def _labels(key: str, values: Sequence[Any]) -> list[str]:
-    """Values as YAML would write them; of a component block, its name where that tells it from the others."""
-    names = [value.get("name") if isinstance(value, Mapping) and key in BLOCKS else value for value in values]
-    shown = [name if names.count(name) == 1 else value for name, value in zip(names, values, strict=True)]
-    return [
-        value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=1000).split("\n")[0]
-        for value in shown
-    ]
+    """Values as YAML would write them; of a component block its name, and its options where others have that name."""
+    labels = []
+    for value in values:
+        if key in BLOCKS and isinstance(value, Mapping):
+            name, rest = str(value.get("name")), {option: given for option, given in value.items() if option != "name"}
+            alone = sum(name in (other, isinstance(other, Mapping) and other.get("name")) for other in values) == 1
+            labels.append(name if alone else f"{name} {_flow(rest)[1:-1]}")
+        else:
+            labels.append(value if isinstance(value, str) else _flow(value))
+    return labels
+
+
+def _flow(value: Any) -> str:
+    return str(yaml.safe_dump(value, default_flow_style=True, width=math.inf).split("\n")[0])
 
 
 def _resolved(key: str, value: Any, base: Experiment, registry: Registry, where: str) -> Any:

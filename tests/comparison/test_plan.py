@@ -116,6 +116,16 @@ def test_names_come_from_what_is_compared_unless_one_is_given(compare, installed
     assert [plan.experiment.name for plan in named[0].runs(installed)[:2]] == ["li-o-li-unet-l2", "li-o-li-unet-l1"]
 
 
+def test_labels_name_what_differs(compare):
+    mixes = [{**MIX, "weights": {"l2": 1.0, "sinkhorn": weight}} for weight in (10.0, 100.0)]
+    several = compare(yaml.safe_dump({"loss": ["l1", "mix", *mixes], "model.widths": [[4, 8], [8, 8]]}))
+    assert list(several.axes[0].values) == [
+        "l1", "mix", "mix weights: {l2: 1.0, sinkhorn: 10.0}", "mix weights: {l2: 1.0, sinkhorn: 100.0}",
+    ]  # fmt: skip
+    assert list(several.axes[1].values) == ["[4, 8]", "[8, 8]"]
+    assert list(compare(yaml.safe_dump({"loss": ["l1", MIX]})).axes[0].values) == ["l1", "mix"]
+
+
 def test_flags_replace_an_axis_of_the_recipe_and_single_values_are_settings(compare):
     found = compare(
         "{loss: [l2, l1], training.size: [4, 8]}", given=[("loss", ["l1", "sinkhorn"]), ("training.size", [4])]
