@@ -51,27 +51,28 @@ def carried_out(
 ) -> Generator[tuple[Planned, Outcome | Exception], None, None]:
     """Yield each run as it is finished, or what stopped it; those that were finished before come first.
 
-    data: ``fingerprints`` of the datasets. folder: where runs are kept, whichever comparison asked for
-    them. workers, scheduler: as of ``jobs.run``. Every run computes with one thread, so that its numbers do not depend
-    on how many there are side by side.
+    data: ``fingerprints`` of the datasets. folder: where runs are kept, whichever comparison asked for them. workers,
+    scheduler: as of ``jobs.run``. Every run computes with one thread, so that its numbers do not depend on how many
+    there are side by side.
     """
     command = shlex.join(["edframe", *sys.argv[1:]])
-    places = [folder / plan.key(data[data_key(plan.experiment)]) for plan in plans]
-    waiting = []
-    for plan, place in zip(plans, places, strict=True):
+    waiting: dict[Path, list[Planned]] = {}  # two labels may stand for one thing
+    for plan in plans:
+        place = folder / plan.key(data[data_key(plan.experiment)])
         done = _finished(place)
         if done is None:
-            waiting.append((plan, place))
+            waiting.setdefault(place, []).append(plan)
         else:
             yield plan, _outcome(plan, done)
     inputs = [
-        {"config": plan.experiment.dump(), "folder": str(place.resolve()), "command": command}
-        for plan, place in waiting
+        {"config": alike[0].experiment.dump(), "folder": str(place.resolve()), "command": command}
+        for place, alike in waiting.items()
     ]
     with contextlib.closing(jobs.run(f"{__name__}:run", inputs, workers=workers, scheduler=scheduler)) as results:
         for index, result in results:
-            plan, place = waiting[index]
-            yield plan, result if isinstance(result, Exception) else _outcome(plan, Run.open(place / result))
+            place, alike = list(waiting.items())[index]
+            for plan in alike:
+                yield plan, result if isinstance(result, Exception) else _outcome(plan, Run.open(place / result))
 
 
 def fingerprints(plans: Sequence[Planned], registry: Registry, progress: Progress) -> dict[str, str]:

@@ -128,6 +128,14 @@ def test_same_command_makes_no_run_again_and_another_comparison_uses_them(compar
     assert list(written["compare"]["loss"]) == ["l1", "l2"]
 
 
+def test_two_labels_of_one_thing_are_one_run(compare, arguments, tmp_path):
+    twins = ("l2", "{name: mix, weights: {l2: 1.0}}", "{name: mix, weights: {l2: 1}}")
+    found = compare(*arguments(tmp_path, "--seeds", "1", losses=twins))
+    assert (found.code, found.err) == (0, "")
+    assert found.out.count(": NMAE ") == 3
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
 def test_what_it_writes_down_repeats_it(compare, compared, tmp_path):
     folder, _ = compared
     places = ["--out", str(folder / "comparison"), "--runs", str(folder / "runs")]
