@@ -1,0 +1,84 @@
+"""The study of losses: W₂ is a root, tables say what the runs say, and a page keeps what stands around them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edframe.comparison.outcome import Outcome
+from edframe.comparison.statistics import effects
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    spec = importlib.util.spec_from_file_location("study", DOCS / "results" / "l2_vs_transport.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "study", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def outcomes():
+    """Three seeds of two losses: the second has half the dipole error of the first, and the same NMAE but for noise."""
+    random = np.random.default_rng(0)
+    found = []
+    for variant, share in (("l1", 1.0), ("l1 + sinkhorn", 0.5)):
+        for seed in range(3):
+            samples = {
+                f"s{i}": {
+                    "nmae": 1 + 0.3 * random.normal(), "dipole_error": share * (0.04 + 1e-4 * seed), "sinkhorn": 4e-4,
+                }
+                for i in range(12)
+            }  # fmt: skip
+            found.append(Outcome(
+                variant=variant, condition={"training.size": "25"}, fold=0, seed=seed, run=Path(f"{variant}-{seed}"),
+                samples=samples, groups={name: i for i, name in enumerate(samples)},
+                units={"nmae": "%", "dipole_error": "e·Å", "sinkhorn": "Å²"}, training=25, step_seconds=0.1,
+                memory=1e9, steps=(), validations=(),
+            ))  # fmt: skip
+    return found
+
+
+def test_the_distance_is_the_root_of_the_divergence(study, outcomes):
+    for run in study.with_distances(outcomes):
+        assert run.units["w2"] == "Å"
+        assert {values["w2"] for values in run.samples.values()} == {0.02}
+
+
+def test_tables_say_what_the_runs_say_and_mark_what_is_claimed(study, outcomes):
+    runs = study.with_distances(outcomes)
+    result = json.loads(json.dumps(study.results(runs, effects(runs, "l1"), "edframe compare")))
+    text = study.tables(result)
+    (row,) = [line for line in text.splitlines() if line.startswith("| l1 + sinkhorn | 3 |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    mean = np.mean([run.mean("nmae") for run in runs[3:]])
+    assert float(cells[2]) == pytest.approx(mean, rel=0.005)
+    assert cells[3] == "0.0200 ↓" or cells[3] == "0.0201 ↓"
+    assert cells[4] == "0.0200"  # W₂ is equal, so nothing is claimed of it
+    assert "dipole: l1 + sinkhorn is 50.0 % lower than l1" in text
+    assert "1 of 3 differences are claimed." in text
+
+
+def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    markers = "<!-- small -->\nold\n<!-- end of small -->\nbetween\n<!-- full -->\n<!-- end of full -->\n"
+    page.write_text(f"before\n{markers}")
+    monkeypatch.setattr(study, "PAGE", page)
+    runs = study.with_distances(outcomes)
+    result = study.results(runs, effects(runs, "l1"), "edframe compare")
+    (tmp_path / "l2-vs-transport-small.json").write_text(json.dumps(result))
+    study.write_page()
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- small -->\n#### training.size: 25\n")
+    assert text.endswith("<!-- end of small -->\nbetween\n<!-- full -->\nNot run yet.\n<!-- end of full -->\n")
+    assert "old" not in text
+    study.write_page()
+    assert page.read_text(encoding="utf-8") == text
