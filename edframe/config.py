@@ -162,6 +162,11 @@ class Experiment:
     seed: int
     device: str
 
+    def require_one_process(self, each: str) -> None:
+        """Raises ConfigError for a device that stands for several; ``each`` says what is trained in one."""
+        if re.match(r"\d+x", self.device):
+            raise ConfigError(f"device '{self.device}': each {each} is trained in one process; use --workers for more")
+
     def dump(self) -> dict[str, Any]:
         """Every value, resolved, as plain data."""
         return {

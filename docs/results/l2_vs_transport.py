@@ -28,7 +28,7 @@ from edframe_pyscf.harris import HarrisFunctional
 from edframe.cli.progress import progress
 from edframe.comparison.carry_out import carried_out, fingerprints
 from edframe.comparison.outcome import Outcome
-from edframe.comparison.plan import comparison
+from edframe.comparison.plan import comparison, in_words
 from edframe.comparison.report.examples import predictions
 from edframe.comparison.statistics import Effect, effects
 from edframe.config import SECTION, merge, validate
@@ -142,7 +142,7 @@ def tables(result: Mapping[str, Any]) -> str:
     text = []
     for condition in dict.fromkeys(effect.condition for effect in found):
         here = [run for run in runs if all(run[key] == label for key, label in condition)]
-        text += ["#### " + (", ".join(f"{key}: {label}" for key, label in condition) or "All runs"), ""]
+        text += ["#### " + (in_words(dict(condition)) or "All runs"), ""]
         heads = [f"{METRICS[name]}, {units[name]}" for name in units]
         text += ["| loss | runs | " + " | ".join(heads) + " | ms per step |", "|---" * (len(heads) + 3) + "|"]
         for variant in dict.fromkeys(run["variant"] for run in here):

@@ -67,10 +67,7 @@ def compare(
     ),
     device: options.Device = None,
     workers: Annotated[int, typer.Option("--workers", help="Runs side by side, in processes; 0: one per core.")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, as in tcp://host:8786."),
-    ] = None,
+    scheduler: options.Scheduler = None,
 ) -> None:
     """Train and evaluate an experiment with other components or values, and say what difference they make.
 
@@ -177,11 +174,12 @@ def _carry_out(
         order = {(plan.variant, *plan.condition.values(), plan.fold, plan.seed): i for i, plan in enumerate(plans)}
         outcomes.sort(key=lambda one: order[one.variant, *one.condition.values(), one.fold, one.seed])
         if any(outcome.variant == found.reference for outcome in outcomes):
+            differences = effects(outcomes, found.reference)
             page = write(
-                folder, found.name(), outcomes, axis=found.axes[0].key, reference=found.reference,
+                folder, found.name(), outcomes, differences, axis=found.axes[0].key, reference=found.reference,
                 command=f"edframe compare {file}", declared=declared, registry=registry,
             )  # fmt: skip
-            _summary(outcomes, effects(outcomes, found.reference))
+            _summary(outcomes, differences)
             typer.echo(f"report: {page}")
     if failed:
         name, reason = next(iter(failed.items()))
@@ -220,12 +218,14 @@ def _summary(outcomes: Sequence[Outcome], found: Sequence[Effect]) -> None:
     from rich.table import Table
 
     from edframe.comparison.outcome import conditions
+    from edframe.comparison.plan import in_words
 
     names = [name for name in SHOWN if name in outcomes[0].units]
     for condition in conditions(outcomes):
         here = [outcome for outcome in outcomes if outcome.condition == condition]
-        title = ", ".join(f"{key}: {label}" for key, label in condition.items()) or None
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(
+            title=in_words(condition) or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        )
         for heading in ("", "runs", *(f"{name} ({outcomes[0].units[name]})" for name in names)):
             table.add_column(heading, justify="right" if heading else "left")
         for variant in dict.fromkeys(outcome.variant for outcome in here):
@@ -235,7 +235,6 @@ def _summary(outcomes: Sequence[Outcome], found: Sequence[Effect]) -> None:
         Console(highlight=False).print(table)
     claims = [effect for effect in found if effect.claimed and effect.metric in names]
     for effect in claims:
-        about = "".join(f"{key}: {label}, " for key, label in effect.condition)
-        typer.echo(f"{about}{effect.sentence()}")
+        typer.echo(", ".join(filter(None, [in_words(dict(effect.condition)), effect.sentence()])))
     if not claims:
         typer.echo("No difference in these can be claimed from these runs.")

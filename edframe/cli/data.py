@@ -72,10 +72,7 @@ def build(
     ] = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Redo the DFT calculations themselves.")] = False,
     workers: Annotated[int, typer.Option("--workers", help="Parallel processes; 0: one per core.")] = 0,
-    scheduler: Annotated[
-        str | None,
-        typer.Option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, as in tcp://host:8786."),
-    ] = None,
+    scheduler: options.Scheduler = None,
 ) -> None:
     """Do a dataset's slow work once and keep it. Ctrl-C loses nothing: the same command continues.
 

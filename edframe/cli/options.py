@@ -31,6 +31,10 @@ Settings = Annotated[
 ]
 Fold = Annotated[int | None, typer.Option("--fold", help="Fold whose test part is held out, from 0.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, mps; 4xcuda for four devices.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, as in tcp://host:8786."),
+]
 Track = Annotated[
     list[str] | None,
     typer.Option("--track", metavar="TRACKER", help="Log to tensorboard or mlflow, too. May be repeated."),

@@ -51,10 +51,7 @@ def tune(
         typer.Option("--study", metavar="DIR", help="Folder to make or continue; default: tuning/<name>-<hash>."),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Trials side by side, in processes; 0: one per core.")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, as in tcp://host:8786."),
-    ] = None,
+    scheduler: options.Scheduler = None,
 ) -> None:
     """Search for the options with which an experiment validates best; write them as a recipe for `edframe run`.
 

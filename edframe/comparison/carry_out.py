@@ -23,7 +23,7 @@ import torch
 from edframe import jobs
 from edframe.checkpoint import Checkpoint
 from edframe.comparison.outcome import Outcome
-from edframe.comparison.plan import Planned
+from edframe.comparison.plan import Planned, in_words
 from edframe.config import Experiment, varied
 from edframe.errors import RunError
 from edframe.experiment import build, execute, fabric_for, train_only
@@ -145,7 +145,7 @@ def with_steps(
 
 def labels(plan: Planned) -> str:
     """The variant and the condition of a run in words."""
-    return ", ".join([plan.variant, *(f"{key}: {label}" for key, label in plan.condition.items())])
+    return ", ".join(filter(None, [plan.variant, in_words(plan.condition)]))
 
 
 def _step_seconds(experiment: Experiment, registry: Registry) -> float:

@@ -69,11 +69,6 @@ class Outcome:
         """Mean of a metric over the test samples for which it is defined."""
         return float(np.nanmean([values[metric] for values in self.samples.values()]))
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics, in the order of the run's summary."""
-        return tuple(self.units)
-
 
 def conditions(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """The different conditions, in order of appearance."""
@@ -86,7 +81,7 @@ def conditions(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
 
 def metrics(outcomes: Sequence[Outcome]) -> list[str]:
     """Names of the metrics that all runs have, in the order of the first."""
-    return [name for name in outcomes[0].metrics if all(name in outcome.units for outcome in outcomes)]
+    return [name for name in outcomes[0].units if all(name in outcome.units for outcome in outcomes)]
 
 
 def frame(outcomes: Sequence[Outcome]) -> pandas.DataFrame:

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +30,11 @@ class Axis:
 
     key: str
     values: Mapping[str, Any]
+
+
+def in_words(labels: Mapping[str, str]) -> str:
+    """Labels by the keys of their axes, as one line."""
+    return ", ".join(f"{key}: {label}" for key, label in labels.items())
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,7 @@ class Comparison:
                 values = {axis.key: axis.values[labels[axis.key]] for axis in self.axes}
                 # Blocks first: an axis of one of their options is to change what the block has then.
                 ordered = dict(sorted(values.items(), key=lambda item: item[0].count(".")))
-                about = ", ".join(f"{key}: {label}" for key, label in labels.items())
-                yield variant, condition, {**ordered, "splits.fold": fold, "seed": seed}, about
+                yield variant, condition, {**ordered, "splits.fold": fold, "seed": seed}, in_words(labels)
 
 
 def comparison(
@@ -144,8 +147,7 @@ def comparison(
     for key, value in ((axis.key, value) for axis in axes if len(axis.values) == 1 for value in axis.values.values()):
         base = varied(base.dump(), {key: value}, registry, f"{SECTION}.{key}")
     axes = [axis for axis in axes if len(axis.values) > 1]
-    if re.match(r"\d+x", base.device):
-        raise ConfigError(f"device '{base.device}': each run is trained in one process; use --workers for more")
+    base.require_one_process("run")
     if not axes:
         raise ConfigError("there is nothing to compare: give two values or more, as in --loss l2 --loss sinkhorn")
     repeats = {key: section.get(key, default) for key, default in REPEATS.items()}
@@ -161,7 +163,8 @@ def _axis(key: str, values: Any, base: Experiment, registry: Registry) -> Axis:
     where = f"{SECTION}.{key}"
     if key in ("seed", "splits.fold"):
         raise ConfigError(
-            f"{where}: every combination is run with the same seeds and folds; write how many as {key[:-1]}"
+            f"{where}: every combination is run with the same seeds and folds; say how many by {SECTION}.seeds and "
+            f"{SECTION}.folds"
         )
     if not isinstance(values, list | tuple | Mapping) or not values:
         raise ConfigError(f"{where}: write a list of values, or a mapping from labels to values, not {values!r}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edframe import jobs
 from edframe.component import Range
 from edframe.config import Experiment, varied
-from edframe.errors import ConfigError, DataError, RunError
+from edframe.errors import DataError, RunError
 from edframe.registry import Registry
 from edframe.tuning.journal import BEST, SPACE, finished, imported, opened
 from edframe.tuning.space import Space, to_plain, value_at
@@ -47,8 +46,7 @@ def tune(
     Raises RunError when the folder is in use, is another study's or cannot be written, when a trial's process was
     killed, or when no trial was trained to the end.
     """
-    if re.match(r"\d+x", experiment.device):
-        raise ConfigError(f"device '{experiment.device}': each trial is trained in one process; use --workers for more")
+    experiment.require_one_process("trial")
     base = experiment.dump()
     with opened(folder, base, {key: to_plain(where) for key, where in space.items()}) as study:
         if not study.get_trials(deepcopy=False):

@@ -146,7 +146,7 @@ def test_flags_replace_an_axis_of_the_recipe_and_single_values_are_settings(comp
         ("{loss: [l2, l1, sinkhron]}", "did you mean 'sinkhorn'"),
         ("{training.sise: [1, 2]}", "did you mean 'size'|did you mean 'training.size'"),
         ("{training.size: [1, 0]}", "training.size = 0"),
-        ("{seed: [1, 2]}", "the same seeds and folds"),
+        ("{seed: [1, 2]}", r"the same seeds and folds; say how many by compare\.seeds and compare\.folds"),
         ("{loss: [l2, l1], seeds: 0}", "compare.seeds = 0: give a whole number above 0"),
         ("{loss: [l2, l1], seconds: soon}", "compare.seconds = 'soon': give a number above 0"),
         ("{loss: [l2, l1], folds: 9}", "the experiment has 4 folds"),

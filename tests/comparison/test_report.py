@@ -115,7 +115,14 @@ def written(folder, outcomes, monkeypatch, shown=(), reference="bad", **texts):
         "declared": "axis: loss\n",
         **texts,
     }
-    write(folder, outcomes=outcomes, reference=reference, registry=Registry(), **given)
+    write(
+        folder,
+        outcomes=outcomes,
+        effects=effects(outcomes, reference),
+        reference=reference,
+        registry=Registry(),
+        **given,
+    )
     return folder
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edframe.comparison.outcome import Outcome
+    from edframe.comparison.statistics import Effect
     from edframe.registry import Registry
 
 __all__ = ["write"]
@@ -17,6 +18,7 @@ def write(
     folder: Path,
     title: str,
     outcomes: Sequence[Outcome],
+    effects: Sequence[Effect],
     axis: str,
     reference: str,
     command: str,
@@ -25,11 +27,12 @@ def write(
 ) -> Path:
     """Write ``compare.html``, ``.csv``, ``.tex`` and, with pyarrow, ``.parquet`` in ``folder``; return the page's path.
 
-    axis: the key that was compared, e.g. "loss". reference: the variant that the others are held against. command: that
-    repeats the comparison. declared: what was asked for, as YAML. The densities of a few test samples are predicted
-    again with the weights of the runs. Raises RunError when a run has lost its files, DataError when the folder cannot
-    be written; the page is written last, so one that is new has all its files beside it.
+    effects: those of ``outcomes`` against ``reference``, the variant that the others are held against. axis: the key
+    that was compared, e.g. "loss". command: that repeats the comparison. declared: what was asked for, as YAML. The
+    densities of a few test samples are predicted again with the weights of the runs. Raises RunError when a run has
+    lost its files, DataError when the folder cannot be written; the page is written last, so one that is new has all
+    its files beside it.
     """
     from edframe.comparison.report.page import build  # matplotlib, plotly and torch are imported only now
 
-    return build(folder, title, outcomes, axis, reference, command, declared, registry)
+    return build(folder, title, outcomes, effects, axis, reference, command, declared, registry)

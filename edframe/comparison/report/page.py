@@ -17,7 +17,7 @@ from edframe.comparison.report.isosurfaces import VARIANTS, scenes
 from edframe.comparison.report.looks import called, looks, of_interest, told
 from edframe.comparison.report.rows import columns, rows
 from edframe.comparison.report.slices import slices
-from edframe.comparison.statistics import Effect, effects
+from edframe.comparison.statistics import Effect
 from edframe.errors import DataError
 from edframe.io.files import replacing
 from edframe.registry import Registry
@@ -27,11 +27,10 @@ from edframe.run import Run
 
 
 def build(
-    folder: Path, title: str, outcomes: Sequence[Outcome], axis: str, reference: str, command: str, declared: str,
-    registry: Registry,
+    folder: Path, title: str, outcomes: Sequence[Outcome], found: Sequence[Effect], axis: str, reference: str,
+    command: str, declared: str, registry: Registry,
 ) -> Path:  # fmt: skip
     """What ``edframe.comparison.report.write`` does."""
-    found = effects(outcomes, reference)
     table, long = rows(outcomes, found, reference), frame(outcomes)
     units = {name: outcomes[0].units[name] for name in columns(outcomes)}
     parquet = files.parquet(long)
