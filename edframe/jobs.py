@@ -29,6 +29,9 @@ LOCAL = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,  # memory that a library keeps to itself would pause a worker for good
     "distributed.scheduler.allowed-failures": 0,  # suspects are tried again below, alone
+    # 64 KiB, which Dask sets: each tensor's memory goes back to the system at once, and half of a training step is
+    # spent on fetching it again. None: as in any other process.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
 }
 """Options of Dask for local workers. One that passes 95% of its share of the memory is killed, and started anew."""
 
