@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,7 +143,7 @@ def _carry_out(
     workers: int,
     scheduler: str | None,
 ) -> None:
-    from edframe.comparison.carry_out import carried_out, fingerprints, labels, with_steps
+    from edframe.comparison.carry_out import carried_out, fingerprints, kept, labels, with_steps
     from edframe.comparison.report import write
     from edframe.comparison.statistics import effects
 
@@ -158,11 +160,12 @@ def _carry_out(
         typer.echo(f"{folder}: {len(plans)} runs")
         outcomes: list[Outcome] = []
         failed: dict[str, str] = {}
-        with progress("runs") as advance:
-            advance(0, len(plans))
-            for plan, result in carried_out(
-                plans, data, runs, workers=workers or os.cpu_count() or 1, scheduler=scheduler
-            ):
+        finished, missing = kept(plans, data, runs)
+        workers = workers or os.cpu_count() or 1
+        made = carried_out(missing, data, runs, workers=workers, scheduler=scheduler)
+        with contextlib.closing(made), progress("runs") as advance:
+            advance(len(finished), len(plans))
+            for plan, result in itertools.chain(finished, made):
                 name = f"{labels(plan)}, fold {plan.fold}, seed {plan.seed}"
                 if isinstance(result, Exception):
                     failed[name] = str(result)
@@ -170,7 +173,7 @@ def _carry_out(
                 else:
                     outcomes.append(result)
                     typer.echo(f"{name}: NMAE {result.mean('nmae'):.3g} %")
-                advance(len(outcomes) + len(failed), len(plans))
+                advance(max(len(finished), len(outcomes) + len(failed)), len(plans))
         order = {(plan.variant, *plan.condition.values(), plan.fold, plan.seed): i for i, plan in enumerate(plans)}
         outcomes.sort(key=lambda one: order[one.variant, *one.condition.values(), one.fold, one.seed])
         if any(outcome.variant == found.reference for outcome in outcomes):

@@ -56,14 +56,11 @@ def carried_out(
     there are side by side.
     """
     command = shlex.join(["edframe", *sys.argv[1:]])
+    finished, missing = kept(plans, data, folder)
+    yield from finished
     waiting: dict[Path, list[Planned]] = {}  # two labels may stand for one thing
-    for plan in plans:
-        place = folder / plan.key(data[data_key(plan.experiment)])
-        done = _finished(place)
-        if done is None:
-            waiting.setdefault(place, []).append(plan)
-        else:
-            yield plan, _outcome(plan, done)
+    for plan in missing:
+        waiting.setdefault(_place(plan, data, folder), []).append(plan)
     inputs = [
         {"config": alike[0].experiment.dump(), "folder": str(place.resolve()), "command": command}
         for place, alike in waiting.items()
@@ -73,6 +70,20 @@ def carried_out(
             place, alike = list(waiting.items())[index]
             for plan in alike:
                 yield plan, result if isinstance(result, Exception) else _outcome(plan, Run.open(place / result))
+
+
+def kept(
+    plans: Sequence[Planned], data: Mapping[str, str], folder: Path
+) -> tuple[list[tuple[Planned, Outcome]], list[Planned]]:
+    """The runs that are finished already, and the plans of the others; arguments as of ``carried_out``."""
+    finished, missing = [], []
+    for plan in plans:
+        done = _finished(_place(plan, data, folder))
+        if done is None:
+            missing.append(plan)
+        else:
+            finished.append((plan, _outcome(plan, done)))
+    return finished, missing
 
 
 def fingerprints(plans: Sequence[Planned], registry: Registry, progress: Progress) -> dict[str, str]:
@@ -188,6 +199,10 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunError(f"{folder} is being made by another `edframe compare`; wait for it, and repeat") from error
         yield
+
+
+def _place(plan: Planned, data: Mapping[str, str], folder: Path) -> Path:
+    return folder / plan.key(data[data_key(plan.experiment)])
 
 
 def _runs(folder: Path) -> list[Path]:
