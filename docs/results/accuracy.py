@@ -14,8 +14,6 @@ import argparse
 import json
 import os
 import shlex
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import ROOT, edframe, put
 from scipy import stats
 
 from edframe.run import Run
 
-ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).with_name("accuracy.json")
 PAGE = Path(__file__).with_name("accuracy.md")
 RUNS = ROOT / "runs" / "accuracy"
@@ -124,7 +122,7 @@ def carry_out(plan: Planned, device: str) -> dict[str, Any]:
     finished = [run for run in found if run.provenance()["status"] == "finished"]
     if not finished:
         arguments = ["run", "--resume", str(found[-1].path)] if found else [*command, "--runs", str(folder)]
-        subprocess.run([sys.executable, "-m", "edframe", *arguments], cwd=ROOT, check=True)
+        edframe(*arguments)
         finished = [Run.open(path) for path in sorted(folder.glob("*"))]
     (run,) = finished[:1]
     events = list(run.events())
@@ -222,13 +220,8 @@ def tables(budget: str) -> str:
 
 def write_page() -> None:
     """Replace what stands between the markers of ``accuracy.md``."""
-    text = PAGE.read_text(encoding="utf-8")
     for budget in ("small", "full"):
-        begin, end = f"<!-- {budget} -->\n", f"<!-- end of {budget} -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        text = before + begin + (tables(budget) or "Not run yet.\n") + end + after
-    PAGE.write_text(text, encoding="utf-8")
+        put(PAGE, budget, tables(budget) or "Not run yet.\n")
 
 
 def main() -> None:

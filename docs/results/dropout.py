@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pages import ROOT, put
 from scipy.stats import t as student
 
 from edframe.checkpoint import Checkpoint
@@ -29,7 +29,6 @@ from edframe.registry import Registry
 from edframe.report.style import BLUE, GREY, ORANGE, panels, png, styled
 from edframe.run import Run
 
-ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).with_name("dropout.json")
 FIGURE, PAGE = ROOT / "docs" / "figures" / "dropout.png", ROOT / "docs" / "acres2018.md"
 
@@ -142,9 +141,7 @@ def write(records: Mapping[str, Any]) -> None:
     if any(by_rate(records, dimension, "nmae") for dimension in (2, 3)):
         FIGURE.write_bytes(figure(records))
     tables = "\n".join(filter(None, (table(records, dimension) for dimension in (2, 3))))
-    page = PAGE.read_text(encoding="utf-8")
-    marked = re.compile(r"(?<=<!-- dropout -->\n).*?(?=<!-- /dropout -->)", flags=re.DOTALL)
-    PAGE.write_text(marked.sub(lambda _: tables, page), encoding="utf-8")
+    put(PAGE, "dropout", tables)
 
 
 def main() -> None:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy as np
 import torch
 from edframe_pyscf.geometry import LEVEL
 from edframe_pyscf.harris import HarrisFunctional
+from pages import ROOT, edframe, put
 
 from edframe.cli.progress import progress
 from edframe.comparison.carry_out import carried_out, fingerprints
@@ -39,7 +38,6 @@ from edframe.report.numbers import number
 from edframe.report.slices import through_atoms
 from edframe.report.style import DIFFERENCE, panels, png, styled
 
-ROOT = Path(__file__).parents[2]
 PAGE = Path(__file__).with_name("l2-vs-transport.md")
 FIGURES = ROOT / "docs" / "figures"
 COMPARISONS, RUNS = ROOT / "comparisons", ROOT / "runs" / "compared"
@@ -165,15 +163,10 @@ def tables(result: Mapping[str, Any]) -> str:
 
 def write_page() -> None:
     """Replace what stands between the markers of the page."""
-    text = PAGE.read_text(encoding="utf-8")
     for size, names in STUDIES.items():
-        begin, end = f"<!-- {size} -->\n", f"<!-- end of {size} -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
         files = [PAGE.with_name(f"{name}.json") for name in names]
         parts = [tables(json.loads(file.read_text(encoding="utf-8"))) for file in files if file.exists()]
-        text = before + begin + ("\n".join(parts) or "Not run yet.\n") + end + after
-    PAGE.write_text(text, encoding="utf-8")
+        put(PAGE, size, "\n".join(parts) or "Not run yet.\n")
 
 
 def gradients() -> bytes:
@@ -229,7 +222,7 @@ def main() -> None:
         for name in STUDIES[options.size]:
             recipe, folder = f"configs/comparisons/{name}.yaml", COMPARISONS / name
             command = [recipe, "--out", str(folder.relative_to(ROOT)), "--runs", str(RUNS.relative_to(ROOT)), *passed]
-            subprocess.run([sys.executable, "-m", "edframe", "compare", *command], cwd=ROOT, check=True)
+            edframe("compare", *command)
             outcomes, reference = runs_of(name)
             if name != "l2-vs-transport-clusters":  # one evaluation of a cluster's energy takes half a minute
                 outcomes = with_energies(outcomes, folder / "energies.json")

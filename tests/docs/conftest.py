@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import shutil
@@ -68,3 +69,11 @@ def guide():
     """The files of docs/writing-a-plugin.md: their content by path."""
     text = (ROOT / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
     return dict(re.findall(r"^\*\*`([^`\n]+)`\*\*\n\n```\w+\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE))
+
+
+@pytest.fixture(scope="session")
+def script():
+    """``script(name)``: that of ``docs/results`` as a module. They import what they share from their own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2] / "docs" / "results")
+        yield importlib.import_module

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import sys
-from pathlib import Path
 
 import pytest
 
 from edframe.run import Run
 
-DOCS = Path(__file__).parents[2] / "docs"
-
 
 @pytest.fixture
-def accuracy(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("accuracy", DOCS / "results" / "accuracy.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "accuracy", module)  # where dataclasses look for their annotations
-    spec.loader.exec_module(module)
-    return module
+def accuracy(script):
+    return script("accuracy")
 
 
 def test_the_page_is_what_the_results_say(accuracy):
@@ -49,7 +40,7 @@ def test_a_finished_run_is_read_and_not_made_again(accuracy, finished, tmp_path,
     monkeypatch.setattr(accuracy, "RUNS", tmp_path)
     (tmp_path / "small" / plan.name).mkdir(parents=True)
     (tmp_path / "small" / plan.name / "run").symlink_to(finished)
-    monkeypatch.setattr(accuracy.subprocess, "run", lambda *_, **__: pytest.fail("it was run again"))
+    monkeypatch.setattr(accuracy, "edframe", lambda *_: pytest.fail("it was run again"))
     found = accuracy.carry_out(plan, "cpu")
     (summary,) = [event for event in Run(finished).events() if event["event"] == "summary"]
     assert found["metrics"]["nmae"] == summary["metrics"]["nmae"]

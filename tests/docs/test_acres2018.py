@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -17,11 +16,8 @@ PAGE = (DOCS / "acres2018.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def dropout():
-    spec = importlib.util.spec_from_file_location("dropout", DOCS / "results" / "dropout.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def dropout(script):
+    return script("dropout")
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +11,10 @@ import pytest
 from edframe.comparison.outcome import Outcome
 from edframe.comparison.statistics import effects
 
-DOCS = Path(__file__).parents[2] / "docs"
-
 
 @pytest.fixture
-def study(monkeypatch):
-    spec = importlib.util.spec_from_file_location("study", DOCS / "results" / "l2_vs_transport.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "study", module)
-    spec.loader.exec_module(module)
-    return module
+def study(script):
+    return script("l2_vs_transport")
 
 
 @pytest.fixture
@@ -69,7 +61,7 @@ def test_tables_say_what_the_runs_say_and_mark_what_is_claimed(study, outcomes):
 
 def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
-    markers = "<!-- small -->\nold\n<!-- end of small -->\nbetween\n<!-- full -->\n<!-- end of full -->\n"
+    markers = "<!-- small -->\nold\n<!-- /small -->\nbetween\n<!-- full -->\n<!-- /full -->\n"
     page.write_text(f"before\n{markers}")
     monkeypatch.setattr(study, "PAGE", page)
     runs = study.with_distances(outcomes)
@@ -78,7 +70,7 @@ def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, m
     study.write_page()
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- small -->\n#### training.size: 25\n")
-    assert text.endswith("<!-- end of small -->\nbetween\n<!-- full -->\nNot run yet.\n<!-- end of full -->\n")
+    assert text.endswith("<!-- /small -->\nbetween\n<!-- full -->\nNot run yet.\n<!-- /full -->\n")
     assert "old" not in text
     study.write_page()
     assert page.read_text(encoding="utf-8") == text
