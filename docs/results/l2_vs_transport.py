@@ -36,7 +36,7 @@ from edframe.io.files import replacing
 from edframe.registry import Registry
 from edframe.report.numbers import number
 from edframe.report.slices import through_atoms
-from edframe.report.style import DIFFERENCE, panels, png, styled
+from edframe.report.style import BLUE, DIFFERENCE, GREY, INK, ORANGE, panels, png, styled
 
 PAGE = Path(__file__).with_name("l2-vs-transport.md")
 FIGURES = ROOT / "docs" / "figures"
@@ -106,6 +106,19 @@ def with_distances(outcomes: Sequence[Outcome]) -> list[Outcome]:
     ]
 
 
+def asked(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The runs with the metrics of the tables alone: whatever else is asked makes each of these harder to claim."""
+    names = [name for name in METRICS if name in outcomes[0].units]
+    return [
+        replace(
+            run,
+            units={name: run.units[name] for name in names},
+            samples={sample: {name: values[name] for name in names} for sample, values in run.samples.items()},
+        )
+        for run in outcomes
+    ]
+
+
 def _joined(run: Outcome, metric: str, unit: str, values: Mapping[str, float]) -> Outcome:
     samples = {name: {**known, metric: values.get(name, math.nan)} for name, known in run.samples.items()}
     return replace(run, samples=samples, units={**run.units, metric: unit})
@@ -113,14 +126,14 @@ def _joined(run: Outcome, metric: str, unit: str, values: Mapping[str, float]) -
 
 def results(outcomes: Sequence[Outcome], found: Sequence[Effect], command: str) -> dict[str, Any]:
     """What is committed: means of each run, and every difference from the reference."""
-    names = [name for name in METRICS if name in outcomes[0].units]
+    units = outcomes[0].units
     return {
         "command": command,
-        "units": {name: outcomes[0].units[name] for name in names},
+        "units": dict(units),
         "runs": [
             {
                 "variant": run.variant, **run.condition, "fold": run.fold, "seed": run.seed,
-                **{name: float(f"{run.mean(name):.4g}") for name in names},
+                **{name: float(f"{run.mean(name):.4g}") for name in units},
                 "step_ms": round(1e3 * run.step_seconds, 1), "memory_mb": round(run.memory / 1e6),
             }
             for run in outcomes
@@ -128,44 +141,94 @@ def results(outcomes: Sequence[Outcome], found: Sequence[Effect], command: str) 
         "effects": [
             {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in asdict(effect).items()}
             for effect in found
-            if effect.metric in names
         ],
     }  # fmt: skip
 
 
+def effects_of(result: Mapping[str, Any]) -> list[Effect]:
+    """The differences that ``results`` wrote."""
+    return [Effect(**{**e, "condition": tuple(tuple(pair) for pair in e["condition"])}) for e in result["effects"]]
+
+
 def tables(result: Mapping[str, Any]) -> str:
-    """For each condition a table of means with intervals, and what can be claimed."""
-    found = [Effect(**{**e, "condition": tuple(tuple(pair) for pair in e["condition"])}) for e in result["effects"]]
-    units, runs = result["units"], result["runs"]
+    """For each condition the means, and the differences from the reference."""
+    found = effects_of(result)
+    units, reference = result["units"], found[0].reference
+    heads = [f"{METRICS[name]}, {units[name]}" for name in units]
     text = []
     for condition in dict.fromkeys(effect.condition for effect in found):
-        here = [run for run in runs if all(run[key] == label for key, label in condition)]
+        here = [run for run in result["runs"] if all(run[key] == label for key, label in condition)]
+        differences = {(e.variant, e.metric): e for e in found if e.condition == condition}
+        variants = list(dict.fromkeys(run["variant"] for run in here))
         text += ["#### " + (in_words(dict(condition)) or "All runs"), ""]
-        heads = [f"{METRICS[name]}, {units[name]}" for name in units]
         text += ["| loss | runs | " + " | ".join(heads) + " | ms per step |", "|---" * (len(heads) + 3) + "|"]
-        for variant in dict.fromkeys(run["variant"] for run in here):
+        for variant in variants:
             ours = [run for run in here if run["variant"] == variant]
-            means = [number(float(np.mean([run[name] for run in ours]))) for name in units]
-            for place, name in enumerate(units):
-                effect = next(
-                    (e for e in found if (e.condition, e.variant, e.metric) == (condition, variant, name)), None
-                )
-                if effect is not None and effect.claimed:
-                    means[place] += " ↓" if effect.difference < 0 else " ↑"
-            step = number(float(np.mean([run["step_ms"] for run in ours])))
-            text.append(f"| {variant} | {len(ours)} | " + " | ".join(means) + f" | {step} |")
-        text.append("")
-        claims = [effect for effect in found if effect.condition == condition and effect.claimed]
-        text += [f"- {effect.sentence(METRICS[effect.metric])}" for effect in claims]
-        text += ["", f"{len(claims)} of {sum(e.condition == condition for e in found)} differences are claimed.", ""]
+            means = [number(float(np.mean([run[name] for run in ours]))) for name in (*units, "step_ms")]
+            text.append(f"| {variant} | {len(ours)} | " + " | ".join(means) + " |")
+        text += ["", f"| against {reference}, % | " + " | ".join(METRICS[name] for name in units) + " |"]
+        text.append("|---" * (len(heads) + 1) + "|")
+        for variant in variants:
+            if variant != reference:
+                cells = [_relative(differences[variant, name]) for name in units]
+                text.append(f"| {variant} | " + " | ".join(cells) + " |")
+        claims = sum(effect.claimed for effect in differences.values())
+        text += ["", f"{claims} of {len(differences)} differences are claimed.", ""]
     return "\n".join(text)
 
 
+def _relative(effect: Effect) -> str:
+    """A difference in % of the reference's mean, with its interval; bold when it is claimed."""
+    shares = (100 * value / effect.reference_mean for value in (effect.difference, effect.low, effect.high))
+    difference, low, high = (f"{share:+.0f}".replace("-", "−") for share in shares)
+    return f"**{difference}** ({low} to {high})" if effect.claimed else f"{difference} ({low} to {high})"
+
+
+def ratios(result: Mapping[str, Any]) -> bytes:
+    """Every mean over that of the reference, with the interval of the difference: a panel for each metric."""
+    found = effects_of(result)
+    conditions = list(dict.fromkeys(effect.condition for effect in found))
+    variants = list(dict.fromkeys(effect.variant for effect in found))
+    with styled():
+        figure, axes = panels(len(result["units"]), 11, 3.1)
+        for ax, metric in zip(axes, result["units"], strict=True):
+            for effect in found:
+                if effect.metric == metric:
+                    place, colour = variants.index(effect.variant), (GREY, ORANGE, BLUE)[variants.index(effect.variant)]
+                    row = conditions.index(effect.condition) + 0.25 * (place - (len(variants) - 1) / 2)
+                    middle, low, high = (
+                        1 + value / effect.reference_mean for value in (effect.difference, effect.low, effect.high)
+                    )
+                    ax.plot([max(low, 1e-3), high], [row, row], color=colour, linewidth=1)
+                    ax.plot(middle, row, "o", color=colour, markersize=4, label=effect.variant,
+                            markerfacecolor=colour if effect.claimed else "white")  # fmt: skip
+            ax.axvline(1, color=INK, linewidth=0.7, zorder=0)
+            ax.set(
+                title=METRICS[metric].replace(" where ", "\nwhere "), xscale="log", ylim=(len(conditions) - 0.5, -0.5)
+            )
+            largest = max(1 + e.high / e.reference_mean for e in found if e.metric == metric)
+            ax.set_xlim(0.4, max(5.0, 1.1 * largest))
+            ticks = [tick for tick in (0.5, 1, 2, 4, 10, 100, 1000) if tick <= ax.get_xlim()[1]]
+            ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            ax.minorticks_off()
+            ax.set_yticks(range(len(conditions)), [])
+        axes[0].set_yticklabels([", ".join(label for _, label in condition) for condition in conditions])
+        handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+        title = f"error over that of {found[0].reference}"
+        figure.legend(handles.values(), handles.keys(), title=title, loc="outside lower center", ncols=len(variants))
+        return png(figure)
+
+
 def write_page() -> None:
-    """Replace what stands between the markers of the page."""
+    """The figure of each study that was run, and its tables between their markers in the page."""
     for size, names in STUDIES.items():
-        files = [PAGE.with_name(f"{name}.json") for name in names]
-        parts = [tables(json.loads(file.read_text(encoding="utf-8"))) for file in files if file.exists()]
+        parts = []
+        for name in names:
+            file = PAGE.with_name(f"{name}.json")
+            if file.exists():
+                result = json.loads(file.read_text(encoding="utf-8"))
+                FIGURES.joinpath(f"{name}.png").write_bytes(ratios(result))
+                parts.append(tables(result))
         put(PAGE, size, "\n".join(parts) or "Not run yet.\n")
 
 
@@ -226,7 +289,7 @@ def main() -> None:
             outcomes, reference = runs_of(name)
             if name != "l2-vs-transport-clusters":  # one evaluation of a cluster's energy takes half a minute
                 outcomes = with_energies(outcomes, folder / "energies.json")
-            outcomes = with_distances(outcomes)
+            outcomes = asked(with_distances(outcomes))
             result = results(outcomes, effects(outcomes, reference), f"edframe compare {recipe}")
             with replacing(PAGE.with_name(f"{name}.json")) as file:
                 file.write((json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())

@@ -46,16 +46,21 @@ def test_the_distance_is_the_root_of_the_divergence(study, outcomes):
 
 
 def test_tables_say_what_the_runs_say_and_mark_what_is_claimed(study, outcomes):
-    runs = study.with_distances(outcomes)
+    runs = study.asked(study.with_distances(outcomes))
     result = json.loads(json.dumps(study.results(runs, effects(runs, "l1"), "edframe compare")))
+    assert set(runs[0].samples["s0"]) == set(result["units"]) == {"nmae", "dipole_error", "w2"}
     text = study.tables(result)
-    (row,) = [line for line in text.splitlines() if line.startswith("| l1 + sinkhorn | 3 |")]
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    row, relative = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| l1 + sinkhorn |")
+    )
     mean = np.mean([run.mean("nmae") for run in runs[3:]])
-    assert float(cells[2]) == pytest.approx(mean, rel=0.005)
-    assert cells[3] == "0.0200 ↓" or cells[3] == "0.0201 ↓"
-    assert cells[4] == "0.0200"  # W₂ is equal, so nothing is claimed of it
-    assert "dipole: l1 + sinkhorn is 50.0 % lower than l1" in text
+    assert float(row[2]) == pytest.approx(mean, rel=0.005)
+    assert row[3] == "0.0200" or row[3] == "0.0201"
+    assert row[4] == "0.0200"
+    assert relative[2] == "**−50** (−50 to −50)"
+    assert relative[3] == "+0 (+0 to +0)"  # W₂ is equal, so nothing is claimed of it
     assert "1 of 3 differences are claimed." in text
 
 
@@ -64,7 +69,8 @@ def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, m
     markers = "<!-- small -->\nold\n<!-- /small -->\nbetween\n<!-- full -->\n<!-- /full -->\n"
     page.write_text(f"before\n{markers}")
     monkeypatch.setattr(study, "PAGE", page)
-    runs = study.with_distances(outcomes)
+    monkeypatch.setattr(study, "FIGURES", tmp_path)
+    runs = study.asked(study.with_distances(outcomes))
     result = study.results(runs, effects(runs, "l1"), "edframe compare")
     (tmp_path / "l2-vs-transport-small.json").write_text(json.dumps(result))
     study.write_page()
@@ -72,5 +78,22 @@ def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, m
     assert text.startswith("before\n<!-- small -->\n#### training.size: 25\n")
     assert text.endswith("<!-- /small -->\nbetween\n<!-- full -->\nNot run yet.\n<!-- /full -->\n")
     assert "old" not in text
+    assert (tmp_path / "l2-vs-transport-small.png").read_bytes().startswith(b"\x89PNG")
     study.write_page()
     assert page.read_text(encoding="utf-8") == text
+
+
+def test_the_page_is_what_the_results_say(study):
+    """The tables stand in the page, and the intervals in the results contain their means."""
+    result = json.loads(study.PAGE.with_name("l2-vs-transport-small.json").read_text(encoding="utf-8"))
+    assert study.tables(result) in study.PAGE.read_text(encoding="utf-8")
+    for effect in study.effects_of(result):
+        ours, theirs = (
+            np.mean([
+                run[effect.metric] for run in result["runs"]
+                if run["variant"] == variant and all(run[key] == label for key, label in effect.condition)
+            ])
+            for variant in (effect.variant, effect.reference)
+        )  # fmt: skip
+        assert ours - theirs == pytest.approx(effect.difference, abs=2e-3 * max(ours, theirs))
+        assert effect.low < effect.difference < effect.high
