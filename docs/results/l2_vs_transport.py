@@ -28,12 +28,13 @@ from edframe.cli.progress import progress
 from edframe.comparison.carry_out import carried_out, fingerprints
 from edframe.comparison.outcome import Outcome
 from edframe.comparison.plan import comparison, in_words
-from edframe.comparison.report.examples import predictions
+from edframe.comparison.report.examples import examples, predictions
 from edframe.comparison.statistics import Effect, effects
 from edframe.config import SECTION, merge, validate
 from edframe.grid import Grid
 from edframe.io.files import replacing
 from edframe.registry import Registry
+from edframe.report import densities
 from edframe.report.numbers import number
 from edframe.report.slices import through_atoms
 from edframe.report.style import BLUE, DIFFERENCE, GREY, INK, ORANGE, panels, png, styled
@@ -219,6 +220,17 @@ def ratios(result: Mapping[str, Any]) -> bytes:
         return png(figure)
 
 
+def errors(outcomes: Sequence[Outcome], reference: str) -> bytes:
+    """Prediction − reference of every loss, in the plane of the test sample on which they differ most."""
+    (example,) = examples(outcomes, reference, Registry.discover(), count=1)
+    plane = through_atoms(example.positions, example.grid)
+    found = {f"error of {variant}": field - example.reference for variant, field in example.predicted.items()}
+    limit = max(float(np.abs(plane.cut(field)).max()) for field in found.values())
+    shown = {"reference density": example.reference}
+    with styled():
+        return densities.maps(plane, example.grid, example.species, shown, found, limit, width=12)
+
+
 def write_page() -> None:
     """The figure of each study that was run, and its tables between their markers in the page."""
     for size, names in STUDIES.items():
@@ -289,6 +301,8 @@ def main() -> None:
             outcomes, reference = runs_of(name)
             if name != "l2-vs-transport-clusters":  # one evaluation of a cluster's energy takes half a minute
                 outcomes = with_energies(outcomes, folder / "energies.json")
+            picture = errors(outcomes, reference)
+            FIGURES.joinpath(f"{name}-errors.png").write_bytes(picture)
             outcomes = asked(with_distances(outcomes))
             result = results(outcomes, effects(outcomes, reference), f"edframe compare {recipe}")
             with replacing(PAGE.with_name(f"{name}.json")) as file:

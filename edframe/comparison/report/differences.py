@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edframe.comparison.outcome import Outcome, conditions, metrics
 from edframe.comparison.report.curves import SHOWN
-from edframe.comparison.report.looks import Look, abreast, called, logarithmic, of_interest, short, tiles, told
+from edframe.comparison.report.looks import Look, abreast, brief, called, logarithmic, of_interest, short, tiles
 from edframe.comparison.statistics import Effect
 from edframe.report.page import Picture
 from edframe.report.style import GREY, INK, png, styled
@@ -94,7 +94,7 @@ def _differences(ax: Axes, effects: Sequence[Effect], outcomes: Sequence[Outcome
 
 
 def _name_lines(ax: Axes, lines: Sequence[tuple[tuple[tuple[str, str], ...], str]]) -> None:
-    names = [short(", ".join(filter(None, (variant, told(condition)))), 44) for condition, variant in lines]
+    names = [short(", ".join(filter(None, (variant, brief(condition)))), 44) for condition, variant in lines]
     ax.set_yticks(range(len(lines)), labels=names)
 
 
@@ -117,7 +117,7 @@ def pairs(outcomes: Sequence[Outcome], reference: str, looks: Mapping[str, Look]
     every = conditions(outcomes)
     shown = every[: max(1, min(SHOWN, PANELS // max(len(others), 1)))]
     clouds = {
-        (variant, told(condition)): _cloud([o for o in outcomes if o.condition == condition], variant, reference)
+        (variant, brief(condition)): _cloud([o for o in outcomes if o.condition == condition], variant, reference)
         for variant in others
         for condition in shown
     }

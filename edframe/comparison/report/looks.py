@@ -67,6 +67,12 @@ def told(condition: Mapping[str, str] | Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{key} {value}" for key, value in dict(condition).items())
 
 
+def brief(condition: Mapping[str, str] | Sequence[tuple[str, str]]) -> str:
+    """A condition as a figure has room for it: where it has several keys, their values alone."""
+    labels = dict(condition)
+    return told(labels) if len(labels) == 1 else ", ".join(labels.values())
+
+
 def short(label: str, longest: int = 30) -> str:
     """A label as matplotlib can draw it: cut where it is long, and a dollar sign is one, not mathematics."""
     cut = label if len(label) <= longest else f"{label[: longest - 1]}…"
