@@ -362,5 +362,20 @@ def schema(registry: Registry) -> dict[str, Any]:
             variant["required"] = ["name", *variant.get("required", [])]
             variants.append(variant)
         result["properties"][block] = {"oneOf": variants}
+    result["properties"][SECTION] = {
+        "type": "object",
+        "description": "What `edframe compare` varies, by key: values, or a mapping from labels to values.",
+        "properties": {
+            "seeds": {"type": "integer", "minimum": 1, "description": "Runs of each with other weights and batches."},
+            "folds": {"type": "integer", "minimum": 1, "description": "Folds of each."},
+            "seconds": {
+                "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "null"}],
+                "description": "Equal training time for all, by their steps; null: equal steps.",
+            },
+        },
+        "additionalProperties": {
+            "anyOf": [{"type": "array", "minItems": 1}, {"type": "object", "minProperties": 1}],
+        },
+    }
     result["title"] = "edframe experiment"
     return result
