@@ -54,7 +54,7 @@ def differences(
     text += (
         "is lower. Dots: pairs of runs of one fold and seed; circles: their mean with its 95% interval, filled where "
     )
-    text += "the difference is claimed after correction for all that were tested, hollow where chance explains it."
+    text += "the difference is claimed after correction for all that were tested, hollow where it is not."
     if any(effect.pairs < 3 for effect in effects):
         text += " Intervals of so few runs may leave the panel."
     alt = f"Differences from {reference} with intervals, for " + ", ".join(called(name) for name in names)
@@ -139,7 +139,7 @@ def pairs(outcomes: Sequence[Outcome], reference: str, looks: Mapping[str, Look]
             ax.text(*corner[:2], f"{below} of {len(cloud)} lower", transform=ax.transAxes, ha=corner[2], va=corner[3],
                     color=GREY, fontsize=8)  # fmt: skip
             ax.set_aspect("equal")
-            ax.set_title(short(", ".join(filter(None, (variant, under))), 36))
+            ax.set_title(short(", ".join(filter(None, (variant, under))), 36 if columns < 4 else 28))
             if index + columns >= len(clouds):
                 ax.set_xlabel(f"NMAE of {short(reference, 20)} (%)")
             if index % columns == 0:
