@@ -5,8 +5,8 @@
     python docs/figures/acres2018.py "runs/<run>" "runs/<the run with the other seed>"
 
 Runs of configs/acres2018.yaml are drawn in the plane of the atoms, the kernels at their middle. Writes
-``acres2018-filters-2d.png`` (or 3d) and ``acres2018-maps-2d.png`` beside this file, and for 2D the numbers between the
-markers of docs/acres2018.md. A kernel is that of the first convolution after the mixer, both as one: nothing is between
+``acres2018-filters-2d.png`` (or 3d) and ``acres2018-maps-2d.png`` beside this file, and the numbers between the markers
+of docs/acres2018.md. A kernel is that of the first convolution after the mixer, both as one: nothing is between
 them, so the 16 first features are exactly a convolution of the three channels.
 """
 
@@ -280,10 +280,9 @@ def main() -> None:
     (HERE / f"acres2018-maps-{dimension}d.png").write_bytes(pictures(one))
     found = numbers(one, other)
     print(found)
-    if dimension == 2:
-        marked = re.compile(r"(?<=<!-- filters -->\n).*?(?=<!-- /filters -->)", flags=re.DOTALL)
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(marked.sub(lambda _: found, page), encoding="utf-8")
+    marked = re.compile(rf"(?<=<!-- filters-{dimension}d -->\n).*?(?=<!-- /filters-{dimension}d -->)", flags=re.DOTALL)
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(marked.sub(lambda _: found, page), encoding="utf-8")
 
 
 if __name__ == "__main__":
