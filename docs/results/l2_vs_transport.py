@@ -19,25 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from edframe_pyscf.geometry import LEVEL
 from edframe_pyscf.harris import HarrisFunctional
+from l2_vs_transport_figures import errors, gradients, ratios
 from pages import ROOT, edframe, put
 
 from edframe.cli.progress import progress
 from edframe.comparison.carry_out import carried_out, fingerprints
 from edframe.comparison.outcome import Outcome
 from edframe.comparison.plan import comparison, in_words
-from edframe.comparison.report.examples import examples, predictions
+from edframe.comparison.report.examples import predictions
 from edframe.comparison.statistics import Effect, effects
 from edframe.config import SECTION, merge, validate
-from edframe.grid import Grid
 from edframe.io.files import replacing
 from edframe.registry import Registry
-from edframe.report import densities
 from edframe.report.numbers import number
-from edframe.report.slices import through_atoms
-from edframe.report.style import BLUE, DIFFERENCE, GREY, INK, ORANGE, panels, png, styled
 
 PAGE = Path(__file__).with_name("l2-vs-transport.md")
 FIGURES = ROOT / "docs" / "figures"
@@ -185,52 +181,6 @@ def _relative(effect: Effect) -> str:
     return f"**{difference}** ({low} to {high})" if effect.claimed else f"{difference} ({low} to {high})"
 
 
-def ratios(result: Mapping[str, Any]) -> bytes:
-    """Every mean over that of the reference, with the interval of the difference: a panel for each metric."""
-    found = effects_of(result)
-    conditions = list(dict.fromkeys(effect.condition for effect in found))
-    variants = list(dict.fromkeys(effect.variant for effect in found))
-    with styled():
-        figure, axes = panels(len(result["units"]), 11, 3.1)
-        for ax, metric in zip(axes, result["units"], strict=True):
-            for effect in found:
-                if effect.metric == metric:
-                    place, colour = variants.index(effect.variant), (GREY, ORANGE, BLUE)[variants.index(effect.variant)]
-                    row = conditions.index(effect.condition) + 0.25 * (place - (len(variants) - 1) / 2)
-                    middle, low, high = (
-                        1 + value / effect.reference_mean for value in (effect.difference, effect.low, effect.high)
-                    )
-                    ax.plot([max(low, 1e-3), high], [row, row], color=colour, linewidth=1)
-                    ax.plot(middle, row, "o", color=colour, markersize=4, label=effect.variant,
-                            markerfacecolor=colour if effect.claimed else "white")  # fmt: skip
-            ax.axvline(1, color=INK, linewidth=0.7, zorder=0)
-            ax.set(
-                title=METRICS[metric].replace(" where ", "\nwhere "), xscale="log", ylim=(len(conditions) - 0.5, -0.5)
-            )
-            largest = max(1 + e.high / e.reference_mean for e in found if e.metric == metric)
-            ax.set_xlim(0.4, max(5.0, 1.1 * largest))
-            ticks = [tick for tick in (0.5, 1, 2, 4, 10, 100, 1000) if tick <= ax.get_xlim()[1]]
-            ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            ax.minorticks_off()
-            ax.set_yticks(range(len(conditions)), [])
-        axes[0].set_yticklabels([", ".join(label for _, label in condition) for condition in conditions])
-        handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
-        title = f"error over that of {found[0].reference}"
-        figure.legend(handles.values(), handles.keys(), title=title, loc="outside lower center", ncols=len(variants))
-        return png(figure)
-
-
-def errors(outcomes: Sequence[Outcome], reference: str) -> bytes:
-    """Prediction − reference of every loss, in the plane of the test sample on which they differ most."""
-    (example,) = examples(outcomes, reference, Registry.discover(), count=1)
-    plane = through_atoms(example.positions, example.grid)
-    found = {f"error of {variant}": field - example.reference for variant, field in example.predicted.items()}
-    limit = max(float(np.abs(plane.cut(field)).max()) for field in found.values())
-    shown = {"reference density": example.reference}
-    with styled():
-        return densities.maps(plane, example.grid, example.species, shown, found, limit, width=12)
-
-
 def write_page() -> None:
     """The figure of each study that was run, and its tables between their markers in the page."""
     for size, names in STUDIES.items():
@@ -239,51 +189,10 @@ def write_page() -> None:
             file = PAGE.with_name(f"{name}.json")
             if file.exists():
                 result = json.loads(file.read_text(encoding="utf-8"))
-                FIGURES.joinpath(f"{name}.png").write_bytes(ratios(result))
+                called = {metric: METRICS[metric] for metric in result["units"]}
+                FIGURES.joinpath(f"{name}.png").write_bytes(ratios(effects_of(result), called))
                 parts.append(tables(result))
         put(PAGE, size, "\n".join(parts) or "Not run yet.\n")
-
-
-def gradients() -> bytes:
-    """Error of superposed atoms in the plane of an Li–O–Li, and what each loss makes of it: −ρ̂ δL/δρ̂.
-
-    That is where a model which multiplies the density, as ours do, is told to put electrons, and to take them from.
-    """
-    registry = Registry.discover()
-    layers, _ = merge(settings=["data.samples=25"])
-    experiment = validate(layers, registry)
-    dataset = experiment.data.make(registry)
-    sample = dataset[len(dataset) // 2]
-    picture = experiment.featurizer.make(registry, dataset.contents)(
-        [sample.structure], sample.grid, torch.device("cpu")
-    )
-    reference = torch.from_numpy(np.asarray(sample.density))[None].double()
-    start = picture.baseline.double()
-    start = start * reference.sum() / start.sum()
-    shown = {"(a) error, ρ̂ − ρ": (start - reference)[0, 0].numpy()}
-    for letter, name in zip("bcd", ("l1", "l2", "sinkhorn"), strict=True):
-        loss = validate(merge(choices={"loss": name})[0], registry).loss.make(registry)
-        predicted = start.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(loss(predicted, reference, sample.grid).sum(), predicted)
-        slope = slope - (slope * start).sum() / start.sum()  # the model's normalisation takes out what adds electrons
-        shown[f"({letter}) −ρ̂ δL/δρ̂, {name}"] = (-start * slope)[0, 0].numpy()
-    return _drawn(shown, sample.grid, sample.structure.frac_coords @ sample.grid.vectors)
-
-
-def _drawn(fields: Mapping[str, Any], grid: Grid, positions: Any) -> bytes:
-    plane = through_atoms(positions, grid)
-    with styled():
-        figure, axes = panels(len(fields), 10, 3.1, layout="compressed")
-        for ax, (title, field) in zip(axes, fields.items(), strict=True):
-            values = plane.cut(field)
-            largest = np.abs(values).max()
-            mesh = ax.pcolormesh(plane.points[..., 0], plane.points[..., 1], values / largest, cmap=DIFFERENCE,
-                                 vmin=-1, vmax=1, shading="gouraud", rasterized=True)  # fmt: skip
-            ax.plot(plane.atoms[:, 0], plane.atoms[:, 1], "o", color="black", markersize=2.5)
-            ax.set(title=title, xlabel=plane.labels[0], aspect="equal")
-        axes[0].set_ylabel(plane.labels[1])
-        figure.colorbar(mesh, ax=axes, shrink=0.75, label="fraction of the largest value")
-        return png(figure)
 
 
 def main() -> None:

@@ -2,10 +2,10 @@
 
     edframe run configs/acres2018-2d.yaml
     edframe run configs/acres2018-2d.yaml --set seed=1
-    python docs/figures/acres2018.py "runs/<run>" "runs/<the run with the other seed>"
+    python docs/results/acres2018.py "runs/<run>" "runs/<the run with the other seed>"
 
 Runs of configs/acres2018.yaml are drawn in the plane of the atoms, the kernels at their middle. Writes
-``acres2018-filters-2d.png`` (or 3d) and ``acres2018-maps-2d.png`` beside this file, and the numbers between the markers
+``acres2018-filters-2d.png`` (or 3d) and ``acres2018-maps-2d.png`` in docs/figures, and the numbers between the markers
 of docs/acres2018.md. A kernel is that of the first convolution after the mixer, both as one: nothing is between
 them, so the 16 first features are exactly a convolution of the three channels.
 """
@@ -13,7 +13,6 @@ them, so the 16 first features are exactly a convolution of the three channels.
 from __future__ import annotations
 
 import copy
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pages import ROOT, put
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,8 +35,7 @@ from edframe.report.style import DENSITY, DIFFERENCE, INK, png, styled
 from edframe.run import Run
 from edframe.training import validate
 
-HERE = Path(__file__).parent
-PAGE = HERE.parent / "acres2018.md"
+FIGURES, PAGE = ROOT / "docs" / "figures", ROOT / "docs" / "acres2018.md"
 MIXER, FIRST = "network.mixer.weight", "network.encoder.0.0.first.convolution.weight"
 ATOMS = ("Li, left", "O", "Li, right")
 SAMPLES = 16
@@ -276,13 +275,11 @@ def main() -> None:
         sys.exit(__doc__)
     one, other = (Trained.of(Path(argument)) for argument in sys.argv[1:])
     dimension = one.parts.dataset.contents.dimension
-    (HERE / f"acres2018-filters-{dimension}d.png").write_bytes(filters(one, other))
-    (HERE / f"acres2018-maps-{dimension}d.png").write_bytes(pictures(one))
+    (FIGURES / f"acres2018-filters-{dimension}d.png").write_bytes(filters(one, other))
+    (FIGURES / f"acres2018-maps-{dimension}d.png").write_bytes(pictures(one))
     found = numbers(one, other)
     print(found)
-    marked = re.compile(rf"(?<=<!-- filters-{dimension}d -->\n).*?(?=<!-- /filters-{dimension}d -->)", flags=re.DOTALL)
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(marked.sub(lambda _: found, page), encoding="utf-8")
+    put(PAGE, f"filters-{dimension}d", found)
 
 
 if __name__ == "__main__":
