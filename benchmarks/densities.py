@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pyscf
-from edframe_pyscf import geometry, scf
+from edframe_pyscf import li_o_li_geometry as geometry
+from edframe_pyscf import scf
 from edframe_pyscf.li_o_li import LiOLi
 from edframe_pyscf.matrices import unpack
 from edframe_pyscf.orbitals import density_on_grid

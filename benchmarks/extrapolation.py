@@ -12,13 +12,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from edframe_pyscf import geometry, scf
+from edframe_pyscf import li_o_li_geometry as geometry
+from edframe_pyscf import scf
 from edframe_pyscf.orbitals import density_on_grid
 from pymatgen.core import Lattice, Structure
 
-from edframe.config import resolve
-from edframe.ensemble import Ensemble, EnsemblePredictor
-from edframe.registry import Registry
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
+from edframe.predict.ensemble import Ensemble, EnsemblePredictor
 
 BONDS = (1.25, 1.38, 1.5, 1.62, 1.74, 1.86, 1.95, 2.07, 2.2)
 """Å."""

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from measuring import processor
 
+from edframe.contract.registry import Registry
 from edframe.data import loading
 from edframe.data.copying import copy_to_store
 from edframe.data.loading import Loader, Schedule
 from edframe.interfaces import Features, Featurizer
-from edframe.registry import Registry
 
 GOAL = 300
 """MB/s of density on two cores."""

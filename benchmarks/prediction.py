@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from measuring import processor
 
+from edframe.contract.registry import Registry
 from edframe.grid import Grid
 from edframe.interfaces import Contents
 from edframe.io.structures import read_structure
-from edframe.registry import Registry
 
 GOAL = {"cpu": 0.5, "cuda": 64**3 / 25e6}
 """Seconds for 64³ points: two cores; 25 million voxels a second."""

@@ -24,13 +24,13 @@ from measuring import Results, digest, duration, print_table, processor, timed
 from numcodecs import Blosc, blosc
 
 import edframe.data.store
+from edframe.contract.registry import Registry
 from edframe.data.cache import DensityCache
-from edframe.data.sample import Sample
 from edframe.data.store import Store, StoreWriter
 from edframe.data.store.layout import capacity_of, density_array
 from edframe.data.store.place import Folder
 from edframe.grid import Grid
-from edframe.registry import Registry
+from edframe.sample import Sample
 
 PASSES = 3
 CODECS = [("lz4", 5, 2), ("lz4", 9, 2), ("lz4", 9, 1), ("zstd", 1, 1), ("zstd", 3, 1), ("zstd", 5, 1), ("zstd", 5, 2),

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edframe.config import resolve
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
-from edframe.experiment import build
-from edframe.metrics import nmae
-from edframe.predictor import load_best
-from edframe.registry import Registry
-from edframe.run import Run
-from edframe.symmetry import Symmetrised
+from edframe.metrics.standard import nmae
+from edframe.predict.predictor import load_best
+from edframe.predict.symmetry import Symmetrised
+from edframe.run.build import build
+from edframe.run.directory import Run
 
 
 def main() -> None:

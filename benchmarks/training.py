@@ -22,13 +22,13 @@ from typing import Any
 
 import torch
 
-from edframe.config import resolve
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
 from edframe.data.loading import Loader, Schedule
-from edframe.data.memory import Memory
-from edframe.experiment import build, fabric_for
-from edframe.registry import Registry
+from edframe.run.build import build, fabric_for
 from edframe.seeds import seed_for
-from edframe.training import learning_rate, predict
+from edframe.train.loop import learning_rate, predict
+from edframe.train.visits import Visits
 
 COLD_EVERY = 10
 """Steps between two cold solves for comparison."""
@@ -41,7 +41,7 @@ class Trained:
         self.model = model
         self.loss = loss
         self.device = device
-        self.memory = Memory(device)
+        self.memory = Visits(device)
         self.optimiser = torch.optim.AdamW(model.parameters(), weight_decay=1e-4)
 
     def now(self) -> float:

@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from edframe.registry import Registry
+from edframe.contract.registry import Registry
 
 PAIRS = [(0, 1), (0, 30), (0, 312), (0, 624)]
 """Indices into the 625 configurations: from neighbours to the two ends."""

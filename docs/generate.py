@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from edframe.cli.main import app
-from edframe.config import BLOCKS, DEFAULTS, _Fixed
-from edframe.registry import Registry
+from edframe.config.experiment import BLOCKS, DEFAULTS, FixedKeys
+from edframe.contract.registry import Registry
 
 DOCS = Path(__file__).parent
 WIDTH = 100
@@ -74,8 +74,8 @@ def configuration() -> str:
     """The text of configuration.md: the fixed keys, then every component of the distributions in this repository."""
     plugins = {folder.name for folder in (DOCS.parent / "plugins").iterdir()}
     registry = Registry.discover()
-    parts = [CONFIGURATION, "## Experiment\n", table(_Fixed, "")]
-    for name, field in _Fixed.model_fields.items():
+    parts = [CONFIGURATION, "## Experiment\n", table(FixedKeys, "")]
+    for name, field in FixedKeys.model_fields.items():
         if is_model(field.annotation):
             parts += [f"## `{name}`\n", f"{field.annotation.__doc__}\n", table(field.annotation, f"{name}.")]
     for block, kind in BLOCKS.items():

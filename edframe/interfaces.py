@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
     from torch import Tensor
 
-    from edframe.data.sample import Sample
     from edframe.grid import Grid
+    from edframe.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Featurizer(ABC):
     def __call__(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Features:
         """Channels (float32, on ``device``) of structures that share ``grid``.
 
-        Raises DataError for a structure it cannot picture: an unknown species, too many atoms.
+        Raises DataError for a structure it cannot describe: an unknown species, too many atoms.
         """
 
 

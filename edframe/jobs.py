@@ -44,7 +44,7 @@ WORKERS = {
 """Environment of local workers."""
 
 
-def run(
+def run_jobs(
     function: str, inputs: Sequence[Any], *, workers: int = 1, scheduler: str | None = None
 ) -> Generator[tuple[int, Any], None, None]:
     """Yield ``(index, result)`` of ``function(inputs[index])`` in the order in which they finish.

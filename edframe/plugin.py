@@ -1,6 +1,6 @@
 """All that a plugin's light module needs: the hook marker, the record and the config base."""
 
-from edframe.component import Among, Component, ComponentConfig, OptionsOf, Patterns, Range, Search
-from edframe.hookspecs import hookimpl
+from edframe.contract.component import Among, Component, ComponentConfig, OptionsOf, Patterns, Range, Search
+from edframe.contract.hookspecs import hookimpl
 
 __all__ = ["Among", "Component", "ComponentConfig", "OptionsOf", "Patterns", "Range", "Search", "hookimpl"]

@@ -16,8 +16,8 @@ import flit_core.buildapi
 import pytest
 from pydantic import Field, model_validator
 
+from edframe.contract.registry import Registry
 from edframe.plugin import Component, ComponentConfig, hookimpl
-from edframe.registry import Registry
 
 
 class Plain(ComponentConfig):
@@ -204,7 +204,7 @@ def edframe(environment):
             for name in ("EDFRAME_CACHE", "COLUMNS", "NO_COLOR"):
                 patch.setenv(name, environment[name])
             if not report:
-                patch.setattr("edframe.experiment.write_report", lambda path: path)
+                patch.setattr("edframe.run.execute.write_report", lambda path: path)
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 try:
                     main()
@@ -249,9 +249,9 @@ def small():
     import torch
     from pymatgen.core import Lattice, Structure
 
-    from edframe.data.sample import Sample
     from edframe.grid import Grid
     from edframe.interfaces import Contents, Dataset, Features, Featurizer
+    from edframe.sample import Sample
 
     def gaussian(grid, centre, width=0.8):
         total = np.zeros(grid.shape)

@@ -23,12 +23,12 @@ def imported(code):
     [
         "import edframe",
         "import edframe.plugin",
-        "import edframe.config",
+        "import edframe.config.experiment",
         "import edframe.interfaces",
-        "import edframe.data.sample",
+        "import edframe.sample",
         "import edframe.testing",
-        "from edframe.registry import Registry; Registry.discover()",
-        "from edframe.config import resolve, schema; from edframe.registry import Registry\n"
+        "from edframe.contract.registry import Registry; Registry.discover()",
+        "from edframe.config.schema import schema; from edframe.contract.registry import Registry\n"
         "schema(Registry.discover())",
     ],
 )
@@ -42,5 +42,5 @@ def test_heavy_imports_would_be_seen():
 
 def test_discovery_sees_the_plugins_of_this_repository():
     """Or the check of discovery above proves nothing."""
-    code = "from edframe.registry import Registry; assert 'unet' in Registry.discover().names('model')"
+    code = "from edframe.contract.registry import Registry; assert 'unet' in Registry.discover().names('model')"
     assert imported(code) == []

@@ -78,7 +78,7 @@ def test_one_worker_is_this_process_without_dask(tmp_path, work):
     code = f"""
         import os, sys
         from edframe import jobs
-        results = dict(jobs.run("{work}:note", ["a", "b"], workers=1))
+        results = dict(jobs.run_jobs("{work}:note", ["a", "b"], workers=1))
         assert {{pid for pid, *_ in results.values()}} == {{os.getpid()}}
         assert list(results) == [0, 1]
         assert "dask" not in sys.modules
@@ -89,21 +89,21 @@ def test_one_worker_is_this_process_without_dask(tmp_path, work):
 
 
 def test_exceptions_are_results_in_this_process(work):
-    results = dict(jobs.run(f"{work}:double", [1, "odd", 3]))
+    results = dict(jobs.run_jobs(f"{work}:double", [1, "odd", 3]))
     assert (results[0], results[2]) == (2, 6)
     assert "cannot be doubled" in str(results[1])
-    (missing,) = dict(jobs.run(f"{work}:triple", [1])).values()
+    (missing,) = dict(jobs.run_jobs(f"{work}:triple", [1])).values()
     assert isinstance(missing, AttributeError)
 
 
 def test_no_inputs_start_nothing():
-    assert list(jobs.run("math:sqrt", [], workers=8)) == []
+    assert list(jobs.run_jobs("math:sqrt", [], workers=8)) == []
 
 
 def test_in_local_workers_nothing_stops_the_others(work, capfd):
     """Two jobs kill their workers, two raise; every other one is done, though it may have shared a worker with them."""
     inputs = [1, "kill", *range(2, 9), "odd", "kill", *range(9, 20), "odd"]
-    results = dict(jobs.run(f"{work}:double", inputs, workers=2))
+    results = dict(jobs.run_jobs(f"{work}:double", inputs, workers=2))
     assert sorted(results) == list(range(len(inputs)))
     for index, value in enumerate(inputs):
         result = results[index]
@@ -122,7 +122,7 @@ def test_local_workers_are_processes_of_one_thread_and_take_few_jobs_at_a_time(w
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
     before = dict(os.environ)
     inputs = Counted([str(tmp_path / f"job-{number}") for number in range(50)])
-    with contextlib.closing(jobs.run(f"{work}:note", inputs, workers=2)) as results:
+    with contextlib.closing(jobs.run_jobs(f"{work}:note", inputs, workers=2)) as results:
         seen = [next(results)[1] for _ in range(10)]
         assert inputs.taken <= 10 + 2 * 2 * 2  # two for each of two threads, given out once more after each batch
     assert os.getpid() not in {pid for pid, *_ in seen}
@@ -138,9 +138,9 @@ def test_a_scheduler_that_does_not_answer_is_an_error(monkeypatch):
         taken.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(DataError, match=f"no Dask scheduler answers at {address}; give the address"):
-            next(jobs.run("math:sqrt", [1.0], scheduler=address))
+            next(jobs.run_jobs("math:sqrt", [1.0], scheduler=address))
     with pytest.raises(DataError, match="answers at nowhere://at-all;"):
-        next(jobs.run("math:sqrt", [1.0], scheduler="nowhere://at-all"))
+        next(jobs.run_jobs("math:sqrt", [1.0], scheduler="nowhere://at-all"))
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_dask_cluster_does_the_work_and_keeps_no_results(cluster, work, capfd)
 
     address, scheduler = cluster
     inputs = [*range(150), "odd"]
-    with contextlib.closing(jobs.run(f"{work}:double", inputs, scheduler=address)) as stream:
+    with contextlib.closing(jobs.run_jobs(f"{work}:double", inputs, scheduler=address)) as stream:
         results = dict(next(stream) for _ in range(140))
         with Client(address, set_as_default=False) as visitor:
             assert eventually(lambda: len(visitor.who_has()) <= len(inputs) - 140)
@@ -180,7 +180,7 @@ def test_a_dask_cluster_does_the_work_and_keeps_no_results(cluster, work, capfd)
     assert results == {index: 2 * index for index in range(150)}
     with Client(address, set_as_default=False) as visitor:
         assert eventually(lambda: not visitor.who_has())
-    stream = jobs.run("time:sleep", [0, 600], scheduler=address)
+    stream = jobs.run_jobs("time:sleep", [0, 600], scheduler=address)
     assert next(stream) == (0, None)
     scheduler.kill()
     with pytest.raises(DataError, match="gone away"):
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_the_workers_without_a_word(work, tmp_path):
         if __name__ == "__main__":
             names = [f"job-{{number}}" for number in range(20)]
             try:
-                with contextlib.closing(jobs.run("{work}:stay", names, workers=2)) as results:
+                with contextlib.closing(jobs.run_jobs("{work}:stay", names, workers=2)) as results:
                     next(results)
             except KeyboardInterrupt:
                 print("stopped")
@@ -222,4 +222,4 @@ def test_local_workers_do_not_mind_another_scheduler():
             other.bind(("", 8787))
             other.listen()
         with warnings.catch_warnings(action="error", category=UserWarning):
-            assert dict(jobs.run("math:sqrt", [1.0, 4.0], workers=2)) == {0: 1.0, 1: 2.0}
+            assert dict(jobs.run_jobs("math:sqrt", [1.0, 4.0], workers=2)) == {0: 1.0, 1: 2.0}

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from edframe.cli.display import Display
-from edframe.run import Run
+from edframe.run.directory import Run
 from edframe.tracking import opened
 
 BOTH = ("--track", "tensorboard", "--track", "mlflow")
@@ -261,7 +261,7 @@ def test_of_two_processes_one_tracks(environment, tiny, tmp_path):
 
 FIRST = """
 import sys, pathlib
-from edframe.run import Run
+from edframe.run.directory import Run
 from edframe.tracking import opened
 with opened(["mlflow"], Run(pathlib.Path(sys.argv[1])), 0) as track:
     track({"event": "step", "step": 1, "loss": 0.5})

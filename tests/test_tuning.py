@@ -16,12 +16,13 @@ import pytest
 import yaml
 from pydantic import Field
 
-import edframe.experiment
-from edframe.component import Among, Range, Search
-from edframe.config import Training, merge, resolve, varied
+import edframe.run.execute
+from edframe.config.experiment import Training
+from edframe.config.resolve import merge, resolve, varied
+from edframe.contract.component import Among, Range, Search
+from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, PluginError, RunError
 from edframe.plugin import ComponentConfig
-from edframe.registry import Registry
 from edframe.tuning import figure, space, trial
 from edframe.tuning.journal import BEST, JOURNAL, finished, opened
 from edframe.tuning.study import completed, importances, tune, values_of
@@ -240,8 +241,8 @@ def test_only_training_and_validation_samples_are_read(tiny_tune, installed, mon
         parts.dataset.__class__ = Recording
         return parts
 
-    build, splits = edframe.experiment.build, []
-    monkeypatch.setattr(edframe.experiment, "build", recording)
+    build, splits = edframe.run.execute.build, []
+    monkeypatch.setattr(edframe.run.execute, "build", recording)
     tiny_tune((BAD, GOOD), 1)
     (split,) = splits
     assert split.test

@@ -9,9 +9,9 @@ from edframe_pyscf.clusters_geometry import clusters
 from pymatgen.core import Lattice, Structure
 from torch import nn
 
+from edframe.contract.registry import Registry
 from edframe.grid import Grid
 from edframe.interfaces import Contents
-from edframe.registry import Registry
 
 VOXEL = 0.3
 GAP = 96

@@ -10,7 +10,8 @@ import sys
 from collections import Counter
 
 import numpy as np
-from edframe_pyscf import geometry, scf
+from edframe_pyscf import li_o_li_geometry as geometry
+from edframe_pyscf import scf
 from edframe_pyscf.li_o_li import ELECTRONS, SHIPPED, LiOLi
 from edframe_pyscf.orbitals import density_on_grid
 from edframe_pyscf.plugin import LiOLiConfig

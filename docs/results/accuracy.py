@@ -24,7 +24,7 @@ import numpy as np
 from pages import ROOT, edframe, put
 from scipy import stats
 
-from edframe.run import Run
+from edframe.run.directory import Run
 
 RESULTS = Path(__file__).with_name("accuracy.json")
 PAGE = Path(__file__).with_name("accuracy.md")

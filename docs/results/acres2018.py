@@ -26,14 +26,14 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edframe.checkpoint import BEST
-from edframe.config import resolve
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
-from edframe.experiment import Parts, build
-from edframe.registry import Registry
 from edframe.report.style import DENSITY, DIFFERENCE, INK, png, styled
-from edframe.run import Run
-from edframe.training import validate
+from edframe.run.build import Parts, build
+from edframe.run.directory import Run
+from edframe.train.checkpoint import BEST
+from edframe.train.loop import validation_error
 
 FIGURES, PAGE = ROOT / "docs" / "figures", ROOT / "docs" / "acres2018.md"
 MIXER, FIRST = "network.mixer.weight", "network.encoder.0.0.first.convolution.weight"
@@ -98,7 +98,7 @@ class Trained:
         for atom in range(len(ATOMS)):  # the mixer passes each atom on as a feature, the convolution does the rest
             mixer[atom, atom] = 1
             first[:, atom] = torch.from_numpy(kernels[:, atom])
-        return validate(model.eval(), Loader(self.parts.dataset, self.parts.featurizer, "cpu"), indices)
+        return validation_error(model.eval(), Loader(self.parts.dataset, self.parts.featurizer, "cpu"), indices)
 
     def seen(self, indices: list[int]) -> Tensor:
         """What the network sees of samples: √c/(1+√c) of the channels, ``[b, atom, x, y(, z)]``."""

@@ -22,12 +22,14 @@ import torch
 from pages import ROOT, put
 from scipy.stats import t as student
 
-from edframe.checkpoint import Checkpoint
-from edframe.config import Experiment, resolve
-from edframe.experiment import build, execute, fabric_for
-from edframe.registry import Registry
+from edframe.config.experiment import Experiment
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
 from edframe.report.style import BLUE, GREY, ORANGE, panels, png, styled
-from edframe.run import Run
+from edframe.run.build import build, fabric_for
+from edframe.run.directory import Run
+from edframe.run.execute import execute
+from edframe.train.checkpoint import Checkpoint
 
 RESULTS = Path(__file__).with_name("dropout.json")
 FIGURE, PAGE = ROOT / "docs" / "figures" / "dropout.png", ROOT / "docs" / "acres2018.md"

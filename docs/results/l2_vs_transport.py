@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edframe_pyscf.geometry import LEVEL
 from edframe_pyscf.harris import HarrisFunctional
+from edframe_pyscf.li_o_li_geometry import LEVEL
 from l2_vs_transport_figures import errors, gradients, ratios
 from pages import ROOT, edframe, put
 
@@ -30,9 +30,10 @@ from edframe.comparison.outcome import Outcome
 from edframe.comparison.plan import comparison, in_words
 from edframe.comparison.report.examples import predictions
 from edframe.comparison.statistics import Effect, effects
-from edframe.config import SECTION, merge, validate
+from edframe.config.experiment import SECTION
+from edframe.config.resolve import merge, validate
+from edframe.contract.registry import Registry
 from edframe.io.files import replacing
-from edframe.registry import Registry
 from edframe.report.numbers import number
 
 PAGE = Path(__file__).with_name("l2-vs-transport.md")

@@ -12,9 +12,9 @@ from edframe.comparison.outcome import Outcome
 from edframe.comparison.report.examples import examples
 from edframe.comparison.report.looks import COLOURS, brief
 from edframe.comparison.statistics import Effect
-from edframe.config import merge, validate
+from edframe.config.resolve import merge, validate
+from edframe.contract.registry import Registry
 from edframe.grid import Grid
-from edframe.registry import Registry
 from edframe.report import densities
 from edframe.report.slices import through_atoms
 from edframe.report.style import DIFFERENCE, INK, panels, png, styled

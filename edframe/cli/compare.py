@@ -15,19 +15,19 @@ from edframe.cli import options
 from edframe.cli.complete import component_names
 from edframe.cli.progress import progress, stopping_keeps_what_is_done
 from edframe.cli.signals import raise_interrupts
-from edframe.component import Kind
+from edframe.contract.component import Kind
 from edframe.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from edframe.comparison.outcome import Outcome
     from edframe.comparison.plan import Comparison, Planned
     from edframe.comparison.statistics import Effect
-    from edframe.registry import Registry
+    from edframe.contract.registry import Registry
 
 
 def _several(kind: Kind, flag: str) -> Any:
-    told = f"{flag.capitalize()}, by name or as a block {{name: …, option: …}}. May be repeated."
-    return typer.Option(f"--{flag}", help=told, autocompletion=component_names(kind))
+    meaning = f"{flag.capitalize()}, by name or as a block {{name: …, option: …}}. May be repeated."
+    return typer.Option(f"--{flag}", help=meaning, autocompletion=component_names(kind))
 
 
 Losses = Annotated[list[str] | None, _several("loss", "loss")]
@@ -88,8 +88,9 @@ def compare(
       edframe compare --model unet --model resunet --seconds 120 --folds 4
     """
     from edframe.comparison.plan import comparison
-    from edframe.config import SECTION, validate
-    from edframe.registry import Registry
+    from edframe.config.experiment import SECTION
+    from edframe.config.resolve import validate
+    from edframe.contract.registry import Registry
 
     registry = Registry.discover()
     several = {"loss": loss, "model": model, "featurizer": featurizer, "data": data}
@@ -194,7 +195,7 @@ def _carry_out(
 
 def _check(plans: Sequence[Planned], registry: Registry) -> None:
     """Build what is run once for every combination: what does not fit together shows before anything is trained."""
-    from edframe.experiment import build
+    from edframe.run.build import build
 
     first = (plans[0].fold, plans[0].seed)
     for plan in plans:

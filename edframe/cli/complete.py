@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edframe.component import KINDS, Kind
+from edframe.contract.component import KINDS, Kind
 
 
 def component_names(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
     """A completer of the names of one kind, each with its summary."""
 
     def complete(incomplete: str) -> list[tuple[str, str]]:
-        from edframe.registry import Registry
+        from edframe.contract.registry import Registry
 
         registry = Registry.discover()
         return [

@@ -23,7 +23,7 @@ def show(
     device: options.Device = None,
 ) -> None:
     """Print the configuration that `edframe run` with the same arguments would use, with every default."""
-    from edframe.registry import Registry
+    from edframe.contract.registry import Registry
 
     blocks = {"data": data, "featurizer": featurizer, "model": model, "loss": loss}
     experiment = options.resolved(Registry.discover(), config, blocks, settings, fold, device)
@@ -33,7 +33,7 @@ def show(
 @app.command("schema")
 def schema() -> None:
     """Print the JSON Schema of a config file over all installed components, for editors."""
-    from edframe.config import schema
-    from edframe.registry import Registry
+    from edframe.config.schema import schema
+    from edframe.contract.registry import Registry
 
     typer.echo(json.dumps(schema(Registry.discover()), indent=2, ensure_ascii=False))

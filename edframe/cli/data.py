@@ -15,7 +15,7 @@ from edframe.cli.signals import raise_interrupts
 from edframe.errors import DataError
 
 if TYPE_CHECKING:
-    from edframe.config import Choice
+    from edframe.config.experiment import Choice
     from edframe.interfaces import Dataset
 
 app = typer.Typer(help="Datasets: list, describe, build, check; files in and out.", no_args_is_help=True)
@@ -29,7 +29,7 @@ SHOWN = 20
 @app.command("list")
 def list_() -> None:
     """List the installed datasets."""
-    from edframe.registry import Registry
+    from edframe.contract.registry import Registry
 
     registry = Registry.discover()
     for name in registry.names("dataset"):
@@ -133,8 +133,8 @@ def export(
 ) -> None:
     """Write the density of one sample to a file for VASP, VESTA or PySCF."""
     from edframe import io
+    from edframe.contract.registry import suggest
     from edframe.data.conversion import volume_of
-    from edframe.registry import suggest
 
     _, dataset = _open(name, settings)
     ids = list(dataset.ids)
@@ -178,7 +178,7 @@ def vasp_inputs(
 
 def _open(name: str, settings: list[str] | None) -> tuple[Choice, Dataset]:
     """A dataset with the options ``--set data.key=value``, and the choice that it is made from."""
-    from edframe.registry import Registry
+    from edframe.contract.registry import Registry
 
     registry = Registry.discover()
     choice = options.resolved(registry, None, {"data": name}, settings).data

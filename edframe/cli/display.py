@@ -21,10 +21,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from edframe.convergence import told
+from edframe.metrics.convergence import in_one_sentence
 
 if TYPE_CHECKING:
-    from edframe.config import Experiment
+    from edframe.config.experiment import Experiment
 
 
 class Display:
@@ -85,7 +85,7 @@ class Display:
             )
             self._console.print(f"ms per step: {parts}")
         elif kind == "unconverged":
-            sentence = told(event, self._experiment.loss.name)
+            sentence = in_one_sentence(event, self._experiment.loss.name)
             self._console.print(f"[yellow]Warning:[/yellow] {escape(sentence)}", soft_wrap=True)
         elif kind == "summary":
             self._summary(event)

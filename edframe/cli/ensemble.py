@@ -34,9 +34,9 @@ def ensemble(
     target = out or runs[0].with_name(f"{runs[0].resolve().name}-ensemble")
     if target.exists():
         raise RunError(f"{target} is there already; choose another folder by --out, or remove it")
-    from edframe.ensemble import calibrate, open_members, write
-    from edframe.experiment import build, fabric_for
-    from edframe.registry import Registry
+    from edframe.contract.registry import Registry
+    from edframe.predict.ensemble import calibrate, open_members, write
+    from edframe.run.build import build, fabric_for
 
     raise_interrupts()
     members = open_members(runs)

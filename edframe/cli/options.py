@@ -11,9 +11,9 @@ import typer
 from edframe.cli.complete import component_names
 
 if TYPE_CHECKING:
-    from edframe.config import Experiment
-    from edframe.layers import Layers
-    from edframe.registry import Registry
+    from edframe.config.experiment import Experiment
+    from edframe.config.sources import Layers
+    from edframe.contract.registry import Registry
 
 Config = Annotated[
     Path | None,
@@ -50,7 +50,7 @@ def resolved(
     device: str | None = None,
 ) -> Experiment:
     """The validated experiment; what a component flag replaced is said on stderr."""
-    from edframe.config import validate
+    from edframe.config.resolve import validate
 
     return validate(merged(config, blocks, settings, fold, device), registry)
 
@@ -63,7 +63,7 @@ def merged(
     device: str | None = None,
 ) -> Layers:
     """The values of the config file and all flags, not yet validated; what a flag replaced is said on stderr."""
-    from edframe.config import merge
+    from edframe.config.resolve import merge
 
     choices = {block: name for block, name in blocks.items() if name is not None}
     given: dict[str, Any] = {"splits.fold": fold, "device": device}

@@ -20,8 +20,8 @@ def plugins(context: typer.Context) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edframe.component import KINDS
-    from edframe.registry import Registry
+    from edframe.contract.component import KINDS
+    from edframe.contract.registry import Registry
 
     registry = Registry.discover()
     console = Console(highlight=False)
@@ -54,9 +54,9 @@ def show(
     from rich.markup import escape
     from rich.table import Table
 
-    from edframe.component import KINDS
-    from edframe.config import BLOCKS
-    from edframe.registry import Registry, suggest
+    from edframe.config.experiment import BLOCKS
+    from edframe.contract.component import KINDS
+    from edframe.contract.registry import Registry, suggest
 
     registry = Registry.discover()
     kinds = [kind for kind in KINDS if (kind, name) in registry.provided]

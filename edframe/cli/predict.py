@@ -43,12 +43,12 @@ def predict(
 
     io.format_of(file)
     atoms = read_structure(structure)
+    from edframe.contract.registry import Registry
     from edframe.data.conversion import volume_of
-    from edframe.ensemble import Ensemble, EnsemblePredictor
-    from edframe.experiment import fabric_for
-    from edframe.predictor import Predictor
-    from edframe.registry import Registry
-    from edframe.run import Run
+    from edframe.predict.ensemble import Ensemble, EnsemblePredictor
+    from edframe.predict.predictor import Predictor
+    from edframe.run.build import fabric_for
+    from edframe.run.directory import Run
 
     registry = Registry.discover()
     ensemble = Ensemble.open(run) if Ensemble.at(run) else None

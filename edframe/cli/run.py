@@ -14,9 +14,9 @@ from edframe.cli.signals import raise_interrupts
 from edframe.errors import RunError
 
 if TYPE_CHECKING:
-    from edframe.config import Experiment
-    from edframe.registry import Registry
-    from edframe.run import Run
+    from edframe.config.experiment import Experiment
+    from edframe.contract.registry import Registry
+    from edframe.run.directory import Run
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
 
       edframe run --resume runs/20260101T120000Z-li-o-li-unet-sinkhorn-1a2b3c
     """
-    from edframe.registry import Registry
+    from edframe.contract.registry import Registry
 
     registry = Registry.discover()
     if resume is None:
@@ -59,7 +59,7 @@ def run(
         raise RunError(
             "--resume continues a run with its own config.yaml; only --device may be given with it, and --track"
         )
-    from edframe.run import Run
+    from edframe.run.directory import Run
 
     existing = Run.open(resume)
     if existing.provenance().get("status") == "finished":
@@ -72,12 +72,13 @@ def run(
 def _execute(
     experiment: Experiment, registry: Registry, runs: Path, existing: Run | None, track: Sequence[str] | None
 ) -> None:
-    from edframe.checkpoint import Checkpoint
     from edframe.cli.display import Display
-    from edframe.experiment import build, execute, fabric_for
-    from edframe.run import Run
+    from edframe.run.build import build, fabric_for
+    from edframe.run.directory import Run
+    from edframe.run.execute import execute
     from edframe.tracking import opened, require
-    from edframe.training import Interrupted
+    from edframe.train.checkpoint import Checkpoint
+    from edframe.train.loop import Interrupted
 
     # Whatever can be wrong with the input shows before anything is written and other processes start.
     require(track or ())

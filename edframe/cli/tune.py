@@ -17,7 +17,7 @@ from edframe.cli.signals import raise_interrupts
 if TYPE_CHECKING:
     import optuna
 
-    from edframe.config import Experiment
+    from edframe.config.experiment import Experiment
     from edframe.tuning.space import Space
 
 
@@ -67,7 +67,7 @@ def tune(
 
       edframe tune --vary "training.learning_rate={low: 1e-3, high: 1e-2, log: true}"
     """
-    from edframe.registry import Registry
+    from edframe.contract.registry import Registry
     from edframe.tuning.journal import BEST, PICTURE, finished, imported
     from edframe.tuning.space import chosen
 
@@ -77,8 +77,8 @@ def tune(
     layers = options.merged(config, blocks, settings, fold, device)
     experiment, space = chosen(layers, registry, only or [], vary or [])
 
-    from edframe.experiment import build
     from edframe.interfaces import FittedModel
+    from edframe.run.build import build
     from edframe.tuning.study import tune
 
     raise_interrupts()

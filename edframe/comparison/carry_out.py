@@ -21,16 +21,18 @@ import numpy as np
 import torch
 
 from edframe import jobs
-from edframe.checkpoint import Checkpoint
 from edframe.comparison.outcome import Outcome
 from edframe.comparison.plan import Planned, in_words
-from edframe.config import Experiment, varied
+from edframe.config.experiment import Experiment
+from edframe.config.resolve import varied
+from edframe.contract.registry import Registry
 from edframe.errors import RunError
-from edframe.experiment import build, execute, fabric_for, train_only
 from edframe.io.files import replacing
-from edframe.registry import Registry
-from edframe.run import Run
-from edframe.training import Interrupted
+from edframe.run.build import build, fabric_for
+from edframe.run.directory import Run
+from edframe.run.execute import execute, train_only
+from edframe.train.checkpoint import Checkpoint
+from edframe.train.loop import Interrupted
 
 Progress = Callable[[str], contextlib.AbstractContextManager[Callable[[int, int], None]]]
 """Opened with what is done, it gives ``advance(done, total)``."""
@@ -52,7 +54,7 @@ def carried_out(
     """Yield each run as it is finished, or what stopped it; those that were finished before come first.
 
     data: ``fingerprints`` of the datasets. folder: where runs are kept, whichever comparison asked for them. workers,
-    scheduler: as of ``jobs.run``. Every run computes with one thread, so that its numbers do not depend on how many
+    scheduler: as of ``run_jobs``. Every run computes with one thread, so that its numbers do not depend on how many
     there are side by side.
     """
     command = shlex.join(["edframe", *sys.argv[1:]])
@@ -65,7 +67,7 @@ def carried_out(
         {"config": alike[0].experiment.dump(), "folder": str(place.resolve()), "command": command}
         for place, alike in waiting.items()
     ]
-    with contextlib.closing(jobs.run(f"{__name__}:run", inputs, workers=workers, scheduler=scheduler)) as results:
+    with contextlib.closing(jobs.run_jobs(f"{__name__}:run", inputs, workers=workers, scheduler=scheduler)) as results:
         for index, result in results:
             place, alike = list(waiting.items())[index]
             for plan in alike:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from edframe.run import Run
+from edframe.run.directory import Run
 
 NOT_METRICS = ("event", "id", "group", "diagnostics")
 """Keys of a sample's event that are no metric."""

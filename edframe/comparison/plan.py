@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from edframe.config import BLOCKS, DEFAULTS, SECTION, Choice, Experiment, varied
+from edframe.config.experiment import BLOCKS, DEFAULTS, SECTION, Choice, Experiment
+from edframe.config.resolve import varied
+from edframe.contract.registry import Registry
 from edframe.errors import ConfigError
-from edframe.registry import Registry
 
 REPEATS = {"seeds": 3, "folds": 1, "seconds": None}
 """Keys of a recipe's section that are no axes: how often each combination is run, with seeds and folds from the

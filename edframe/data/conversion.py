@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.io.volume import Volume
+from edframe.sample import Sample
 
 NOISE = 1e-2
 """Electrons in negative values, as a fraction of all, above which a density counts as none: PAW densities of VASP are

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from edframe.data.augmentation import Motions, move
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Dataset, Features, Featurizer
+from edframe.sample import Sample
 from edframe.seeds import seed_for
 
 KEPT_BYTES = 2 * 1024**3

@@ -13,15 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edframe.component import ComponentConfig
+from edframe.contract.component import ComponentConfig
 from edframe.data.cache import cache_folder
 from edframe.errors import DataError
 from edframe.interfaces import Contents, Dataset
-from edframe.jobs import run
+from edframe.jobs import run_jobs
 
 if TYPE_CHECKING:
-    from edframe.data.sample import Sample
     from edframe.data.store import Store, StoreWriter
+    from edframe.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class PreparedDataset(Dataset):
         advance(done, len(self._jobs))
         processes, address = (1, None) if self.brief else (workers, scheduler)
         with StoreWriter(self._path, {"dataset": self.name}) as writer:
-            results = run(self.maker, todo, workers=processes, scheduler=address)
+            results = run_jobs(self.maker, todo, workers=processes, scheduler=address)
             with contextlib.closing(results):
                 for index, result in results:
                     self._keep(writer, todo[index], result)

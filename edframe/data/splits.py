@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edframe.contract.registry import suggest
 from edframe.errors import DataError
-from edframe.registry import suggest
 from edframe.seeds import seed_for
 
 

@@ -11,9 +11,9 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edframe.convergence import told
 from edframe.errors import RunError
-from edframe.metrics import DESCRIPTIONS
+from edframe.metrics.convergence import in_one_sentence
+from edframe.metrics.standard import DESCRIPTIONS
 from edframe.report import curves, densities
 from edframe.report.numbers import duration, flat, interval, number
 from edframe.report.read import ROLES, Prediction, RunFiles, read_run
@@ -72,7 +72,7 @@ def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[
         title=str(run.config.get("name") or run.directory.name),
         composition=[_component(run, block) for block in ("data", "featurizer", "model", "loss")],
         headline=_headline(run),
-        warnings=[told(event, _component(run, "loss")["name"]) for event in run.unconverged],
+        warnings=[in_one_sentence(event, _component(run, "loss")["name"]) for event in run.unconverged],
         facts=_facts(run),
         status=str(run.provenance.get("status", "")),
         summary=_summary_rows(run),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edframe.errors import EdframeError, RunError
 from edframe.grid import Grid
-from edframe.metrics import DESCRIPTIONS, UNITS
+from edframe.metrics.standard import DESCRIPTIONS, UNITS
 
 ROLES = {"worst": 0, "median": 1, "best": 2}
 """Order in which kept samples are shown."""

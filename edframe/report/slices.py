@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edframe.grid import Grid
-from edframe.metrics import centre_of_atoms
+from edframe.metrics.standard import centre_of_atoms
 
 AXES = "xyz"
 LATTICE = "abc"

@@ -10,6 +10,7 @@
 Importing this package is light; calling ``checks`` imports torch.
 """
 
-from edframe.testing.subject import Check, Subject, checks, component
+from edframe.testing.kit import Check, checks, component
+from edframe.testing.subject import Subject
 
 __all__ = ["Check", "Subject", "checks", "component"]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.interfaces import Dataset
+from edframe.sample import Sample
 from edframe.testing.subject import Subject
 
 MANY = 64
@@ -113,19 +113,19 @@ def holdouts_are_samples(subject: Subject) -> None:
 def contents_agree_with_samples(subject: Subject) -> None:
     """``contents`` tells the species, the largest number of atoms, the spin channels and the dimension."""
     dataset = _dataset(subject)
-    told, samples = dataset.contents, list(_samples(dataset))
+    contents, samples = dataset.contents, list(_samples(dataset))
     species = {site.specie.symbol for sample in samples for site in sample.structure}
     atoms = max(len(sample.structure) for sample in samples)
     complete = len(samples) == len(dataset)
-    assert set(told.species) == species if complete else set(told.species) >= species, (
-        f"contents.species must be those of the samples, {sorted(species)}, not {told.species}"
+    assert set(contents.species) == species if complete else set(contents.species) >= species, (
+        f"contents.species must be those of the samples, {sorted(species)}, not {contents.species}"
     )
-    assert told.max_atoms == atoms if complete else told.max_atoms >= atoms, (
-        f"contents.max_atoms must be that of the largest structure, {atoms}, not {told.max_atoms}"
+    assert contents.max_atoms == atoms if complete else contents.max_atoms >= atoms, (
+        f"contents.max_atoms must be that of the largest structure, {atoms}, not {contents.max_atoms}"
     )
     for sample in samples:
-        assert (len(sample.density), sample.grid.dimension) == (told.spins, told.dimension), (
-            f"{sample.id}: contents tell spins {told.spins} and dimension {told.dimension}; "
+        assert (len(sample.density), sample.grid.dimension) == (contents.spins, contents.dimension), (
+            f"{sample.id}: contents tell spins {contents.spins} and dimension {contents.dimension}; "
             f"the sample has {len(sample.density)} and {sample.grid.dimension}"
         )
 

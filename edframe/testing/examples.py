@@ -12,9 +12,9 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 from torch import Tensor
 
-from edframe.data.sample import Sample
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features
+from edframe.sample import Sample
 
 CONTENTS = Contents(species=("Li", "O"), max_atoms=3)
 """What ``molecules`` holds."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from edframe.convergence import UNCONVERGED
 from edframe.errors import EdframeError
 from edframe.grid import Grid
 from edframe.interfaces import Loss
+from edframe.metrics.convergence import UNCONVERGED
 from edframe.testing import examples
 from edframe.testing.subject import Subject
 

@@ -11,7 +11,7 @@ from functools import cache
 
 from pydantic import BaseModel, ValidationError
 
-from edframe.component import Range
+from edframe.contract.component import Range
 from edframe.errors import PluginError
 from edframe.testing.subject import Subject
 

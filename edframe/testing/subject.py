@@ -1,23 +1,12 @@
-"""What is checked, and the lists of checks by kind."""
+"""What is checked: a component, with the options to run it with."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edframe import hookspecs
-from edframe.component import Component, ComponentConfig, Kind
-from edframe.registry import Registry
-
-MODULES: dict[Kind, str] = {
-    "featurizer": "edframe.testing.featurizers",
-    "model": "edframe.testing.models",
-    "loss": "edframe.testing.losses",
-    "dataset": "edframe.testing.datasets",
-}
+from edframe.contract.component import Component, ComponentConfig
 
 
 @dataclass(frozen=True)
@@ -38,42 +27,3 @@ class Subject:
     def make(self, *args: Any, **kwargs: Any) -> Any:
         """What the component's factory builds from the config and the arguments of its kind."""
         return self.component.load()(self.config(), *args, **kwargs)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One requirement of the contract. Called with a Subject, it raises AssertionError with what is wanted."""
-
-    run: Callable[[Subject], None]
-
-    def __call__(self, subject: Subject) -> None:
-        self.run(subject)
-
-    def __str__(self) -> str:
-        return self.run.__name__
-
-    @property
-    def requirement(self) -> str:
-        """The requirement in a sentence."""
-        return (self.run.__doc__ or "").strip().splitlines()[0]
-
-
-def checks(kind: Kind) -> list[Check]:
-    """All checks for components of one kind: first those of the record, then those of its behaviour."""
-    records = importlib.import_module("edframe.testing.records")
-    behaviour = importlib.import_module(MODULES[kind])
-    return [Check(run) for run in (*records.CHECKS, *behaviour.CHECKS)]
-
-
-def component(
-    kind: Kind, name: str, config: Mapping[str, Any] | None = None, registry: Registry | None = None
-) -> Subject:
-    """The installed component ``name``, to be checked with the options ``config``.
-
-    Looked up among the installed plugins, or in ``registry``. Raises PluginError, with the reason, when it is
-    absent or broken.
-    """
-    found = (registry or Registry.discover()).find(kind, name)
-    points = importlib.metadata.entry_points(group=hookspecs.PROJECT)
-    modules = [point.module for point in points if point.dist and point.dist.name == found.distribution]
-    return Subject(found.component, dict(config or {}), modules[0] if modules else found.component.config.__module__)

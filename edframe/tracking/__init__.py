@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+from edframe.contract.registry import suggest
 from edframe.errors import ConfigError, PluginError
-from edframe.registry import suggest
-from edframe.run import Run
+from edframe.run.directory import Run
 
 TRACKERS = {"tensorboard": "TensorBoard", "mlflow": "MLflow"}
 """Names for ``--track``, each also that of a module here and of the package it needs; and the class in the module."""

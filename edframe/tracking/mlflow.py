@@ -23,9 +23,9 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Metric, Param  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
-from edframe.run import Run  # noqa: E402
+from edframe.run.directory import Run  # noqa: E402
 
-TAG = "edframe.run"
+TAG = "edframe.run.directory"
 """Tag that holds the name of the run directory: a continued run is found by it, also when it was renamed."""
 METRICS, PARAMETERS = 1000, 100
 """Most of each that MLflow takes in one request."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import yaml
 
-from edframe.component import Among, OptionsOf, Range
-from edframe.config import Choice, Experiment, validate, varied
+from edframe.config.experiment import Choice, Experiment
+from edframe.config.resolve import validate, varied
+from edframe.config.sources import Layers
+from edframe.contract.component import Among, OptionsOf, Range
+from edframe.contract.registry import Registry, suggest
 from edframe.errors import ConfigError, PluginError
-from edframe.layers import Layers
-from edframe.registry import Registry, suggest
 
 Space = dict[str, Range | Among]
 """Where each searched option of an experiment is searched, by its key, such as ``training.learning_rate``."""

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edframe import jobs
-from edframe.component import Range
-from edframe.config import Experiment, varied
+from edframe.config.experiment import Experiment
+from edframe.config.resolve import varied
+from edframe.contract.component import Range
+from edframe.contract.registry import Registry
 from edframe.errors import DataError, RunError
-from edframe.registry import Registry
 from edframe.tuning.journal import BEST, SPACE, finished, imported, opened
 from edframe.tuning.space import Space, to_plain, value_at
 
@@ -56,7 +57,7 @@ def tune(
         common = {"folder": str(folder.resolve()), "prune": prune}
         inputs = [{**common, "position": position} for position in range(count, trials)]
         lost: DataError | None = None
-        running = jobs.run("edframe.tuning.trial:run", inputs, workers=workers, scheduler=scheduler)
+        running = jobs.run_jobs("edframe.tuning.trial:run_trial", inputs, workers=workers, scheduler=scheduler)
         with contextlib.closing(running):
             for _, result in running:
                 if isinstance(result, DataError):  # its worker was killed; the others go on

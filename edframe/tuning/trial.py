@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from edframe.component import Among, Range
-from edframe.config import Experiment, varied
+from edframe.config.experiment import Experiment
+from edframe.config.resolve import varied
+from edframe.contract.component import Among, Range
+from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, DataError, RunError
-from edframe.experiment import train_only
-from edframe.registry import Registry
+from edframe.run.execute import train_only
 from edframe.seeds import seed_for
-from edframe.training import Interrupted
+from edframe.train.loop import Interrupted
 from edframe.tuning import space
 from edframe.tuning.journal import CONFIG, SCRATCH, SPACE, imported, loaded
 
@@ -32,7 +33,7 @@ STARTUP = 5
 """Trials that are trained to the end, whatever they show, before others are held against their median."""
 
 
-def run(job: Mapping[str, Any]) -> int:
+def run_trial(job: Mapping[str, Any]) -> int:
     """Take the next trial of the study in ``job["folder"]``, and write its result to the journal; its number.
 
     position: how many trials were finished before it, which with the experiment's seed makes the sampler's. prune:

@@ -16,15 +16,15 @@ import pandas
 import pytest
 import yaml
 
-from edframe.run import Run
+from edframe.run.directory import Run
 
 DRIVER = """
 import os, signal, sys
-import edframe.comparison.report, edframe.experiment
+import edframe.comparison.report, edframe.run.execute
 from edframe.cli import main
-from edframe.run import Run
+from edframe.run.directory import Run
 
-edframe.experiment.write_report = lambda path: path
+edframe.run.execute.write_report = lambda path: path
 edframe.comparison.report.write = lambda folder, *_, **__: folder
 left, log = int(os.environ["EVENTS"]), Run.log
 

@@ -11,7 +11,7 @@ from pymatgen.core.structure import Structure
 from pymatgen.io.vasp import Chgcar
 
 from edframe.data.store import Store, StoreWriter
-from edframe.run import Run
+from edframe.run.directory import Run
 
 SMALL = ["--set", "data.grid=12", "--set", "data.samples=16"]
 

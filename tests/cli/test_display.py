@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edframe.cli.display import Display
-from edframe.config import resolve
+from edframe.config.resolve import resolve
 
 
 @pytest.mark.parametrize("diagnostic", ["unconverged", "sinkhorn.unconverged"])

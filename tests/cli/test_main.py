@@ -109,7 +109,7 @@ def test_ctrl_c_before_the_work_ends_the_process_even_inside_an_import(environme
     code = """
 import os, signal, sys
 from edframe.cli import main
-from edframe.registry import Registry
+from edframe.contract.registry import Registry
 
 def discover():
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edframe.registry import Registry
+from edframe.contract.registry import Registry
 
 
 def test_every_component_is_listed_with_its_distribution(edframe):

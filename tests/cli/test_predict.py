@@ -37,10 +37,10 @@ def test_a_prediction_is_that_of_the_run(name, edframe, finished, kept, tmp_path
 
 
 def test_on_the_grid_of_the_run_the_density_is_the_same(finished, kept, monkeypatch):
-    from edframe import predictor
     from edframe.cli import options
-    from edframe.registry import Registry
-    from edframe.run import Run
+    from edframe.contract.registry import Registry
+    from edframe.predict import predictor
+    from edframe.run.directory import Run
 
     monkeypatch.setattr(predictor, "MULTIPLE", 12)
     registry = Registry.discover()

@@ -12,7 +12,7 @@ import zarr
 
 from edframe.data.cache import DensityCache
 from edframe.errors import RunError
-from edframe.run import Run
+from edframe.run.directory import Run
 
 LAST, BEST = "checkpoints/last.safetensors", "checkpoints/best.safetensors"
 

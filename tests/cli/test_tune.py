@@ -13,7 +13,7 @@ import optuna
 import pytest
 import yaml
 
-from edframe.run import Run
+from edframe.run.directory import Run
 from edframe.tuning.journal import finished, loaded
 
 RATES = ["--only", "training.learning_rate", "--vary", "training.learning_rate=[1e-9, 0.01, 0.02]"]

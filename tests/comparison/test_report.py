@@ -25,11 +25,11 @@ from edframe.comparison.report.isosurfaces import around, level, sampled, scenes
 from edframe.comparison.report.looks import looks
 from edframe.comparison.report.rows import rows
 from edframe.comparison.statistics import effects
+from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.registry import Registry
 from edframe.report.style import png
-from edframe.run import Run
+from edframe.run.directory import Run
 
 HOSTILE = '</script><b onclick="x">50 % & $a_1$'
 UNITS = {

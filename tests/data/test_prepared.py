@@ -13,14 +13,14 @@ import pytest
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from edframe.component import ComponentConfig
+from edframe.contract.component import ComponentConfig
 from edframe.data.copying import copy_to_store
 from edframe.data.prepared import Job, PreparedDataset
-from edframe.data.sample import Sample
 from edframe.data.store import Store, StoreWriter
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents
+from edframe.sample import Sample
 
 CALLS: list[str] = []
 """Ids of the jobs that were done in this process."""

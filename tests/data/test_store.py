@@ -21,7 +21,6 @@ from numcodecs import Blosc
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from edframe.data.sample import Sample
 from edframe.data.store import Store, StoreWriter, content_hash, fingerprint_of, layout
 from edframe.data.store.chunk import shard_index_bytes
 from edframe.data.store.layout import capacity_of
@@ -29,6 +28,7 @@ from edframe.data.store.place import Folder
 from edframe.data.store.record import grid_hash
 from edframe.errors import DataError
 from edframe.grid import Grid
+from edframe.sample import Sample
 
 TRICLINIC = [[4.0, 0.1, -0.2], [1.3, 3.7, 0.4], [-0.6, 0.9, 5.1]]
 SHAPES = [(3, 4, 5), (4, 4, 4), (2, 2, 2), (6, 5, 7)]

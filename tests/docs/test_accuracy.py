@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from edframe.run import Run
+from edframe.run.directory import Run
 
 
 @pytest.fixture

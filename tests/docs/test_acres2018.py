@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edframe.registry import Registry
+from edframe.contract.registry import Registry
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "acres2018.md").read_text(encoding="utf-8")

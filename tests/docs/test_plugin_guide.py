@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from edframe.config import resolve
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, PluginError
-from edframe.registry import Registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-a-plugin.md"
 HUBER, SKETCH = "edframe-huber", "edframe-sketch"

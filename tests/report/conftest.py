@@ -11,7 +11,8 @@ import yaml
 from safetensors.numpy import save_file
 
 from edframe.grid import Grid
-from edframe.metrics import UNITS, summarise
+from edframe.metrics.standard import UNITS
+from edframe.metrics.summary import summarise
 
 WATER = (("O", "H", "H"), np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]))
 BIBTEX = "@article{Someone2020,\n  title = {Densities & <more>},\n  doi = {10.1000/xyz}\n}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edframe.component import Component, ComponentConfig
+from edframe.contract.component import Component, ComponentConfig
 from edframe.testing import Subject
 
 

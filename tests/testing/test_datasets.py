@@ -8,9 +8,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from edframe.data.sample import Sample
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Dataset
+from edframe.sample import Sample
 from edframe.testing import checks, datasets, examples
 
 CHECKS = {check.__name__: check for check in datasets.CHECKS}

@@ -7,9 +7,9 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edframe.component import Among, ComponentConfig, Search
+from edframe.contract.component import Among, ComponentConfig, Search
+from edframe.contract.registry import Registry
 from edframe.errors import PluginError
-from edframe.registry import Registry
 from edframe.testing import component, records
 
 CHECKS = {check.__name__: check for check in records.CHECKS}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edframe.comparison.outcome import Outcome
     from edframe.comparison.statistics import Effect
-    from edframe.registry import Registry
+    from edframe.contract.registry import Registry
 
 __all__ = ["write"]
 

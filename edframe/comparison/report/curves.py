@@ -13,13 +13,13 @@ from edframe.comparison.report.looks import (
     Look,
     abreast,
     called,
+    condition_label,
     headed,
     legend,
     logarithmic,
     of_interest,
     short,
     tiles,
-    told,
 )
 from edframe.comparison.report.rows import student
 from edframe.report.page import Picture
@@ -55,14 +55,14 @@ def learning(outcomes: Sequence[Outcome], looks: Mapping[str, Look]) -> list[Pic
             axes[0].set_ylabel("validation NMAE (%)")
             legend(figure, axes[0])
             image = png(figure)
-        where = f"Under {told(condition)}: " if condition else ""
+        where = f"Under {condition_label(condition)}: " if condition else ""
         text = f"{where}NMAE on the validation samples during training, left against optimiser steps, right against "
         text += "seconds. Lines: median over the runs of a variant; bands: their range. What costs more per step "
         text += "falls behind from left to right."
         text += f" Shown are {SHOWN} of {len(every)} conditions." if len(every) > SHOWN and index == 0 else ""
         missing = {outcome.variant for outcome in outcomes} - {outcome.variant for outcome in here}
         text += f" Without a curve, being fitted in one go: {', '.join(sorted(missing))}." if missing else ""
-        alt = f"Validation error against steps and time{' under ' + told(condition) if condition else ''}"
+        alt = f"Validation error against steps and time{' under ' + condition_label(condition) if condition else ''}"
         pictures.append(Picture(f"learning-{index + 1}", image, alt, text))
     return pictures
 
@@ -99,7 +99,7 @@ def sizes(outcomes: Sequence[Outcome], looks: Mapping[str, Look]) -> list[Pictur
                 ax.set_xlabel("training samples")
             legend(figure, axes[0])
             image = png(figure)
-        where = f"Under {told(condition)}: " if condition else ""
+        where = f"Under {condition_label(condition)}: " if condition else ""
         text = f"{where}mean error on the test samples against the number of training samples, both logarithmic: a "
         text += (
             "straight line is a power law. Marks: mean over the runs, with Student's 95% interval; faint: the runs. "

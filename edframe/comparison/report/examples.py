@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from edframe.comparison.outcome import Outcome
-from edframe.config import resolve
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
 from edframe.data.loading import Batch, Loader
-from edframe.experiment import build
 from edframe.grid import Grid
-from edframe.predictor import load_best
-from edframe.registry import Registry
-from edframe.run import Run
-from edframe.training import predict
+from edframe.predict.predictor import load_best
+from edframe.run.build import build
+from edframe.run.directory import Run
+from edframe.train.loop import predict
 
 
 @dataclass(frozen=True)

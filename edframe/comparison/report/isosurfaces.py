@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edframe.comparison.report.examples import Example
 from edframe.grid import Grid, density_unit
-from edframe.metrics import centre_of_atoms
+from edframe.metrics.standard import centre_of_atoms
 from edframe.report.densities import MARGIN
 from edframe.report.numbers import number
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edframe.comparison.outcome import Outcome
-from edframe.metrics import DESCRIPTIONS
+from edframe.metrics.standard import DESCRIPTIONS
 from edframe.report.page import NAMES
 from edframe.report.style import BLUE, GREEN, INK, ORANGE
 
@@ -62,7 +62,7 @@ def headed(metric: str, units: Mapping[str, str]) -> str:
     return f"{called(metric)} ({unit})" if unit not in ("", "1") else called(metric)
 
 
-def told(condition: Mapping[str, str] | Sequence[tuple[str, str]]) -> str:
+def condition_label(condition: Mapping[str, str] | Sequence[tuple[str, str]]) -> str:
     """A condition in words; empty for the only one."""
     return ", ".join(f"{key} {value}" for key, value in dict(condition).items())
 
@@ -70,7 +70,7 @@ def told(condition: Mapping[str, str] | Sequence[tuple[str, str]]) -> str:
 def brief(condition: Mapping[str, str] | Sequence[tuple[str, str]]) -> str:
     """A condition as a figure has room for it: where it has several keys, their values alone."""
     labels = dict(condition)
-    return told(labels) if len(labels) == 1 else ", ".join(labels.values())
+    return condition_label(labels) if len(labels) == 1 else ", ".join(labels.values())
 
 
 def short(label: str, longest: int = 30) -> str:

@@ -14,16 +14,16 @@ from edframe.comparison.outcome import Outcome, conditions, frame
 from edframe.comparison.report import curves, differences, files
 from edframe.comparison.report.examples import Example, examples
 from edframe.comparison.report.isosurfaces import VARIANTS, scenes
-from edframe.comparison.report.looks import called, looks, of_interest, told
+from edframe.comparison.report.looks import called, condition_label, looks, of_interest
 from edframe.comparison.report.rows import columns, rows
 from edframe.comparison.report.slices import slices
 from edframe.comparison.statistics import Effect
+from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.io.files import replacing
-from edframe.registry import Registry
 from edframe.report.numbers import duration, number
 from edframe.report.page import Picture, environment
-from edframe.run import Run
+from edframe.run.directory import Run
 
 
 def build(
@@ -76,7 +76,7 @@ def _render(**values: Any) -> str:
         drawing = resources("edframe.comparison.report").joinpath("isosurfaces.js").read_text(encoding="utf-8")
         scripts = [get_plotlyjs(), drawing]
     made = environment("edframe.comparison.report")
-    made.filters.update(duration=duration, told=told, width=_width)
+    made.filters.update(duration=duration, condition_label=condition_label, width=_width)
     policy = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
     return made.get_template("template.html").render(
         scripts=scripts, policy=policy or "'none'", most_variants=VARIANTS, **values
@@ -121,7 +121,7 @@ def _sentences(found: Sequence[Effect], metrics: Sequence[str]) -> list[dict[str
         here = [e for name in named for e in found if (e.condition, e.metric) == (condition, name)]
         grouped.append(
             {
-                "condition": told(condition),
+                "condition": condition_label(condition),
                 "claims": [effect.sentence(called(effect.metric)) for effect in here if effect.claimed],
                 "others": [effect.sentence(called(effect.metric)) for effect in here if not effect.claimed],
             }
@@ -154,7 +154,7 @@ def _examples(shown: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str
     absent = {variant for example in shown for variant in here if variant not in example.predicted}
     return {
         "examples": slices(shown, looks(outcomes)),
-        "condition": told(outcomes[0].condition),
+        "condition": condition_label(outcomes[0].condition),
         "absent": sorted(absent),
         "scenes": drawn,
         "places": max((len(scene["variants"]) for scene in drawn), default=0),

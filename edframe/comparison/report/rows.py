@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from edframe.comparison.outcome import Outcome, conditions, metrics
 from edframe.comparison.report.looks import of_interest
 from edframe.comparison.statistics import Effect
-from edframe.metrics import summarise
+from edframe.metrics.summary import summarise
 from edframe.report.numbers import interval, number
-from edframe.run import Run
+from edframe.run.directory import Run
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edframe.data.sample import Sample
 from edframe.data.store import chunk, layout
 from edframe.data.store.commit import read_commit
 from edframe.data.store.place import place_of
-from edframe.data.store.record import fingerprint_of, hash_of_record, sample_of
+from edframe.data.store.record import fingerprint_of, hash_of_record, sample_from_record
 from edframe.errors import DataError
 from edframe.interfaces import Contents
+from edframe.sample import Sample
 
 READERS = 8
 """Threads of ``read``: to have several requests on a network, and decode on several cores."""
@@ -83,7 +83,7 @@ class Store:
     def __getitem__(self, index: int) -> Sample:
         """One sample. Raises IndexError past the end, DataError for a damaged one."""
         record, density = self._load(index)
-        return sample_of(record, density)
+        return sample_from_record(record, density)
 
     def read(self, indices: Sequence[int]) -> list[Sample]:
         """Samples in the order of ``indices``, read by several threads. Raises what ``store[index]`` raises."""

@@ -14,9 +14,9 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
+from edframe.sample import Sample
 
 
 def record_of(sample: Sample) -> tuple[str, str]:
@@ -26,7 +26,7 @@ def record_of(sample: Sample) -> tuple[str, str]:
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False), _hash(facts, sample.density)
 
 
-def sample_of(record: str, density: NDArray[np.float32]) -> Sample:
+def sample_from_record(record: str, density: NDArray[np.float32]) -> Sample:
     """The sample of a record; ``density`` holds ``[s, x, y, z]`` flattened, and perhaps more after it."""
     facts = json.loads(record)
     grid = Grid.of(**facts["grid"])
@@ -47,7 +47,7 @@ def content_hash(sample: Sample) -> str:
 
 
 def hash_of_record(record: str, density: NDArray[np.float32]) -> str:
-    """The ``content_hash`` of a sample as it is stored; ``density`` as for ``sample_of``."""
+    """The ``content_hash`` of a sample as it is stored; ``density`` as for ``sample_from_record``."""
     facts = json.loads(record)
     content = {key: value for key, value in facts.items() if key not in ("id", "source")}
     return _hash(content, density[: facts["spins"] * math.prod(facts["grid"]["shape"])])

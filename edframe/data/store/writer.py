@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from edframe.data.sample import Sample
 from edframe.data.store import chunk, layout
 from edframe.data.store.commit import Commit, read_commit
 from edframe.data.store.place import place_of
 from edframe.data.store.record import grid_hash, in_order, plain, record_of, species_of
 from edframe.errors import DataError
+from edframe.sample import Sample
 
 SECONDS = 10.0
 """A sample is committed when it is added later than this after the last commit."""

@@ -11,10 +11,10 @@ from pymatgen.core import Lattice, Structure
 from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
 
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Features
+from edframe.sample import Sample
 
 GRID = Grid.of([[4.0, 0.0, 0.0], [0.6, 4.4, 0.0], [0.0, 0.3, 5.0]], (8, 9, 10))
 EVERYTHING = 100.0

@@ -3,9 +3,10 @@
 import pytest
 from edframe_mix.plugin import MixConfig
 
-from edframe.config import resolve, schema
+from edframe.config.resolve import resolve
+from edframe.config.schema import schema
+from edframe.contract.registry import Registry
 from edframe.errors import ConfigError
-from edframe.registry import Registry
 
 MIX = {"loss": "mix"}
 LINE = {"from": 0.0, "to": 0.1, "steps": 500}

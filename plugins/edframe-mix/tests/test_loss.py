@@ -6,10 +6,10 @@ import torch
 from edframe_mix.loss import MixLoss
 from edframe_mix.plugin import MixConfig
 
+from edframe.contract.registry import Registry
 from edframe.errors import PluginError
 from edframe.grid import Grid
 from edframe.interfaces import Loss
-from edframe.registry import Registry
 
 GRID = Grid.of([3.0, 3.5, 4.0], (6, 6, 5))
 BLUR = {"sinkhorn": {"blur": 0.9}}

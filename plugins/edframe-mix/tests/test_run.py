@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from edframe.run import Run
+from edframe.run.directory import Run
 
 TINY = {
     "data.grid": 12, "data.samples": 16, "splits.validation": 2, "model.widths": [4], "model.blocks": [0],

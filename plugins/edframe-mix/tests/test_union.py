@@ -11,14 +11,14 @@ from edframe_mix.union import JoinedSamples
 from pymatgen.core import Lattice, Structure
 
 from edframe.cli import main
-from edframe.config import resolve
-from edframe.data.sample import Sample
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, DataError, PluginError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Dataset
 from edframe.plugin import Component, ComponentConfig, hookimpl
-from edframe.registry import Registry
-from edframe.run import Run
+from edframe.run.directory import Run
+from edframe.sample import Sample
 from edframe.testing import checks, component
 
 TINY = {
@@ -227,7 +227,7 @@ def edframe(monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["edframe", *map(str, arguments)])
-        monkeypatch.setattr("edframe.experiment.write_report", lambda path: path)
+        monkeypatch.setattr("edframe.run.execute.write_report", lambda path: path)
         code = 0
         try:
             main()

@@ -7,10 +7,9 @@ from typing import get_args
 import numpy as np
 import pytest
 from edframe_pyscf import scf
-from edframe_pyscf.levels import LEVELS, PBE_DZVP, PBE_TZV2P_200
+from edframe_pyscf.levels import LEVELS, PBE_DZVP, PBE_TZV2P_200, PSEUDOPOTENTIAL
 from edframe_pyscf.orbitals import density_on_grid
 from edframe_pyscf.plugin import LevelName
-from edframe_pyscf.scf import PSEUDOPOTENTIAL
 from pyscf.data.elements import ELEMENTS
 from pyscf.data.nist import BOHR
 from pyscf.pbc.gto import basis, pseudo

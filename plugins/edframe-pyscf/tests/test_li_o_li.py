@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from edframe_pyscf import geometry, li_o_li, scf
+from edframe_pyscf import li_o_li, scf
+from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf.li_o_li import LiOLi
 from edframe_pyscf.matrices import unpack
 from edframe_pyscf.plugin import LiOLiConfig

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from edframe_pyscf import geometry, recompute, scf
+from edframe_pyscf import li_o_li_geometry as geometry
+from edframe_pyscf import recompute, scf
 from edframe_pyscf.li_o_li import LiOLi, recomputed_folder
 from edframe_pyscf.plugin import LiOLiConfig
 from safetensors import safe_open

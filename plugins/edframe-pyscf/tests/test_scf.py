@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from edframe_pyscf import geometry, scf
+from edframe_pyscf import li_o_li_geometry as geometry
+from edframe_pyscf import scf
 
 from edframe.errors import DataError
 

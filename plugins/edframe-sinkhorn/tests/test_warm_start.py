@@ -11,9 +11,9 @@ from edframe_sinkhorn.plugin import SinkhornConfig
 
 from edframe.data.augmentation import Motions
 from edframe.data.loading import Batch
-from edframe.data.memory import Memory
 from edframe.grid import Grid
 from edframe.interfaces import Features
+from edframe.train.visits import Visits
 
 BOX = Grid.of([6.0, 6.0, 6.0], 12)
 OPTIONS = ({}, {"debias": False}, {"reach": 0.8}, {"reach": 0.8, "mass": "unbalanced"})
@@ -151,7 +151,7 @@ def batch_of(references):
 
 def test_what_is_remembered_follows_the_motions_of_augmentation(pair):
     predicted, reference = pair
-    loss, memory, motions = SinkhornLoss(SinkhornConfig()), Memory("cpu"), Motions(BOX, "cpu")
+    loss, memory, motions = SinkhornLoss(SinkhornConfig()), Visits("cpu"), Motions(BOX, "cpu")
     batch, generator = batch_of(reference), torch.Generator().manual_seed(1)
     cold, _ = loss.with_diagnostics(predicted[:, None], reference[:, None], BOX)
     for step in range(1, 4):
@@ -167,7 +167,7 @@ def test_what_is_remembered_follows_the_motions_of_augmentation(pair):
 
 def test_samples_are_remembered_one_by_one(pair):
     predicted, reference = (x[:, None] for x in pair)
-    loss, memory, batch = SinkhornLoss(SinkhornConfig()), Memory("cpu"), batch_of(pair[1])
+    loss, memory, batch = SinkhornLoss(SinkhornConfig()), Visits("cpu"), batch_of(pair[1])
     loss.with_diagnostics(predicted, reference, BOX, memory.visit(batch, 1))
     other = SimpleNamespace(samples=batch.samples[::-1], motion=None)
     _, found = loss.with_diagnostics(predicted.flip(0), reference.flip(0), BOX, memory.visit(other, 2))
@@ -177,7 +177,7 @@ def test_samples_are_remembered_one_by_one(pair):
 def test_a_full_memory_leaves_the_rest_cold(pair):
     predicted, reference = (x[:, None] for x in pair)
     loss, batch = SinkhornLoss(SinkhornConfig()), batch_of(pair[1])
-    memory = Memory("cpu", bound=2 * 12**3 * 4 + 100)  # of the two potentials of one sample
+    memory = Visits("cpu", bound=2 * 12**3 * 4 + 100)  # of the two potentials of one sample
     first, cold = loss.with_diagnostics(predicted, reference, BOX, memory.visit(batch, 1))
     again, found = loss.with_diagnostics(predicted, reference, BOX, memory.visit(batch, 2))
     assert torch.equal(found["iterations"], cold["iterations"])

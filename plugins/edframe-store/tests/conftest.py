@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from pymatgen.core.structure import Structure
 
-from edframe.data.sample import Sample
 from edframe.data.store import StoreWriter
 from edframe.grid import Grid
+from edframe.sample import Sample
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 import pytest
-from edframe_vasp.electrons import files_beside, potentials, told
+from edframe_vasp.electrons import files_beside, potentials, stated_electrons
 from pymatgen.core.structure import Structure
 
 from edframe.errors import DataError
@@ -14,7 +14,7 @@ def atoms(*species):
 
 def count(folder, structure):
     density = folder / "CHGCAR"
-    return told(density, files_beside(density), structure)
+    return stated_electrons(density, files_beside(density), structure)
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_an_incar_goes_before_a_potcar_and_that_before_an_outcar(tmp_path, potca
 def test_files_in_its_folder_do_not_belong_to_a_density_under_another_name(tmp_path, potcar):
     potcar(tmp_path, OXYGEN)
     other = tmp_path / "CHGCAR.O2"
-    assert told(other, files_beside(other), atoms("O")) is None
+    assert stated_electrons(other, files_beside(other), atoms("O")) is None

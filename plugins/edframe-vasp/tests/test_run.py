@@ -32,7 +32,7 @@ def test_a_run_on_folders_of_vasp(calculation, tmp_path, monkeypatch, featurizer
     command += ["--runs", str(tmp_path / "out"), *(f"--set={key}={value}" for key, value in settings.items())]
     torch.set_num_threads(1)
     monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.setattr("edframe.experiment.write_report", lambda path: path)  # the slowest part, and not ours
+    monkeypatch.setattr("edframe.run.execute.write_report", lambda path: path)  # the slowest part, and not ours
     with contextlib.suppress(SystemExit):
         main()
     (run,) = (tmp_path / "out").iterdir()

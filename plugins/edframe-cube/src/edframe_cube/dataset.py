@@ -13,11 +13,11 @@ from pymatgen.core.structure import Structure
 
 from edframe.data.conversion import as_label, sample_of
 from edframe.data.prepared import Job, PreparedDataset
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.io import read
 from edframe.io.patterns import names, select, stamp
+from edframe.sample import Sample
 from edframe_cube.plugin import CubeConfig
 
 ENDING = re.compile(r"\.(cube|cub|xsf)(\.gz)?$", re.IGNORECASE)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid, density_unit
 from edframe.interfaces import Features
+from edframe.sample import Sample
 from edframe_krr.fourier import Basis
 from edframe_krr.plugin import KRRConfig
 from edframe_krr.ridge import combined, cross_validated, gaussian, inverted, squared_distances

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from edframe.contract.registry import Registry
 from edframe.grid import Grid
 from edframe.interfaces import Loss, Visit
-from edframe.registry import Registry
 from edframe_mix.plugin import MixConfig
 
 

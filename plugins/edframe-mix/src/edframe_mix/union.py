@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from edframe.data.sample import Sample
+from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.interfaces import Contents, Dataset
-from edframe.registry import Registry
+from edframe.sample import Sample
 from edframe_mix.plugin import UnionConfig
 
 

@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 
 from edframe.data.conversion import as_label
 from edframe.data.prepared import Job, PreparedDataset
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
+from edframe.sample import Sample
 from edframe_pyscf import scf
 from edframe_pyscf.clusters_geometry import LEVEL, SAMPLES, SIZES, Cluster, chosen, clusters, sample_id
 from edframe_pyscf.matrices import unpack

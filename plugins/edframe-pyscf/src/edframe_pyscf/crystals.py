@@ -15,14 +15,14 @@ from scipy.fft import next_fast_len
 
 from edframe.data.conversion import as_label
 from edframe.data.prepared import Job, PreparedDataset
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.io.files import open_bytes
 from edframe.io.patterns import names, select
-from edframe_pyscf.levels import LEVELS, Level
+from edframe.sample import Sample
+from edframe_pyscf.levels import LEVELS, PSEUDOPOTENTIAL, Level
 from edframe_pyscf.options_clusters import CrystalsConfig
-from edframe_pyscf.scf import PSEUDOPOTENTIAL, Settings, drive
+from edframe_pyscf.scf import Settings, drive
 
 GAP = 0.02
 """Hartree. An integer filling with a smaller gap is that of a metal, and is done again with smearing."""

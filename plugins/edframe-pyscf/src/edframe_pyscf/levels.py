@@ -9,7 +9,9 @@ from typing import Any
 
 from edframe.errors import DataError
 from edframe.io.units import BOHR
-from edframe_pyscf.scf import FUNCTIONAL, PSEUDOPOTENTIAL
+
+FUNCTIONAL = "pbe"
+PSEUDOPOTENTIAL = "gth-pbe"
 
 UP_TO_ARGON = "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar"
 UP_TO_RADON = (

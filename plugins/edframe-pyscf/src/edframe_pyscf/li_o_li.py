@@ -18,11 +18,12 @@ from safetensors import SafetensorError, safe_open
 from threadpoolctl import threadpool_limits
 
 from edframe.data.cache import DensityCache, cache_folder
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Dataset
-from edframe_pyscf import geometry, scf
+from edframe.sample import Sample
+from edframe_pyscf import li_o_li_geometry as geometry
+from edframe_pyscf import scf
 from edframe_pyscf.matrices import unpack
 from edframe_pyscf.orbitals import Expansion
 from edframe_pyscf.plugin import LiOLiConfig

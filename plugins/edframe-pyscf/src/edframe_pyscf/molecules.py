@@ -15,9 +15,9 @@ from pymatgen.core.structure import Structure
 
 from edframe.data.conversion import as_label
 from edframe.data.prepared import Job, PreparedDataset
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.grid import Grid
+from edframe.sample import Sample
 from edframe_pyscf import scf
 from edframe_pyscf.geometries import Molecule, read
 from edframe_pyscf.levels import LEVELS, Level

@@ -15,8 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from edframe.errors import DataError
-from edframe.jobs import run
-from edframe_pyscf import geometry, scf
+from edframe.jobs import run_jobs
+from edframe_pyscf import li_o_li_geometry as geometry
+from edframe_pyscf import scf
 from edframe_pyscf.matrices import pack
 
 Pair = tuple[int, int]
@@ -40,7 +41,7 @@ def recompute(folder: Path, *, workers: int, scheduler: str | None = None, advan
     pairs = geometry.pairs()
     todo = [pair for pair in pairs if not _finished(pair, parts)]
     failures = []
-    results = run("edframe_pyscf.recompute:solve", todo, workers=workers, scheduler=scheduler)
+    results = run_jobs("edframe_pyscf.recompute:solve", todo, workers=workers, scheduler=scheduler)
     with contextlib.closing(results):
         for done, (index, result) in enumerate(results, start=1 + len(pairs) - len(todo)):
             pair = todo[index]

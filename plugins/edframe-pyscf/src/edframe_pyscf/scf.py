@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edframe.errors import DataError
-
-if TYPE_CHECKING:
-    from edframe_pyscf.levels import Level
-
-FUNCTIONAL = "pbe"
-PSEUDOPOTENTIAL = "gth-pbe"
+from edframe_pyscf.levels import FUNCTIONAL, PSEUDOPOTENTIAL, Level
 
 
 @dataclass(frozen=True)

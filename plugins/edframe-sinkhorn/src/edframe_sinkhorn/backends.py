@@ -20,10 +20,10 @@ import torch
 from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
 from edframe_sinkhorn.kernel import Kernel, SeparableKernel
-from edframe_sinkhorn.levels import Level
 from edframe_sinkhorn.lines import BOUND, IMAGES_APART, LineKernel, image_distance, kernel_error, smallest_blur
 from edframe_sinkhorn.pairs import PairKernel
 from edframe_sinkhorn.plugin import Backend
+from edframe_sinkhorn.pyramid import Level
 from edframe_sinkhorn.toeplitz import ToeplitzKernel
 
 FEW = 32**3

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edframe_sinkhorn.kernel import HEADROOM, Kernel, OutOfRange
-from edframe_sinkhorn.levels import prolong, restrict
+from edframe_sinkhorn.pyramid import prolong, restrict
 
 STEPS = 3
 """Conjugate gradient steps on the coarse grid: each is two applications of a kernel eight times as cheap."""

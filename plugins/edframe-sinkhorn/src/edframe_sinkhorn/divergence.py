@@ -15,8 +15,8 @@ from edframe.grid import Grid
 from edframe_sinkhorn.backends import choose, kernel_on
 from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.kernel import OutOfRange
-from edframe_sinkhorn.levels import prolong, restrict, schedule
 from edframe_sinkhorn.plugin import MAX_ITERATIONS, TOL, Backend, Mass, Scale
+from edframe_sinkhorn.pyramid import prolong, restrict, schedule
 from edframe_sinkhorn.solver import Masses
 from edframe_sinkhorn.transport import Transport
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edframe.data.sample import Sample
 from edframe.data.store import Store
 from edframe.interfaces import Contents, Dataset
+from edframe.sample import Sample
 from edframe_store.plugin import StoreConfig
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from edframe.data.conversion import as_label, sample_of
 from edframe.data.prepared import Job, PreparedDataset
-from edframe.data.sample import Sample
 from edframe.errors import DataError
 from edframe.io import Volume, read
 from edframe.io.patterns import names, select, stamp
-from edframe_vasp.electrons import files_beside, told
+from edframe.sample import Sample
+from edframe_vasp.electrons import files_beside, stated_electrons
 from edframe_vasp.plugin import VaspConfig
 
 TOLERANCE = 0.01
@@ -66,7 +66,7 @@ def label(job: Job) -> Sample:
     volume = _with_spins(read(file, "chgcar"), job.inputs["spins"], file)
     integral = float(volume.fields["total"].sum()) * volume.grid.voxel_volume
     beside = [Path(path) for path, *_ in job.inputs["beside"]]
-    count, source = told(file, beside, volume.structure) or (None, "integral")
+    count, source = stated_electrons(file, beside, volume.structure) or (None, "integral")
     if count is not None and abs(integral - count) > min(TOLERANCE * count, CHARGE):
         raise DataError(
             f"{file}: its density integrates to {integral:.4f} e, and the {source} beside it tells {count:g} e: "

@@ -28,7 +28,7 @@ def files_beside(density: Path) -> list[Path]:
     return [file for pair in pairs for file in pair if file.is_file()]
 
 
-def told(density: Path, files: Iterable[Path], structure: Structure) -> tuple[float, str] | None:
+def stated_electrons(density: Path, files: Iterable[Path], structure: Structure) -> tuple[float, str] | None:
     """The number of electrons and the file that tells it: ``(12.0, "POTCAR")``; None when none does.
 
     The first of NELECT in an INCAR, ZVAL in a POTCAR times the atoms, NELECT in an OUTCAR. They belong to a density

@@ -1,0 +1,1 @@
+"""The configuration of an experiment: its keys, the sources of their values, validation."""

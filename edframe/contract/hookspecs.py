@@ -1,0 +1,35 @@
+"""The four hooks a plugin may implement; each returns an iterable of Component records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from edframe.contract.component import Component
+
+PROJECT = "edframe"
+"""Name of the pluggy namespace and of the entry-point group."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def edframe_featurizers() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Components that turn a structure and a grid into input channels."""
+
+
+@hookspec
+def edframe_models() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Components that turn input channels into a density."""
+
+
+@hookspec
+def edframe_losses() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Components that say how far two densities are apart, for training and as metrics."""
+
+
+@hookspec
+def edframe_datasets() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Components that deliver samples: structures with their densities."""

@@ -1,0 +1,1 @@
+"""How far a predicted density is from its reference, over samples and with intervals."""

@@ -1,0 +1,38 @@
+"""Solves that did not converge: reported by the diagnostic ``unconverged`` of a loss, counted and told here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+UNCONVERGED = "unconverged"
+"""Name of the diagnostic ``[b]``, 1 for a sample whose solve did not converge and 0 for others. A loss made of parts
+puts the name of the part before it, with a dot."""
+
+
+def unconverged(records: Iterable[Mapping[str, Any]], during: str, samples: int = 1) -> list[dict[str, Any]]:
+    """An event with the count of each diagnostic ``unconverged`` that is not zero throughout.
+
+    records: diagnostics by name, each the mean over ``samples`` samples; other entries are ignored.
+    """
+    means = defaultdict(list)
+    for record in records:
+        for name, mean in record.items():
+            if name.rpartition(".")[2] == UNCONVERGED:
+                means[name].append(mean)
+    return [
+        {"event": "unconverged", "during": during, "diagnostic": name}
+        | {"count": round(samples * sum(found)), "of": samples * len(found)}
+        for name, found in means.items()
+        if any(found)
+    ]
+
+
+def in_one_sentence(event: Mapping[str, Any], trained: str) -> str:
+    """An event of ``unconverged`` as a sentence. trained: the loss that a diagnostic without a prefix belongs to."""
+    loss = [trained, *event["diagnostic"].split(".")[:-1]][-1]
+    return (
+        f"{loss}: {event['count']} of {event['of']} solves in {event['during']} did not converge, so their values are "
+        f"less exact than asked for; `edframe plugins show {loss}` lists the options to change"
+    )

@@ -1,0 +1,1 @@
+"""Trained models applied to structures without a density: prediction, ensembles, novelty."""

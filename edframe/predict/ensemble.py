@@ -1,0 +1,211 @@
+"""Deep ensembles: runs that differ in their seed alone, their mean as the prediction, their spread as its uncertainty.
+
+B. Lakshminarayanan, A. Pritzel, C. Blundell, NeurIPS 30 (2017), arXiv:1612.01474.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edframe.data.loading import Loader
+from edframe.errors import RunError
+from edframe.io.files import replacing
+from edframe.predict.calibration import Calibration, expected_nmae
+from edframe.predict.predictor import Predictor, load_best, predicted_sample
+from edframe.report.calibration import calibration_figure
+from edframe.run.directory import Run
+from edframe.train.loop import predict
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+    from edframe.config.experiment import Experiment
+    from edframe.contract.registry import Registry
+    from edframe.predict.novelty import Novelty
+    from edframe.run.build import Parts
+    from edframe.sample import Sample
+
+FILE = "ensemble.json"
+FORMAT = 1
+MAY_DIFFER = ("seed", "name", "device")
+"""Keys of the configuration in which members may differ."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """An ensemble on disk. factor: what the members' standard deviation is multiplied by, from the validation part."""
+
+    path: Path
+    members: tuple[Run, ...]
+    factor: float
+
+    @classmethod
+    def open(cls, path: Path) -> Ensemble:
+        """What ``write`` wrote. Raises RunError when it is damaged, or a member is not where it was."""
+        try:
+            facts = json.loads((path / FILE).read_text(encoding="utf-8"))
+            members, factor = [(path / name).resolve() for name in facts["members"]], float(facts["factor"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{path / FILE} cannot be read ({error}); write it again by `edframe ensemble`") from error
+        return cls(path, tuple(Run.open(member) for member in members), factor)
+
+    @staticmethod
+    def at(path: Path) -> bool:
+        """Whether ``path`` is the folder of an ensemble."""
+        return (path / FILE).is_file()
+
+
+def open_members(paths: Sequence[Path]) -> list[Run]:
+    """The runs at ``paths``, when they make an ensemble. Raises RunError that names what does not fit.
+
+    They are finished, with other seeds, and equal in all else: configuration, data, test samples.
+    """
+    runs = [Run.open(path) for path in paths]
+    if len(runs) < 2:
+        raise RunError("an ensemble needs at least two runs; repeat the first by `edframe run … --set seed=1`")
+    for run in runs:
+        status = run.provenance().get("status")
+        if status != "finished":
+            raise RunError(f"{run.path} is {status}, not finished; continue it by `edframe run --resume {run.path}`")
+    first, seeds = runs[0], {runs[0].config().get("seed"): runs[0]}
+    for run in runs[1:]:
+        ours, theirs = (dict(_flat(run.config())) for run in (first, run))
+        for key in (key for key in {**ours, **theirs} if key not in MAY_DIFFER and ours.get(key) != theirs.get(key)):
+            raise RunError(
+                f"{run.path} is no member of one ensemble with {first.path}: {key} is {theirs.get(key)} there, "
+                f"{ours.get(key)} here; members differ in their seed alone"
+            )
+        same = seeds.setdefault(run.config().get("seed"), run)
+        if same is not run:
+            raise RunError(f"{run.path} and {same.path} have the same seed; repeat one by `edframe run … --set seed=…`")
+        if run.provenance()["dataset"]["fingerprint"] != first.provenance()["dataset"]["fingerprint"]:
+            raise RunError(f"{run.path} and {first.path} were made from other data; repeat one of them")
+        if _tested(run) != _tested(first):
+            raise RunError(
+                f"{run.path} and {first.path} have other test samples, so one was trained on what tests the other; "
+                "repeat one of them with the same splits"
+            )
+    return runs
+
+
+def calibrate(
+    runs: Sequence[Run], parts: Parts, device: torch.device | str, advance: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """All that ``ensemble.json`` holds but the members: the factor, found on the validation part, and the figures.
+
+    parts: built from the configuration of a member. advance: told how many samples are done, and of how many. The
+    total density is judged, not the magnetisation. Raises RunError when ``parts`` has other data or test samples than
+    the runs, and when all members predict the same.
+    """
+    ids = parts.dataset.ids
+    if _tested(runs[0]) != {ids[i] for i in parts.split.test} or (
+        parts.dataset.fingerprint() != runs[0].provenance()["dataset"]["fingerprint"]
+    ):
+        raise RunError(f"{runs[0].path} was made from other data or splits than there are now; repeat its runs")
+    loader = Loader(parts.dataset, parts.featurizer, device)
+    models = []
+    for run in runs:
+        model = copy.deepcopy(parts.model)
+        load_best(model, run)
+        models.append(model.to(device).eval())
+    done, total = 0, len(parts.split.validation) + len(parts.split.test)
+
+    def predictions(indices: Iterable[int]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        nonlocal done
+        for batch in loader.stream([index] for index in indices):
+            with torch.no_grad():
+                densities = [predict(model, batch)[0, 0].double().cpu().numpy() for model in models]
+            yield np.stack(densities), batch.density[0, 0].double().cpu().numpy()
+            done += 1
+            advance(done, total)
+
+    validation = Calibration()
+    for densities, reference in predictions(parts.split.validation):
+        validation.add(densities.mean(0), densities.std(0, ddof=1), reference)
+    factor = validation.fitted_factor()
+    if not np.isfinite(factor):
+        raise RunError(
+            f"the members of {runs[0].path} predict the same densities: its model does not depend on the seed, and "
+            "the spread says nothing"
+        )
+    test, members = Calibration(factor), []
+    for densities, reference in predictions(parts.split.test):
+        test.add(densities.mean(0), densities.std(0, ddof=1), reference)
+        members.append(100 * np.abs(densities - reference).sum((1, 2, 3)) / reference.sum())
+    samples = zip((ids[i] for i in parts.split.test), test.nmae, test.expected_nmae, strict=True)
+    return {
+        "factor": factor,
+        "validation": {"samples": len(validation.nmae), "nmae": float(np.mean(validation.nmae))},
+        "test": {"members_nmae": np.mean(members, axis=0).tolist(), **test.summary()},
+        "samples": [{"id": name, "nmae": found, "expected_nmae": expected} for name, found, expected in samples],
+    }
+
+
+def write(path: Path, runs: Sequence[Run], facts: Mapping[str, Any], dimension: int) -> None:
+    """Make the folder of an ensemble: the figure, then ``ensemble.json``, which names the members relative to it.
+
+    Raises DataError when it cannot be written.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with replacing(path / "calibration.png") as file:
+        file.write(calibration_figure(facts, dimension))
+    members = [Path(os.path.relpath(run.path.resolve(), path.resolve())).as_posix() for run in runs]
+    with replacing(path / FILE) as file:
+        file.write(json.dumps({"format": FORMAT, "members": members, **facts}, indent=1).encode())
+
+
+class EnsemblePredictor:
+    """All members of an ensemble, for structures without a density."""
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        experiment: Experiment,
+        registry: Registry,
+        device: torch.device | str,
+        *,
+        symmetrise: bool = False,
+    ) -> None:
+        self.ensemble = ensemble
+        self.members = [Predictor(run, experiment, registry, device, symmetrise=symmetrise) for run in ensemble.members]
+
+    def __call__(
+        self, structure: Structure, *, spacing: float | None = None, electrons: float | None = None
+    ) -> tuple[Sample, NDArray[np.float64], float]:
+        """The mean density, its calibrated standard deviation ``[s, x, y, z]`` in e/Å³, and the expected NMAE in %.
+
+        Arguments and errors as of ``Predictor``. The mean is nonnegative and integrates to the electrons, as each
+        member's density does.
+        """
+        inputs = self.members[0].inputs(structure, spacing, electrons)
+        densities = np.stack([member.density(inputs) for member in self.members]).astype(np.float64)
+        spread = densities.std(0, ddof=1)
+        sample = predicted_sample(structure, inputs, densities.mean(0), self.ensemble.path.name)
+        expected = expected_nmae(spread[0], self.ensemble.factor, inputs.electrons, inputs.grid)
+        return sample, self.ensemble.factor * spread, expected
+
+    def novelty(self, structure: Structure) -> Novelty | None:
+        """As of ``Predictor``: all members have one training set."""
+        return self.members[0].novelty(structure)
+
+
+def _tested(run: Run) -> set[str]:
+    return {event["id"] for event in run.events() if event["event"] == "sample"}
+
+
+def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value

@@ -1,0 +1,138 @@
+"""The trained model of a run, for structures without a density: atoms in, density out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pymatgen.core.structure import Structure
+from torch import Tensor, nn
+
+from edframe.config.experiment import Experiment
+from edframe.errors import DataError, RunError
+from edframe.grid import Grid
+from edframe.interfaces import Contents, Features, Featurizer
+from edframe.predict.novelty import Novelty, TrainingSet
+from edframe.predict.symmetry import Symmetrised
+from edframe.sample import Sample
+from edframe.train.checkpoint import BEST
+
+if TYPE_CHECKING:
+    from edframe.contract.registry import Registry
+    from edframe.run.directory import Run
+
+MULTIPLE = 8
+"""Points per axis are a multiple of this: a U-Net halves a grid, and fast Fourier transforms like it."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model sees of one structure: features on a grid, and how many electrons the density is to hold."""
+
+    grid: Grid
+    features: Features
+    electrons: float
+
+
+class Predictor:
+    """Featurizer and best weights of a run. Raises RunError when it has none yet.
+
+    symmetrise: average over the symmetries of each structure's cell, see ``Symmetrised``.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        experiment: Experiment,
+        registry: Registry,
+        device: torch.device | str,
+        *,
+        symmetrise: bool = False,
+    ) -> None:
+        tensors, header = run.load_tensors(BEST)
+        facts = json.loads(header["contents"])
+        self.contents = Contents(**{**facts, "species": tuple(facts["species"])})
+        self.spacing = float(header["spacing"])
+        self.device = device
+        self.name = run.path.name
+        self.training_set = TrainingSet.load(run)
+
+        self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)
+        self.model: nn.Module = experiment.model.make(
+            registry,
+            channels=len(self.featurizer.channels),
+            spins=self.contents.spins,
+            dimension=self.contents.dimension,
+        )
+        _restore(self.model, tensors, run)
+        if symmetrise:
+            self.model = Symmetrised(self.model)
+        self.model.to(device).eval()
+
+    def __call__(self, structure: Structure, *, spacing: float | None = None, electrons: float | None = None) -> Sample:
+        """The density of a periodic structure, as a Sample whose source names the run.
+
+        spacing: largest voxel edge in Å; None: that of the training data. electrons: None: those of the featurizer's
+        baseline, the neutral atoms. Raises DataError for a species that was not trained on, and where there is no
+        baseline to count electrons by.
+        """
+        inputs = self.inputs(structure, spacing, electrons)
+        return predicted_sample(structure, inputs, self.density(inputs), self.name)
+
+    @torch.no_grad()
+    def inputs(self, structure: Structure, spacing: float | None, electrons: float | None) -> Inputs:
+        """What the model sees of a structure; arguments and errors as of a call."""
+        if self.contents.dimension != 3:
+            raise RunError(f"{self.name} was trained in {self.contents.dimension} dimensions, a structure has 3")
+        shape = [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
+        grid = Grid.of(structure.lattice.matrix, shape)
+        features = self.featurizer([structure], grid, self.device)
+        if electrons is None:
+            if features.baseline is None:
+                raise DataError(f"the featurizer of {self.name} knows no number of electrons; give --electrons")
+            electrons = float(round(float(features.baseline[0, 0].sum(dtype=torch.float64)) * grid.voxel_volume, 3))
+        return Inputs(grid, features, electrons)
+
+    @torch.no_grad()
+    def density(self, inputs: Inputs) -> NDArray[np.float32]:
+        """The density ``[s, x, y, z]`` in e/Å³."""
+        count = torch.tensor([inputs.electrons], device=self.device)
+        features = inputs.features
+        found = self.model(features.channels, features.baseline, inputs.grid, count)[0]
+        return np.asarray(found.float().cpu().numpy())
+
+    def novelty(self, structure: Structure) -> Novelty | None:
+        """The atom farthest from the training set; None where that is not known, as for a run of an older edframe."""
+        return None if self.training_set is None else self.training_set.judge(structure)
+
+
+def predicted_sample(
+    structure: Structure, inputs: Inputs, density: NDArray[np.float32] | NDArray[np.float64], name: str
+) -> Sample:
+    """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble."""
+    source = {"title": f"{structure.formula}, predicted by edframe", "run": name}
+    return Sample(structure.formula, structure, inputs.grid, density, inputs.electrons, source)
+
+
+def load_best(model: nn.Module, run: Run) -> None:
+    """Give a model the best weights of a run. Raises RunError when there are none, or none that fit it."""
+    _restore(model, run.load_tensors(BEST)[0], run)
+
+
+def _restore(model: nn.Module, tensors: Mapping[str, Tensor], run: Run) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RunError(
+            f"the weights in {run.path / BEST} do not fit the model, for its plugin changed since; install the "
+            f"versions named in provenance.json, or repeat the run by `edframe run {run.path / 'config.yaml'}`"
+        ) from error
+
+
+def _points(length: float, spacing: float) -> int:
+    return MULTIPLE * max(1, int(np.ceil(length / (spacing * MULTIPLE) - 1e-6)))

@@ -1,0 +1,89 @@
+"""The parts of an experiment, built from its validated configuration: where a value of it becomes code."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from edframe.config.experiment import Experiment
+from edframe.contract.registry import Registry
+from edframe.data.splits import Split, held_out, split, subset
+from edframe.errors import ConfigError
+from edframe.interfaces import Dataset, Featurizer, FittedModel, Loss
+from edframe.seeds import seed_for
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The built components of one experiment."""
+
+    dataset: Dataset
+    featurizer: Featurizer
+    model: nn.Module
+    loss: Loss
+    metrics: dict[str, Loss]
+    split: Split
+
+
+def build(experiment: Experiment, registry: Registry, advance: Callable[[int, int], None]) -> Parts:
+    """Import and construct every component, with initial weights from the experiment's seed.
+
+    What the dataset has still to do is done first; ``advance(done, total)`` tells how far it is.
+    """
+
+    dataset: Dataset = experiment.data.make(registry)
+    if not dataset.ready:
+        dataset.build(advance, workers=os.cpu_count() or 1)
+    contents = dataset.contents
+    featurizer: Featurizer = experiment.featurizer.make(registry, contents)
+    torch.manual_seed(seed_for(experiment.seed, "weights"))
+    model = experiment.model.make(
+        registry, channels=len(featurizer.channels), spins=contents.spins, dimension=contents.dimension
+    )
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model '{experiment.model.name}' is not an nn.Module, which is what `run` can train")
+    if isinstance(model, FittedModel) and _processes(experiment) > 1:
+        raise ConfigError(
+            f"device '{experiment.device}': model '{experiment.model.name}' is fitted in one process; use --device "
+            f"{experiment.device.rpartition('x')[2]}"
+        )
+    folds = experiment.splits
+    parts = split(
+        dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=folds.seed,
+        test=held_out(dataset.holdouts, folds.test),
+    )  # fmt: skip
+    parts = subset(parts, experiment.training.size, experiment.seed)
+    metrics = {choice.name: choice.make(registry) for choice in experiment.metrics}
+    loss = experiment.loss.make(registry)
+    return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts)
+
+
+def fabric_for(experiment: Experiment) -> Fabric:
+    """Lightning Fabric for ``device``: one process on auto, cpu, cuda or mps; ``4xcuda`` for four with DDP.
+
+    Raises ConfigError when the device is not there.
+    """
+    count, kind = _processes(experiment), experiment.device.rpartition("x")[2]
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device '{experiment.device}': this machine has no CUDA device; use --device cpu")
+    if kind == "cuda" and count > torch.cuda.device_count():
+        raise ConfigError(f"device '{experiment.device}': this machine has {torch.cuda.device_count()} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"device '{experiment.device}': this machine has no MPS device; use --device cpu")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision that was asked for
+    return Fabric(
+        accelerator=kind,
+        devices=count,
+        strategy="ddp" if count > 1 else "auto",
+        precision=experiment.training.precision,
+    )
+
+
+def _processes(experiment: Experiment) -> int:
+    return int(experiment.device.rpartition("x")[0] or 1)

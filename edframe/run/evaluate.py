@@ -1,0 +1,108 @@
+"""Evaluate a trained model on held-out samples: metrics per sample, their summary, and a few predictions to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edframe.data.loading import Batch, Loader
+from edframe.interfaces import Loss
+from edframe.metrics.convergence import unconverged
+from edframe.metrics.standard import nmae, standard, units
+from edframe.metrics.summary import summarise
+from edframe.run.directory import Run
+from edframe.train.loop import predict
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    loader: Loader,
+    indices: Sequence[int],
+    losses: Mapping[str, Loss],
+    run: Run,
+    show: Callable[[Mapping[str, Any]], None],
+) -> None:
+    """Log a "sample" event for each of ``indices`` and one "summary"; keep the worst, median and best predictions.
+
+    ``losses`` are evaluated as metrics under their names; their diagnostics are logged with each sample, and solves
+    that did not converge are counted. Intervals treat the samples of one group as one draw.
+    """
+    model.eval()
+    records: list[dict[str, float]] = []
+    diagnostics: list[dict[str, float]] = []
+    ids: list[str] = []
+    groups = loader.dataset.groups
+    for done, batch in enumerate(loader.stream([index] for index in indices), start=1):
+        record, extras = _measure(model, batch, losses)
+        records.append(record)
+        diagnostics.append(extras)
+        ids.append(batch.samples[0].id)
+        show({"event": "progress", "what": "evaluation", "done": done, "total": len(indices)})
+    dimension = loader.dataset.contents.dimension
+    named_units = {**units(dimension), **{name: loss.unit for name, loss in losses.items()}, "baseline_nmae": "%"}
+    summary = {
+        "event": "summary",
+        "samples": len(indices),
+        "metrics": {
+            name: {
+                "unit": named_units[name],
+                **summarise([r[name] for r in records], groups=[groups[i] for i in indices]).to_dict(),
+            }
+            for name in records[0]
+        },
+    }
+    ranked = sorted(range(len(indices)), key=lambda i: records[i]["nmae"])
+    for role, place in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
+        _keep(model, loader.batch([indices[place]]), role, records[place]["nmae"], run)
+    warnings = unconverged(diagnostics, "evaluation")
+    run.log(
+        *(
+            {"event": "sample", "id": name, "group": int(groups[index]), **record}
+            | ({"diagnostics": extras} if extras else {})
+            for index, name, record, extras in zip(indices, ids, records, diagnostics, strict=True)
+        ),
+        *warnings,
+        summary,
+    )
+    for event in (*warnings, summary):
+        show(event)
+
+
+def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> tuple[dict[str, float], dict[str, float]]:
+    """The metrics of a sample, and the diagnostics of the losses, each after the loss's name and a dot."""
+    predicted = predict(model, batch)
+    positions = batch.samples[0].structure.frac_coords[:, : batch.grid.dimension] @ batch.grid.vectors
+    values = standard(predicted, batch.density, batch.grid, torch.from_numpy(positions)[None], batch.electrons)
+    diagnostics: dict[str, Tensor] = {}
+    for name, loss in losses.items():
+        values[name], extras = loss.with_diagnostics(predicted, batch.density, batch.grid)
+        diagnostics |= {f"{name}.{key}": extra for key, extra in extras.items()}
+    if batch.features.baseline is not None:
+        values["baseline_nmae"] = nmae(batch.features.baseline, batch.density)
+    return (
+        {name: float(value) for name, value in values.items()},
+        {name: float(extra) for name, extra in diagnostics.items()},
+    )
+
+
+def _keep(model: nn.Module, batch: Batch, role: str, error: float, run: Run) -> None:
+    sample = batch.samples[0]
+    tensors = {"predicted": predict(model, batch)[0], "reference": batch.density[0]}
+    if batch.features.baseline is not None:
+        tensors["baseline"] = batch.features.baseline[0]
+    metadata = {
+        "id": sample.id,
+        "role": role,
+        "grid": json.dumps(sample.grid.to_dict()),
+        "species": json.dumps([site.specie.symbol for site in sample.structure]),
+        "positions": json.dumps(sample.structure.cart_coords.tolist()),
+        "electrons": repr(sample.electrons),
+        "nmae": repr(error),
+    }
+    on_cpu = {key: tensor.cpu() for key, tensor in tensors.items()}
+    run.save_tensors(f"predictions/{role}.safetensors", on_cpu, metadata)  # not by id, which may not be a file name

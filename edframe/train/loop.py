@@ -1,0 +1,251 @@
+"""The training loop: one function, read from top to bottom."""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from edframe.config.experiment import Training
+from edframe.data.loading import Batch, Loader, Schedule
+from edframe.data.splits import Split
+from edframe.errors import RunError
+from edframe.grid import Grid
+from edframe.interfaces import Loss
+from edframe.metrics.convergence import unconverged
+from edframe.metrics.standard import nmae
+from edframe.run.directory import Run
+from edframe.seeds import seed_for
+from edframe.train.checkpoint import BEST, Checkpoint
+from edframe.train.peak_memory import forget_peak, peak_memory
+from edframe.train.visits import Visits
+
+
+class Interrupted(Exception):
+    """Training was stopped by a signal after saving a checkpoint at ``step``."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped at step {step}")
+        self.step = step
+
+
+def train(
+    fabric: Fabric,
+    model: nn.Module,
+    loss: Loss,
+    loader: Loader,
+    split: Split,
+    options: Training,
+    *,
+    seed: int,
+    run: Run,
+    header: Mapping[str, str],
+    start: Checkpoint,
+    show: Callable[[Mapping[str, Any]], None],
+) -> nn.Module:
+    """Minimise ``loss`` on ``split.train``; returns the model with the averaged weights that validated best.
+
+    Everything random is a function of ``seed`` and the step, so a run continued from a checkpoint repeats what the
+    uninterrupted one would have done, bit for bit on one CPU device. ``show`` gets every event that is logged.
+    Raises Interrupted after SIGINT or SIGTERM, with a checkpoint saved; RunError when the loss is no longer finite
+    or the disk is full.
+    """
+    average = copy.deepcopy(model).requires_grad_(False).eval().to(fabric.device)
+    adamw = torch.optim.AdamW(model.parameters(), weight_decay=options.weight_decay)
+    wrapped, optimiser = fabric.setup(_TensorsOnly(model), adamw)
+    memory = Visits(fabric.device)
+    alone = fabric.world_size == 1  # with more processes each has its own memory, which starts empty when continued
+    start.restore(model, average, optimiser, memory if alone else None)
+    best = start.best
+    if fabric.is_global_zero:
+        run.rewind(start.step)
+    began = time.perf_counter() - start.seconds
+    clock = _Clock(fabric.device)
+    forget_peak(fabric.device)
+
+    def log(event: Mapping[str, Any]) -> None:
+        if fabric.is_global_zero:
+            run.log(event)
+            show(event)
+
+    processes = fabric.world_size
+    schedule = Schedule(split.train, loader.dataset.buckets, options.batch_size * processes, seed, processes)
+    drawn = (schedule(step)[fabric.global_rank :: processes] for step in range(start.step, options.steps))
+    batches = loader.stream(drawn)
+    with _stop_signals() as stopped:
+        for step in range(start.step + 1, options.steps + 1):
+            clock.start()
+            batch = next(batches)
+            if options.augment:
+                batch = loader.augmented(batch, seed_for(seed, "augmentation", step, fabric.global_rank))
+            clock.lap("data")
+            wrapped.train()
+            torch.manual_seed(seed_for(seed, "dropout", step, fabric.global_rank))
+            predicted = _predict_wrapped(wrapped, batch)
+            clock.lap("forward")
+            visit = memory.visit(batch, step)
+            values, diagnostics = loss.with_diagnostics(predicted.float(), batch.density, batch.grid, visit)
+            value = values.mean()
+            clock.lap("loss")
+            rate = learning_rate(step, options)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            fabric.backward(value)
+            clipped = fabric.clip_gradients(wrapped, optimiser, max_norm=options.clip_norm, error_if_nonfinite=False)
+            norm = math.nan if clipped is None else float(clipped)
+            if not (math.isfinite(value.item()) and math.isfinite(norm)):
+                raise RunError(
+                    f"the loss is not finite at step {step} ({value.item()}, its gradient {norm}); lower "
+                    f"training.learning_rate or training.clip_norm and run again"
+                )
+            optimiser.step()
+            optimiser.zero_grad()
+            _update_average(average, model, min(options.ema_decay, step / (step + 10)))
+            clock.lap("backward")
+            log(
+                {"event": "step", "step": step, "loss": value.item(), "learning_rate": rate}
+                | {"gradient_norm": norm, "seconds": time.perf_counter() - began}
+                | _means(fabric, diagnostics)
+            )
+            last, stop = step == options.steps, _any(fabric, stopped())
+            if last or step % options.evaluate_every == 0:
+                error = validation_error(average, loader, split.validation)
+                log({"event": "validation", "step": step, "nmae": error, "seconds": time.perf_counter() - began})
+                if error < best:
+                    best = error
+                    if fabric.is_global_zero:
+                        run.save_tensors(BEST, average.state_dict(), {**header, "step": str(step), "nmae": repr(error)})
+            if last:
+                log(
+                    {"event": "timing", "step": step, "steps": step - start.step, **clock.seconds}
+                    | {"peak_memory": peak_memory(fabric.device)}
+                )
+                steps = (event for event in run.events() if event["event"] == "step")
+                for event in unconverged(steps, "training", samples=options.batch_size * fabric.world_size):
+                    log({**event, "step": step})
+            if last or stop or step % options.checkpoint_every == 0:
+                if fabric.is_global_zero:
+                    seconds = time.perf_counter() - began
+                    carried = memory if alone and not last else None  # nothing comes after the last step
+                    Checkpoint.of(step, best, seconds, model, average, optimiser, carried).save(run, header)
+                fabric.barrier()
+            if stop:
+                raise Interrupted(step)
+    average.load_state_dict(run.load_tensors(BEST)[0])
+    return average
+
+
+def learning_rate(step: int, options: Training) -> float:
+    """Linear warm-up, then half a cosine down to zero at the last step; steps count from 1."""
+    if step <= options.warmup_steps:
+        return options.learning_rate * step / options.warmup_steps
+    progress = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
+    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def predict(model: nn.Module, batch: Batch) -> Tensor:
+    """The density ``[b, s, x, y, z]`` of a batch, in e/Å^d."""
+    features = batch.features
+    density: Tensor = model(features.channels, features.baseline, batch.grid, batch.electrons)
+    return density
+
+
+@torch.no_grad()
+def validation_error(model: nn.Module, loader: Loader, indices: Sequence[int]) -> float:
+    """Mean NMAE in % over the samples at ``indices``. Raises RunError when it is not finite."""
+    batches = loader.stream([index] for index in indices)
+    error = sum(float(nmae(predict(model, batch), batch.density)) for batch in batches) / len(indices)
+    if not math.isfinite(error):
+        raise RunError(f"the validation NMAE is not finite ({error}); lower training.learning_rate and run again")
+    return error
+
+
+class _TensorsOnly(nn.Module):
+    """A model as Fabric can wrap it: Fabric casts every argument to the run's precision, and fails on a Grid."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, channels: Tensor, baseline: Tensor | None, grid: Callable[[], Grid], electrons: Tensor) -> Tensor:
+        density: Tensor = self.model(channels, baseline, grid(), electrons)
+        return density
+
+
+def _predict_wrapped(wrapped: nn.Module, batch: Batch) -> Tensor:
+    features = batch.features
+    density: Tensor = wrapped(features.channels, features.baseline, lambda: batch.grid, batch.electrons)
+    return density
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    for kept, current in zip(average.parameters(), model.parameters(), strict=True):
+        kept.lerp_(current.to(kept.dtype), 1 - decay)
+    for buffer, source in zip(average.buffers(), model.buffers(), strict=True):
+        buffer.copy_(source)
+
+
+def _means(fabric: Fabric, diagnostics: Mapping[str, Tensor]) -> dict[str, float]:
+    """Mean of each diagnostic over the samples of all processes."""
+    means = [float(values.float().mean()) for values in diagnostics.values()]
+    if means and fabric.world_size > 1:
+        together = fabric.all_reduce(torch.tensor(means, device=fabric.device), reduce_op="mean")
+        means = torch.as_tensor(together).tolist()
+    return dict(zip(diagnostics, means, strict=True))
+
+
+def _any(fabric: Fabric, flag: bool) -> bool:
+    """Whether the flag is set in any process: a signal may reach only one, and all must stop at one step."""
+    if fabric.world_size == 1:
+        return flag
+    return bool(fabric.all_reduce(torch.tensor(float(flag), device=fabric.device), reduce_op="max"))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """While open, SIGINT and SIGTERM ask for a stop after the current step; a second SIGINT acts at once."""
+    if threading.current_thread() is not threading.main_thread():  # in a worker of Dask, whose signals are its own
+        yield lambda: False
+        return
+    received: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Clock:
+    """Seconds spent in each part of the steps. An accelerator is waited for, or its work would count later."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._waits = device.type == "cuda"
+        self._at = time.perf_counter()
+
+    def start(self) -> None:
+        self._at = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        if self._waits:
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.seconds[part] += now - self._at
+        self._at = now

@@ -1,0 +1,171 @@
+"""A finished run's numbers, recomputed from the densities it kept."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from edframe.grid import Grid
+from edframe.run.directory import Run
+
+ROLES = ("worst", "median", "best")
+
+
+@pytest.fixture(scope="module")
+def events(finished):
+    return Run(finished).events()
+
+
+@pytest.fixture(scope="module")
+def samples(events):
+    return {event["id"]: event for event in events if event["event"] == "sample"}
+
+
+@pytest.fixture(scope="module")
+def summary(events):
+    (event,) = [event for event in events if event["event"] == "summary"]
+    return event
+
+
+def prediction(finished, role):
+    with safe_open(finished / "predictions" / f"{role}.safetensors", framework="numpy") as file:
+        return {name: file.get_tensor(name).astype(float) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_logged_metrics_are_those_of_the_kept_densities(finished, samples, role):
+    """Formulas written out in NumPy, at double precision."""
+    fields, about = prediction(finished, role)
+    grid = Grid.of(**json.loads(about["grid"]))
+    p, r, b = (fields[name][0] for name in ("predicted", "reference", "baseline"))
+    found = samples[about["id"]]
+    assert found["nmae"] == pytest.approx(100 * np.abs(p - r).sum() / r.sum(), rel=1e-5)
+    assert found["baseline_nmae"] == pytest.approx(100 * np.abs(b - r).sum() / r.sum(), rel=1e-5)
+    assert found["rmse"] == pytest.approx(np.sqrt(((p - r) ** 2).mean()), rel=1e-5)
+    low = r < 0.05
+    assert found["low_density_nmae"] == pytest.approx(100 * np.abs(p - r)[low].sum() / r[low].sum(), rel=1e-5)
+    assert found["electron_count_error"] == pytest.approx(abs(p.sum() * grid.voxel_volume - 12), abs=1e-9)
+    # The O atom is at the middle of the cell, and the densities vanish at its faces: no image is ambiguous.
+    centre = np.array(json.loads(about["positions"])).mean(0)
+    fractions = (grid.fractions() - centre @ np.linalg.inv(grid.vectors) + 0.5) % 1 - 0.5
+    dipole = np.einsum("xyz,xyzd->d", p - r, fractions @ grid.vectors) * grid.voxel_volume
+    assert found["dipole_error"] == pytest.approx(np.linalg.norm(dipole), rel=0.2)
+    atoms = np.array(json.loads(about["positions"]))
+    apart = np.abs(grid.fractions()[..., None, :] - atoms @ np.linalg.inv(grid.vectors)) % 1  # of a box, axis by axis
+    distances = np.linalg.norm(np.minimum(apart, 1 - apart) @ grid.vectors, axis=-1)
+    owned = distances < distances.min(-1, keepdims=True) + 1e-6
+    moved = np.einsum("xyz,xyza->a", (p - r) / owned.sum(-1), owned) * grid.voxel_volume
+    assert found["basin_error"] == pytest.approx(np.abs(moved).mean(), rel=1e-5)
+    assert float(about["nmae"]) == found["nmae"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_trained_loss_is_a_metric_too(finished, samples, role):
+    """l2 is ∫(ρ̂ − ρ)² over the electrons."""
+    fields, about = prediction(finished, role)
+    squared = ((fields["predicted"] - fields["reference"]) ** 2).sum()
+    assert samples[about["id"]]["l2"] == pytest.approx(squared / fields["reference"].sum(), rel=1e-4)
+
+
+def test_kept_predictions_are_the_worst_the_median_and_the_best(finished, samples):
+    errors = sorted(sample["nmae"] for sample in samples.values())
+    found = [float(prediction(finished, role)[1]["nmae"]) for role in ROLES]
+    assert found == [errors[-1], errors[len(errors) // 2], errors[0]]
+
+
+def test_predictions_hold_the_electrons_and_are_nonnegative(finished, samples):
+    assert max(sample["electron_count_error"] for sample in samples.values()) <= 1e-6 * 12
+    for role in ROLES:
+        assert prediction(finished, role)[0]["predicted"].min() >= 0
+
+
+def test_summary_is_over_the_test_part(samples, summary):
+    assert summary["samples"] == len(samples) > 2
+    for name, row in summary["metrics"].items():
+        values = np.array([sample[name] for sample in samples.values()])
+        assert (row["mean"], row["median"], row["max"]) == pytest.approx(
+            (values.mean(), np.median(values), values.max())
+        )
+        assert row["low"] <= row["mean"] <= row["high"]
+
+
+def test_every_metric_has_its_unit(summary):
+    units = {name: row["unit"] for name, row in summary["metrics"].items()}
+    assert units.pop("l2")
+    assert units == {
+        "nmae": "%", "rmse": "e/Å³", "electron_count_error": "e", "dipole_error": "e·Å", "low_density_nmae": "%",
+        "basin_error": "e", "baseline_nmae": "%",
+    }  # fmt: skip
+
+
+def test_diagnostics_are_logged_with_each_sample_and_unconverged_solves_counted(small, tmp_path):
+    import torch
+
+    from edframe.data.loading import Loader
+    from edframe.interfaces import Loss
+    from edframe.run.evaluate import evaluate
+
+    class Solver(Loss):
+        """Converges for every other sample that it is given."""
+
+        unit = "Å²"
+        count = 0
+
+        def __call__(self, predicted, reference, grid):
+            raise NotImplementedError
+
+        def with_diagnostics(self, predicted, reference, grid, visit=None):
+            assert visit is None
+            self.count += 1
+            return torch.tensor([1.0 * self.count]), {"unconverged": torch.tensor([self.count % 2])}
+
+    class Baseline(torch.nn.Module):
+        def forward(self, channels, baseline, grid, electrons):
+            return baseline
+
+    run, seen = Run.create(tmp_path, "name", ""), []
+    losses = {"one": Solver(), "other": Solver()}
+    evaluate(Baseline(), Loader(small.dataset(5), small.featurizer(), "cpu"), range(5), losses, run, seen.append)
+    samples = [event for event in run.events() if event["event"] == "sample"]
+    assert [event["one"] for event in samples] == [1, 2, 3, 4, 5]
+    assert samples[1]["diagnostics"] == {"one.unconverged": 0, "other.unconverged": 0}
+    warnings = [event for event in run.events() if event["event"] == "unconverged"]
+    assert [(w["during"], w["diagnostic"], w["count"], w["of"]) for w in warnings] == [
+        ("evaluation", "one.unconverged", 3, 5), ("evaluation", "other.unconverged", 3, 5),
+    ]  # fmt: skip
+    assert [event for event in seen if event["event"] == "unconverged"] == warnings
+    assert not set(run.events()[-1]["metrics"]) & {"diagnostics", "one.unconverged"}
+
+
+def test_interval_counts_a_group_as_one_draw(small, tmp_path):
+    """Two groups of equal values: with every sample its own draw the interval is narrower than with two draws."""
+    import torch
+
+    from edframe.data.loading import Loader
+    from edframe.run.evaluate import evaluate
+
+    class Grouped(small.dataset):
+        labels = range(12)
+
+        @property
+        def groups(self):
+            return self.labels
+
+    class Baseline(torch.nn.Module):
+        def forward(self, channels, baseline, grid, electrons):
+            return baseline
+
+    widths = []
+    for labels in (range(12), [i % 3 for i in range(12)]):
+        dataset = Grouped(12)
+        dataset.labels = labels
+        # Samples of one group are copies of each other, as mirror images are for an exact model.
+        dataset.centres = np.stack([dataset.centres[i % 3] for i in range(12)])
+        run = Run.create(tmp_path, "name", "")
+        evaluate(Baseline(), Loader(dataset, small.featurizer(), "cpu"), range(12), {}, run, lambda event: None)
+        row = run.events()[-1]["metrics"]["nmae"]
+        widths.append(row["high"] - row["low"])
+    assert 0 < widths[0] < 0.8 * widths[1]
