@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from edframe_pyscf import clusters, geometry
+from edframe_pyscf import clusters
 from edframe_pyscf import clusters_geometry as shapes
+from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf.clusters import Li2OClusters, label
 from edframe_pyscf.li_o_li import LiOLi
 from edframe_pyscf.matrices import unpack
