@@ -151,6 +151,43 @@ class Featurizer(ABC):
         """
 
 
+class FittedFeaturizer(Featurizer):
+    """A featurizer that is fitted to the training samples once, before anything is trained.
+
+    ``channels`` do not depend on the fit, because the model is built by their number. It is called after ``fit`` or
+    ``restore`` only. What ``fit`` found is kept with the checkpoints, restored when a run goes on and when it predicts.
+    """
+
+    @abstractmethod
+    def fit(self, samples: Sequence[Sample]) -> Mapping[str, float]:
+        """Determine everything from the training samples; returns named numbers worth logging.
+
+        ``samples`` are read whenever one is asked for, so that memory holds one at a time; they may be gone through
+        several times. The same samples give the same, bit for bit on one CPU device, and what an earlier fit found is
+        forgotten. Raises DataError for samples that it cannot be fitted to.
+        """
+
+    @abstractmethod
+    def state(self) -> Mapping[str, Tensor]:
+        """All that ``fit`` found, by name."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Be as fitted, from the ``state`` of a featurizer with the same options and contents.
+
+        Raises DataError when it is not that.
+        """
+
+
+@runtime_checkable
+class PointFeaturizer(Protocol):
+    """A featurizer that has this method, too: its picture at single points, for models that look at one at a time."""
+
+    def at(self, structure: Structure, grid: Grid, points: Tensor, device: torch.device | str) -> Features:
+        """Channels ``[1, c, p]`` and baseline ``[1, s, p]`` at ``points``, ``[p, d]`` in fractions of the lattice
+        vectors of ``grid``; at grid points, what a call gives, to 1e-4 of its maximum. Raises what a call does."""
+
+
 @runtime_checkable
 class Model(Protocol):
     """Channels in, density out: an ``nn.Module``, trained by gradient, or fitted when it is a FittedModel."""
