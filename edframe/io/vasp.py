@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.io import fortran
+from edframe.io import fortran, paw
 from edframe.io.files import replacing
 from edframe.io.poscar import read_head
 from edframe.io.reading import Text
@@ -84,11 +84,12 @@ def read(path: Path) -> Volume:
 
 
 def write(path: Path, volume: Volume) -> None:
-    """Write a density or potential, the same bytes as pymatgen's ``Chgcar.write_file`` for the same atoms and values.
+    """Write a density or potential as VASP does: pymatgen's ``Chgcar.write_file`` gives the same head and values.
 
     That form has 6 decimals for the cell and the positions, which is a loss where they have more, and 11 digits for the
-    values. Augmentation text is written as it stands. Raises DataError for fields that VASP's files do not have, for
-    values that are not finite, and for sites of more than one species.
+    values. Augmentation text is written with its headers in VASP's columns; before each further block of a density come
+    the moments of the atoms, see ``edframe.io.paw``. Raises DataError for fields that VASP's files do not have,
+    for values that are not finite, and for sites of more than one species.
     """
     structure, names = volume.structure, _names(path, volume)
     if not structure.is_ordered:
@@ -106,9 +107,7 @@ def write(path: Path, volume: Volume) -> None:
                 if not np.isfinite(slab).all():
                     raise DataError(f"{path}: the field '{name}' has values that are not finite")
                 file.writelines(fortran.lines(slab))
-            after = volume.augmentation.get(name, "")
-            lacks_end = after and name != names[-1] and not after.endswith("\n")
-            file.write((after + "\n" if lacks_end else after).encode())
+            file.write(_behind(volume, name, names).encode())
 
 
 def _is_potential(path: Path) -> bool:
@@ -206,6 +205,18 @@ def _names(path: Path, volume: Volume) -> tuple[str, ...]:
             f"{path}: fields {', '.join(volume.fields)} do not go into a {volume.quantity}; choices: {choices}"
         )
     return names
+
+
+def _behind(volume: Volume, name: str, names: tuple[str, ...]) -> str:
+    """What stands between the block ``name`` and the next one: occupancies, and moments before a magnetisation."""
+    text = paw.in_columns(volume.augmentation.get(name, ""))
+    if name == names[-1]:
+        return text
+    if text and not text.endswith("\n"):
+        text += "\n"
+    if volume.quantity == "density" and not paw.has_moments(text, len(volume.structure)):
+        text += paw.block(paw.moments(volume, names[names.index(name) + 1]))
+    return text
 
 
 def _head(volume: Volume) -> str:

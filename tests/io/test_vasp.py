@@ -104,11 +104,14 @@ def test_bytes_are_pymatgens(tmp_path_factory, names, data, shape):
     # pymatgen fails on negative zeros.
     fields = {name: data.draw(arrays(np.float64, shape, elements=sizes)) + 0.0 for name in names or ("total",)}
     potential = names in [("spin_up", "spin_down"), ()]
-    volume = volume_with(fields, "potential" if potential else "density")
+    moments = "  0.100000000000E+01 -0.200000000000E+01  0.000000000000E+00\n"
+    behind = dict.fromkeys(list(fields)[:-1], moments)  # pymatgen writes none of its own
+    volume = volume_with(fields, "potential" if potential else "density", augmentation=behind)
     folder = tmp_path_factory.mktemp("bytes")
     ours = folder / ("LOCPOT" if potential else "CHGCAR")
     edframe.io.write(ours, volume)
-    assert ours.read_bytes() == written_by_pymatgen(folder / "theirs", volume)
+    theirs = {PYMATGEN.get(name, name): [text] for name, text in behind.items()}
+    assert ours.read_bytes() == written_by_pymatgen(folder / "theirs", volume, data_aug=theirs)
 
 
 def test_augmentation_text_and_groups_of_species_are_written_as_pymatgen_does(tmp_path):
