@@ -109,8 +109,8 @@ def test_a_moment_is_the_magnetisation_around_its_atom(at):
 
 def test_absurd_moments_are_refused_and_nothing_is_written(tmp_path):
     volume = twelve(augmented=False)
-    volume.fields["magnetisation"][:] = 1e200
-    with pytest.raises(DataError, match=r"'magnetisation' has a moment of .* electrons at an atom: too large"):
+    volume.fields["magnetisation"][:] = 1e100
+    with pytest.raises(DataError, match=r"'magnetisation' has a moment of .* electrons next to an atom: too large"):
         edframe.io.write(tmp_path / "CHGCAR", volume)
     assert list(tmp_path.iterdir()) == []
 
