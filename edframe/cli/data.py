@@ -130,6 +130,7 @@ def export(
     sample: Annotated[str, typer.Argument(help="Id of a sample.")],
     file: Annotated[Path, typer.Argument(help="CHGCAR…, ….cube or ….xsf, each also .gz.")],
     settings: options.Settings = None,
+    spin: options.Spin = "total",
 ) -> None:
     """Write the density of one sample to a file for VASP, VESTA or PySCF."""
     from edframe import io
@@ -140,19 +141,30 @@ def export(
     ids = list(dataset.ids)
     if sample not in ids:
         raise DataError(f"{name} has no sample '{sample}'{suggest(sample, ids[:10_000])}")
-    io.write(file, volume_of(dataset[ids.index(sample)]))
+    _tell(file, io.write(file, volume_of(dataset[ids.index(sample)]), spin=spin))
 
 
 @app.command("convert")
 def convert(
     source: Annotated[Path, typer.Argument(help="CHGCAR…, LOCPOT…, ….cube or ….xsf, each also .gz.")],
     target: Annotated[Path, typer.Argument(help="File to write; its name tells the format.")],
+    spin: options.Spin = "total",
 ) -> None:
-    """Convert a volumetric file to another format."""
+    """Convert a volumetric file to another format.
+
+    A cube has one field: a spin-polarised density becomes two, FILE.cube and FILE_spin.cube, or with --spin up-down
+    FILE_up.cube and FILE_down.cube.
+    """
     from edframe import io
 
     io.format_of(target)
-    io.write(target, io.read(source))
+    _tell(target, io.write(target, io.read(source), spin=spin))
+
+
+def _tell(asked: Path, written: list[Path]) -> None:
+    """Name the files, where they are not the one that was asked for."""
+    if written != [asked]:
+        typer.echo("\n".join(map(str, written)))
 
 
 @app.command("vasp-inputs")

@@ -31,6 +31,9 @@ Settings = Annotated[
 ]
 Fold = Annotated[int | None, typer.Option("--fold", help="Fold whose test part is held out, from 0.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, mps; 4xcuda for four devices.")]
+Spin = Annotated[
+    str, typer.Option("--spin", help="Two cubes of a spin density: total (and spin), or up-down.", metavar="WAY")
+]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, as in tcp://host:8786."),

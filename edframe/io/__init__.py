@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edframe.errors import DataError
+from edframe.io.spin import by_file
 from edframe.io.volume import Volume
 
 FORMATS = {"chgcar": "edframe.io.vasp", "cube": "edframe.io.cube", "xsf": "edframe.io.xsf"}
@@ -34,9 +35,20 @@ def read(path: str | Path, format: str | None = None) -> Volume:
     return volume
 
 
-def write(path: str | Path, volume: Volume, format: str | None = None) -> None:
-    """Write a file whole, in place of what was there. Raises DataError for what the format cannot hold."""
-    _module(Path(path), format).write(Path(path), volume)
+def write(path: str | Path, volume: Volume, format: str | None = None, spin: str = "total") -> list[Path]:
+    """Write a volume, each file whole and in place of what was there; returns the files.
+
+    A cube has one field, so that all programs read it: a spin-polarised density becomes two, see ``edframe.io.spin``,
+    which spin chooses. Raises DataError for what the format cannot hold.
+    """
+    path = Path(path)
+    module = _module(path, format)
+    if (format or format_of(path)) != "cube" and spin == "up-down":
+        raise DataError(f"{path}: only cube files are divided into spin up and down; this one holds total and spin")
+    parts = by_file(path, volume, spin) if (format or format_of(path)) == "cube" else {path: volume}
+    for place, part in parts.items():
+        module.write(place, part)
+    return list(parts)
 
 
 def format_of(path: str | Path) -> str:

@@ -80,6 +80,8 @@ def read(path: Path) -> Volume:
 def write(path: Path, volume: Volume) -> None:
     """Write a cube. Densities are written in e/bohr³, potentials in hartree, and several fields as a list of orbitals.
 
+    Few programs read such a list: ``edframe.io.write`` gives each field of a density a file of its own.
+
     The comment becomes the title of two lines. Raises DataError for a grid that has not three axes, for atoms that are
     no elements, and for values that are not finite or 1e99 and above.
     """

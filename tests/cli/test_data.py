@@ -165,3 +165,17 @@ def test_a_pattern_without_files_is_one_sentence(edframe, tmp_path, monkeypatch)
     assert result.code == 2
     assert result.err.count("\n") == 1
     assert "nothing/*" in result.err
+
+
+@pytest.mark.parametrize(
+    ("way", "names"),
+    [([], ["no.cube", "no_spin.cube"]), (["--spin", "up-down"], ["no_up.cube", "no_down.cube"])],
+)
+def test_a_spin_density_is_converted_to_two_cubes_which_are_named(edframe, tmp_path, way, names):
+    structure = Structure(np.eye(3) * 4, ["O"], [[0.5, 0.5, 0.5]])
+    values = np.random.default_rng(0).random((4, 4, 4))
+    Chgcar(structure, {"total": values, "diff": values / 2}).write_file(tmp_path / "CHGCAR")
+    result = edframe("data", "convert", tmp_path / "CHGCAR", tmp_path / "no.cube", *way)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.split() == [str(tmp_path / name) for name in names]
+    assert {path.name for path in tmp_path.glob("*.cube")} == set(names)

@@ -149,9 +149,6 @@ def test_several_fields_and_potentials_are_written(volume, tmp_path):
     assert list(again.fields) == list(fields)
     for name, expected in fields.items():
         np.testing.assert_allclose(again.fields[name], expected, rtol=1e-5)
-    spin = {"total": values, "magnetisation": values / 3}
-    io.write(tmp_path / "spin.cube", Volume(volume.structure, volume.grid, spin))
-    np.testing.assert_allclose(io.read(tmp_path / "spin.cube").fields["field_2"], values / 3 * BOHR**3, rtol=1e-5)
     io.write(tmp_path / "potential.cube", Volume(volume.structure, volume.grid, {"total": values}, "potential"))
     with open(tmp_path / "potential.cube") as file:
         np.testing.assert_allclose(ase.io.cube.read_cube(file)["data"] * HARTREE, values, rtol=1e-5)
