@@ -5,6 +5,7 @@
 | chgcar   | CHGCAR…, CHG…, AECCAR…, PARCHG…, LOCPOT…, ….vasp   | density: total, magnetisation; LOCPOT: potential |
 | cube     | ….cube, ….cub                                      | one or more, named by the file |
 | xsf      | ….xsf                                              | one or more 3D grids |
+| vasp-h5  | vaspwave.h5, vaspout.h5, vasp….h5                  | density: total, magnetisation |
 
 Each name may end in ``.gz``. Names of VASP's files may be joined to others, as in ``CHGCAR.Li`` or ``Li_CHGCAR``.
 """
@@ -20,7 +21,12 @@ from edframe.errors import DataError
 from edframe.io.spin import by_file
 from edframe.io.volume import Volume
 
-FORMATS = {"chgcar": "edframe.io.vasp", "cube": "edframe.io.cube", "xsf": "edframe.io.xsf"}
+FORMATS = {
+    "chgcar": "edframe.io.vasp",
+    "cube": "edframe.io.cube",
+    "xsf": "edframe.io.xsf",
+    "vasp-h5": "edframe.io.vasp_h5",
+}
 """Format and the module that reads and writes it, by ``read(path) -> Volume`` and ``write(path, volume)``."""
 
 __all__ = ["FORMATS", "Volume", "format_of", "read", "write"]
@@ -60,6 +66,8 @@ def format_of(path: str | Path) -> str:
         return "xsf"
     if name.endswith(".vasp") or re.search(r"(^|[^a-z])(chgcar|chg|aeccar\d?|parchg|locpot)([^a-z]|$)", name):
         return "chgcar"
+    if re.fullmatch(r"vasp.*\.h5", name):
+        return "vasp-h5"
     raise DataError(f"{path}: its name tells no format; name it CHGCAR, ….cube or ….xsf, or say which it is")
 
 
