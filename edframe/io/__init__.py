@@ -7,7 +7,8 @@
 | xsf      | ….xsf                                              | one or more 3D grids |
 | vasp-h5  | vaspwave.h5, vaspout.h5, vasp….h5                  | density: total, magnetisation |
 
-Each name may end in ``.gz``. Names of VASP's files may be joined to others, as in ``CHGCAR.Li`` or ``Li_CHGCAR``.
+Each name may end in ``.gz``, ``.bz2``, ``.xz``, ``.lzma``, ``.zst`` or ``.lz4``. Names of VASP's files
+may be joined to others, as in ``CHGCAR.Li`` or ``Li_CHGCAR``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edframe.errors import DataError
+from edframe.io.files import plain_name
 from edframe.io.spin import by_file
 from edframe.io.volume import Volume
 
@@ -59,7 +61,7 @@ def write(path: str | Path, volume: Volume, format: str | None = None, spin: str
 
 def format_of(path: str | Path) -> str:
     """The format that a file's name tells. Raises DataError when it tells none."""
-    name = Path(path).name.lower().removesuffix(".gz")
+    name = plain_name(Path(path).name).lower()
     if name.endswith((".cube", ".cub")):
         return "cube"
     if name.endswith(".xsf"):

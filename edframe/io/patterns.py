@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from edframe.errors import DataError
@@ -13,15 +13,16 @@ from edframe.errors import DataError
 def select(patterns: Iterable[str], choose: Callable[[Path], Path | None], wanted: str) -> list[Path]:
     """The files that ``patterns`` mean, as absolute paths, each once, those of one pattern in order of their names.
 
-    ``~`` is the home folder and ``**`` any number of folders. choose: the file that a matched file or folder stands
+    ``~`` is the home folder and ``**`` any number of folders; a name that has ``[``, ``*`` or ``?`` in it also means
+    itself. choose: the file that a matched file or folder stands
     for, or None to pass it over; a file that is written out, without wildcards, stands for itself. wanted: what is
     looked for, in words. Raises DataError for a pattern that matches nothing, or nothing of that.
     """
     found: dict[str, Path] = {}  # by what a link leads to, so that no file is two samples
     for pattern in patterns:
-        written_out = not glob.has_magic(pattern)
+        written_out = Path(os.path.abspath(os.path.expanduser(pattern)))
         paths = _matches(pattern)
-        files = [path if written_out and path.is_file() else choose(path) for path in paths]
+        files = [path if path == written_out and path.is_file() else choose(path) for path in paths]
         chosen = [file for file in files if file is not None]
         if not chosen:
             raise DataError(f"'{pattern}' matches {len(paths)} files and folders, but no {wanted}")
@@ -54,9 +55,21 @@ def stamp(path: Path) -> list[str | int]:
 
 
 def _matches(pattern: str) -> list[Path]:
-    absolute = os.path.abspath(os.path.expanduser(pattern))
-    matches = sorted(Path(match) for match in glob.glob(absolute, recursive=True))
-    if matches:
-        return matches
-    existing = next(folder for folder in Path(absolute).parents if folder.is_dir())
+    absolute = Path(os.path.abspath(os.path.expanduser(pattern)))
+    found = {Path(absolute.anchor)}
+    for part in absolute.parts[1:]:
+        found = {path for folder in found for path in _within(folder, part)}
+    if found:
+        return sorted(found)
+    existing = next(folder for folder in absolute.parents if folder.is_dir())
     raise DataError(f"'{pattern}' matches nothing; the nearest folder that exists is {existing}")
+
+
+def _within(folder: Path, part: str) -> Iterator[Path]:
+    """What one part of a pattern matches in a folder; first what has this very name, as ``slab[110]`` may be."""
+    if os.path.lexists(folder / part):
+        yield folder / part
+    if part == "**":
+        yield folder
+    if glob.has_magic(part) and folder.is_dir():
+        yield from (folder / name for name in glob.glob(part, root_dir=folder, recursive=True))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,14 @@ from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
 from edframe.errors import DataError
-from edframe.io.files import open_bytes
+from edframe.io.files import either, open_bytes, unpacking_errors
 from edframe.io.heads import floats, periodic_grid
 from edframe.io.reading import Text
 
 FARTHEST = 1e3
 """Cells away from its own that an atom may be; more is a misread number."""
 
+_NAME = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)(_\w*)?(/\w*)?", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -75,11 +75,10 @@ def _species(text: Text, title: str) -> list[tuple[str, int]]:
     symbols: list[str] = []
     while words and not all(_COUNT.fullmatch(word) for word in words):
         for word in words:
-            # VASP 6 writes names and hashes of its potentials, as in Mg_pv/474ac0d.
-            symbol = word.split("/")[0].split("_")[0]
-            if not Element.is_valid_symbol(symbol):
+            symbol = _symbol(word)
+            if not symbol:
                 raise text.error(
-                    f"{text.shown(word)} is no element{_near(symbol)}; this line names the species, or counts them"
+                    f"{text.shown(word)} is no element{_near(word)}; this line names the species, or counts them"
                 )
             symbols.append(symbol)
         words = text.line().split()
@@ -101,9 +100,10 @@ def _species(text: Text, title: str) -> list[tuple[str, int]]:
 
 def _species_elsewhere(text: Text, title: str, groups: int) -> list[str]:
     """For VASP 4, which names no species: from a POTCAR beside the file, or the title."""
-    beside = [text.path.parent / name for name in ("POTCAR", "POTCAR.gz")]
-    for symbols in (*(_potcar_species(path) for path in beside if path.is_file()), title.split()):
-        if len(symbols) == groups and all(Element.is_valid_symbol(symbol) for symbol in symbols):
+    potcar = either(text.path.parent / "POTCAR")
+    for words in (*([_potcar_species(potcar)] if potcar else []), title.split()):
+        symbols = [_symbol(word) for word in words]
+        if len(symbols) == groups and all(symbols):
             return symbols
     raise text.error(
         f"VASP 4 named no species here: insert a line with {groups} symbols before this one, as in VASP 5, or put the "
@@ -111,12 +111,23 @@ def _species_elsewhere(text: Text, title: str, groups: int) -> list[str]:
     )
 
 
+def _symbol(word: str) -> str:
+    """The element that a name of a species or potential means; empty where it means none.
+
+    VASP 6 writes names and hashes of its potentials, as in Mg_pv/474ac0d, and hydrogen of another charge as H1.25 or
+    H.5. Deuterium and tritium are hydrogen.
+    """
+    match = _NAME.fullmatch(word)
+    symbol = {"D": "H", "T": "H"}.get(match[1], match[1]) if match else ""
+    return symbol if Element.is_valid_symbol(symbol) else ""
+
+
 def _potcar_species(path: Path) -> list[str]:
     """The element of each potential, from lines such as ``TITEL  = PAW_PBE Li_sv 10Sep2004``."""
     with open_bytes(path) as file:
         try:
             titles = re.findall(rb"TITEL\s*=\s*\S+[ \t]+([A-Za-z]+)", file.read())
-        except (OSError, EOFError, zlib.error) as error:
+        except unpacking_errors() as error:
             raise DataError(f"{path} cannot be read ({error})") from error
     return [symbol.decode() for symbol in titles]
 
@@ -131,5 +142,8 @@ def _floats(text: Text, what: str, count: int, more: bool = False) -> NDArray[np
 
 
 def _near(symbol: str) -> str:
-    near = difflib.get_close_matches(symbol.capitalize(), [element.symbol for element in Element], n=1, cutoff=0.5)
+    letters = re.match(r"[A-Za-z]*", symbol)
+    near = difflib.get_close_matches(
+        (letters[0] if letters else "").capitalize(), [element.symbol for element in Element], n=1, cutoff=0.5
+    )
     return f" (did you mean '{near[0]}'?)" if near else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from pymatgen.optimization.fast_parser import parse_n_doubles
 
 from edframe.errors import DataError
-from edframe.io.files import open_bytes
+from edframe.io.files import open_bytes, packing, unpacking_errors
 
 CHUNK = 1 << 18
 """Bytes taken from the file at a time: they stay in the processor's cache while they are looked at."""
@@ -29,7 +28,7 @@ FUSED = re.compile(rb"(?<=\d)([-+]\d{3})(?=\s|$)")
 
 
 class Text:
-    """A file (decompressed where it ends in ``.gz``) from which lines and numbers are taken in turn.
+    """A file (unpacked where it is packed) from which lines and numbers are taken in turn.
 
     number: of the line taken last, from 1. Raises DataError for a file that cannot be read or decompressed.
     """
@@ -71,6 +70,11 @@ class Text:
         self._within_line = False
         return line.decode("utf-8", "replace")
 
+    def back(self, lines: str) -> None:
+        """Put back whole lines that were taken last, to be taken again."""
+        self._text = lines.encode() + self._text
+        self.number -= lines.count("\n") or 1
+
     def numbers(self, out: NDArray[np.float64], before: int, total: int, of: str) -> None:
         """Fill ``out`` ``[n]`` with the next numbers, over any number of lines; what follows the last one stays.
 
@@ -111,7 +115,7 @@ class Text:
         """Whether so many numbers can follow: each takes two bytes or more. To be asked before memory is taken."""
         missing = 2 * values - 1 - len(self._text)
         size = self.path.stat().st_size
-        if self.path.suffix != ".gz":
+        if not packing(self.path):
             return missing <= size - self._taken
         if values * 8 <= TRUSTED * size:
             return True
@@ -120,7 +124,7 @@ class Text:
             try:
                 while missing > 0 and (more := again.read(CHUNK)):
                     missing -= len(more)
-            except (OSError, EOFError, zlib.error):
+            except unpacking_errors():
                 return False
         return missing <= 0
 
@@ -134,7 +138,7 @@ class Text:
     def _more(self) -> None:
         try:
             more = self._file.read(CHUNK)
-        except (OSError, EOFError, zlib.error) as error:
+        except unpacking_errors() as error:
             raise DataError(f"{self.path} cannot be read to its end ({error}): it is damaged; copy it anew") from error
         self._ended = not more
         self._taken += len(more)

@@ -48,6 +48,21 @@ def test_a_file_that_is_written_out_is_always_taken(folder):
     assert found(folder, f"{folder}/a/notes.txt") == ["a/notes.txt"]
 
 
+@pytest.mark.parametrize("name", ["slab[110]", "a*", "what?", "[x]"])
+def test_a_name_with_wildcards_in_it_means_itself(folder, name):
+    (folder / name).mkdir()
+    (folder / name / "4.dat").touch()
+    (folder / name / "notes.txt").touch()
+    for pattern in ("4.dat", "*.dat", "4*", "**/4.dat"):
+        assert f"{name}/4.dat" in found(folder, f"{folder}/{name}/{pattern}")
+    assert found(folder, f"{folder}/{name}/notes.txt") == [f"{name}/notes.txt"]
+
+
+def test_two_stars_are_no_folder_too(folder):
+    assert found(folder, f"{folder}/**/1.dat") == ["a/1.dat", "b/1.dat"]
+    assert found(folder, f"{folder}/a/**/*.dat") == ["a/1.dat", "a/2.dat", "a/deep/3.dat"]
+
+
 def test_nothing_is_an_error_that_names_the_nearest_folder(folder):
     with pytest.raises(DataError, match=f"'{folder}/a/absent/x/\\*' matches nothing; .* exists is {folder}/a$"):
         found(folder, f"{folder}/b/*", f"{folder}/a/absent/x/*")

@@ -53,6 +53,17 @@ def test_what_is_no_potcar_is_refused(tmp_path):
         ("  nelect=11 ! one less\n", 11),
         ("ENCUT = 500; NELECT = 13 # one more\n", 13),
         ("# NELECT = 11\nENCUT = 500 ; ISPIN = 2\n", None),
+        ("SYSTEM = cation\nNELECT = 7   one electron taken out\n", 7),
+        ("NELECT = 7, one taken out", 7),
+        ("\tNelect\t=\t0.7E+01 !NELECT = 9", 7),
+        ("NELECT=7.0d0# charged", 7),
+        ("NELECT = \\\n  7\nISPIN = 2", 7),
+        ("ENCUT = 500 \\ \n ; NELECT = 7", 7),
+        ("NELECT = 7\nNELECT = 9\n", 7),
+        ("NELECT = 7\r\nISPIN = 1\r\n", 7),
+        ('WANNIER90_WIN = "\nNELECT = 5\n"\nNELECT = 7', 7),
+        ("SYSTEM = a test of NELECT = 5\n", None),
+        ("LNELECT = 5\n", None),
     ],
 )
 def test_nelect_of_an_incar(tmp_path, incar, electrons):
@@ -61,9 +72,10 @@ def test_nelect_of_an_incar(tmp_path, incar, electrons):
 
 
 def test_nelect_that_is_no_number_is_refused(tmp_path):
-    (tmp_path / "INCAR").write_text("NELECT = many\n")
-    with pytest.raises(DataError, match="INCAR: NELECT = many is not a number"):
-        count(tmp_path, atoms("Li"))
+    for value in ("many", "7electrons", "7.0.1", ""):
+        (tmp_path / "INCAR").write_text(f"NELECT = {value}\n")
+        with pytest.raises(DataError, match=rf"INCAR: NELECT = {value} is not a number"):
+            count(tmp_path, atoms("Li"))
 
 
 def test_an_incar_goes_before_a_potcar_and_that_before_an_outcar(tmp_path, potcar):

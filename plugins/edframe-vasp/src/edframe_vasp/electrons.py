@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pymatgen.core.structure import Structure
 
 from edframe.errors import DataError
-from edframe.io.files import open_bytes
+from edframe.io.files import either, open_bytes, plain_name
 
 
 class Potential(NamedTuple):
@@ -23,21 +23,20 @@ class Potential(NamedTuple):
 
 
 def files_beside(density: Path) -> list[Path]:
-    """Those of INCAR, POTCAR and OUTCAR (or their ``.gz``) that stand in the folder of ``density``."""
-    pairs = [(density.with_name(name), density.with_name(f"{name}.gz")) for name in SOURCES]
-    return [file for pair in pairs for file in pair if file.is_file()]
+    """Those of INCAR, POTCAR and OUTCAR, plain or packed, that stand in the folder of ``density``."""
+    return [file for name in SOURCES if (file := either(density.with_name(name)))]
 
 
 def stated_electrons(density: Path, files: Iterable[Path], structure: Structure) -> tuple[float, str] | None:
     """The number of electrons and the file that tells it: ``(12.0, "POTCAR")``; None when none does.
 
     The first of NELECT in an INCAR, ZVAL in a POTCAR times the atoms, NELECT in an OUTCAR. They belong to a density
-    that still has VASP's own name, CHGCAR or CHG; several others may stand in one folder. Raises DataError for a POTCAR
-    of other elements.
+    that still has VASP's own name, as CHGCAR or CHG; several others may stand in one folder. Raises DataError for a
+    POTCAR of other elements.
     """
-    if density.name.removesuffix(".gz") not in ("CHGCAR", "CHG"):
+    if plain_name(density.name) not in ("CHGCAR", "CHG", "vaspwave.h5", "vaspout.h5"):
         return None
-    by_name = {file.name.removesuffix(".gz"): file for file in files}
+    by_name = {plain_name(file.name): file for file in files}
     for name, read in SOURCES.items():
         count = read(by_name[name], structure) if name in by_name else None
         if count is not None:
@@ -61,17 +60,30 @@ def potentials(potcar: Path) -> list[Potential]:
     return [Potential(e[1], t, c) for e, t, c in zip(elements, titles, counts, strict=True) if e]
 
 
-def _from_incar(incar: Path, structure: Structure) -> float | None:
+def tags(incar: Path) -> dict[str, str]:
+    """What an INCAR sets: tag in capitals → all that stands behind its ``=``; the first counts, as in VASP.
+
+    ``#`` and ``!`` begin a comment, ``;`` ends a statement, a backslash at the end of a line continues it, and a text
+    in quotation marks is one value.
+    """
     with open_bytes(incar) as file:
-        text = file.read().decode("latin-1")
-    for line in text.splitlines():
-        for statement in re.split("[#!]", line)[0].split(";"):
-            if match := re.fullmatch(r"\s*NELECT\s*=\s*(\S+)\s*", statement, re.IGNORECASE):
-                try:
-                    return float(match[1])
-                except ValueError:
-                    raise DataError(f"{incar}: NELECT = {match[1]} is not a number") from None
-    return None
+        text = file.read().decode("latin-1").replace("\r", "")
+    text = re.sub(r"[#!].*", "", re.sub(r"\\[ \t]*\n", " ", text))
+    found: dict[str, str] = {}
+    for match in re.finditer(r'(?:^|;)[ \t]*(\w+)[ \t]*=((?:"[^"]*"|[^;\n"])*)', text, re.MULTILINE):
+        found.setdefault(match[1].upper(), match[2].strip())
+    return found
+
+
+def _from_incar(incar: Path, structure: Structure) -> float | None:
+    value = tags(incar).get("NELECT")
+    if value is None:
+        return None
+    # VASP reads the first number and leaves the words behind it.
+    number = re.match(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?(?=[\s,]|$)", value)
+    if number is None:
+        raise DataError(f"{incar}: NELECT = {value} is not a number; correct it")
+    return float(number[0].upper().replace("D", "E"))
 
 
 def _from_potcar(potcar: Path, structure: Structure) -> float:
