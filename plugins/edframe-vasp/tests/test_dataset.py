@@ -1,7 +1,10 @@
+import bz2
 import gzip
+import lzma
 import shutil
 from pathlib import Path
 
+import lz4.frame
 import numpy as np
 import pytest
 from edframe_vasp.dataset import Vasp
@@ -106,6 +109,35 @@ def test_packed_and_plain_files_of_any_name(calculation, tmp_path):
     dataset = built(tmp_path / "runs" / "**", tmp_path / "c.dat")
     assert list(dataset.ids) == ["CHGCAR.b", "a", "c.dat"]
     np.testing.assert_array_equal(dataset[0].density, dataset[2].density)
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"), [("bz2", bz2.compress), ("xz", lzma.compress), ("lz4", lz4.frame.compress)]
+)
+def test_a_folder_with_a_packed_density_and_packed_files_beside_it(calculation, potcar, ending, pack):
+    made = calculation(species=("O",), electrons=6)
+    potcar(made.folder, OXYGEN)
+    for name in ("CHGCAR", "POTCAR"):
+        (made.folder / f"{name}.{ending}").write_bytes(pack((made.folder / name).read_bytes()))
+        (made.folder / name).unlink()
+    (sample,) = built(made.folder)
+    assert (sample.id, sample.electrons, sample.source["electrons_from"]) == ("run", 6, "POTCAR")
+
+
+@pytest.mark.parametrize("name", ["slab[110]", "what?", "a*b"])
+def test_a_folder_with_wildcards_in_its_name(calculation, name):
+    made = calculation(name)
+    for pattern in (made.file, made.folder, f"{made.folder}/*"):
+        assert list(built(pattern).ids) == [name]
+
+
+def test_a_calculation_that_wrote_hdf5_is_told_from_one_that_has_not_finished(calculation, tmp_path):
+    folder = calculation("run").folder
+    (folder / "CHGCAR").rename(tmp_path / "CHGCAR.other")
+    (folder / "INCAR").write_text("LH5 = .TRUE.\n")
+    (folder / "vaspwave.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    reason = built(folder, tmp_path / "CHGCAR.other").failures["run"]
+    assert "there is no CHGCAR, and vaspwave.h5, where VASP writes the density with LH5 = .TRUE." in reason
 
 
 def test_a_pattern_without_a_density_is_an_error_at_once(tmp_path):

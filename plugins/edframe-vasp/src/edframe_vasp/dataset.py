@@ -12,10 +12,14 @@ from edframe.data.conversion import as_label, sample_of
 from edframe.data.prepared import Job, PreparedDataset
 from edframe.errors import DataError
 from edframe.io import Volume, read
+from edframe.io.files import either, plain_name
 from edframe.io.patterns import names, select, stamp
 from edframe.sample import Sample
 from edframe_vasp.electrons import files_beside, stated_electrons
 from edframe_vasp.plugin import VaspConfig
+
+FILES = ("CHGCAR", "vaspwave.h5", "vaspout.h5")
+"""Where VASP writes a density, in order of preference: the last two with LH5 = .TRUE. and LCHARGH5 = .TRUE."""
 
 TOLERANCE = 0.01
 """How far the integral of a density may be from the number of electrons, as a fraction of it."""
@@ -41,8 +45,8 @@ class Vasp(PreparedDataset):
     def jobs(self) -> Sequence[Job]:
         files: dict[Path, Path] = {}
         for file in select(self.config.files, _density_of, "CHGCAR, nor a folder with one"):
-            plain = file.with_name(file.name.removesuffix(".gz"))
-            files.setdefault(plain.parent if plain.name == "CHGCAR" else plain, file)
+            plain = file.with_name(plain_name(file.name))
+            files.setdefault(plain.parent if plain.name in FILES else plain, file)
         return [
             Job(name, {"density": stamp(file), "beside": list(map(stamp, files_beside(file))),
                        "spins": self.config.spins})
@@ -63,7 +67,7 @@ def label(job: Job) -> Sample:
     file = Path(job.inputs["density"][0])
     if job.inputs["density"][1] < 0:
         raise DataError(f"{file.parent}: there is no CHGCAR: VASP has not finished, or its INCAR has LCHARG = .FALSE.")
-    volume = _with_spins(read(file, "chgcar"), job.inputs["spins"], file)
+    volume = _with_spins(_read(file), job.inputs["spins"], file)
     integral = float(volume.fields["total"].sum()) * volume.grid.voxel_volume
     beside = [Path(path) for path, *_ in job.inputs["beside"]]
     count, source = stated_electrons(file, beside, volume.structure) or (None, "integral")
@@ -84,11 +88,23 @@ def _with_spins(volume: Volume, spins: int, file: Path) -> Volume:
     return volume
 
 
+def _read(file: Path) -> Volume:
+    if not plain_name(file.name).endswith(".h5"):
+        return read(file, "chgcar")
+    try:
+        return read(file)
+    except DataError as error:
+        raise DataError(
+            f"{file.parent}: there is no CHGCAR, and {file.name}, where VASP writes the density with LH5 = .TRUE. in "
+            f"INCAR, cannot be read ({error}); run VASP with LCHARG = .TRUE. and without LH5"
+        ) from error
+
+
 def _density_of(path: Path) -> Path | None:
-    """The CHGCAR of a folder, also the absent one of a calculation that has not finished; None for other files."""
+    """The density of a folder, also the absent one of a calculation that has not finished; None for other files."""
     if not path.is_dir():
-        return path if "CHGCAR" in path.name.upper() or path.name.endswith((".vasp", ".vasp.gz")) else None
-    packed = path / "CHGCAR.gz"
-    if packed.is_file() and not (path / "CHGCAR").is_file():
-        return packed
-    return path / "CHGCAR" if any((path / name).is_file() for name in ("CHGCAR", "INCAR", "OUTCAR")) else None
+        name = plain_name(path.name)
+        return path if "CHGCAR" in name.upper() or name.endswith(".vasp") or name in FILES else None
+    if found := next((file for name in FILES if (file := either(path / name))), None):
+        return found
+    return path / "CHGCAR" if any(either(path / name) for name in ("INCAR", "OUTCAR")) else None

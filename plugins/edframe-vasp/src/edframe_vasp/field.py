@@ -16,6 +16,7 @@ from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, Featurizer
 from edframe.io import read
+from edframe.io.files import either
 from edframe.io.patterns import select
 from edframe.io.poscar import read_head
 from edframe.io.reading import Text
@@ -105,7 +106,7 @@ class VaspField(Featurizer):
     def _field_of(self, path: Path) -> Path | None:
         if not path.is_dir():
             return path if self.config.file in path.name else None
-        return next((file for end in ("", ".gz") if (file := path / f"{self.config.file}{end}").is_file()), None)
+        return either(path / self.config.file)
 
 
 def _structure_factors(structure: Structure) -> NDArray[np.float64]:

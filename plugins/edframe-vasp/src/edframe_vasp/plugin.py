@@ -33,7 +33,7 @@ class VaspConfig(ComponentConfig):
     """Options of the dataset ``vasp``."""
 
     files: Patterns = ("*",)
-    """Patterns of folders and files, with ~, * and **; a folder stands for the CHGCAR or CHGCAR.gz in it."""
+    """Patterns of folders and files, with ~, * and **; a folder stands for the CHGCAR in it, plain or packed."""
     spins: Literal[1, 2] = 1
     """1: the total density. 2: also the magnetisation, which every file must then have (ISPIN = 2)."""
 
@@ -44,7 +44,7 @@ class VaspFieldConfig(ComponentConfig):
     files: Patterns = ("*",)
     """Patterns of folders and files, with ~, * and **; a folder stands for that file in it which file names."""
     file: str = Field("LOCPOT", pattern=r"^(LOCPOT|AECCAR[012]|PARCHG[\w.-]*|CHG|CHGCAR)$")
-    """Which file of a folder: LOCPOT, AECCAR0, AECCAR1, AECCAR2, PARCHG, …; one that ends in .gz is found too."""
+    """Which file of a folder: LOCPOT, AECCAR0, AECCAR1, AECCAR2, PARCHG, …; one that is packed is found too."""
     scale: float = Field(1.0, gt=0)
     """What values are divided by, to be of order 1: in eV for a LOCPOT, in e/Å³ for all others."""
 
