@@ -26,7 +26,10 @@ class Volume:
     structure: atoms relative to the first grid point. fields: name → ``[x, y, z]`` float64, in the order of the file;
     a density is ``total``, then ``magnetisation`` or ``magnetisation_x``, ``_y``, ``_z``. quantity: what they are.
     comment: the file's own title. origin: of the first grid point in the file's frame, Å. augmentation: text after
-    the field of that name, as it stands in a CHGCAR (PAW occupancies). Raises DataError when a shape disagrees.
+    the field of that name, as it stands in a CHGCAR (PAW occupancies). unit: of the values in the file, see
+    ``edframe.io.units``; None: unknown, or as they stand. valence: electrons of the neutral atoms, where the file's head
+    has their charges. notes: sentences on what was decided or left out in reading. Raises DataError when a shape
+    disagrees.
     """
 
     structure: Structure
@@ -36,6 +39,9 @@ class Volume:
     comment: str = ""
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     augmentation: Mapping[str, str] = field(default_factory=dict)
+    unit: str | None = None
+    valence: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.fields:
