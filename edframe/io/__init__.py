@@ -21,7 +21,7 @@ from typing import Any
 from edframe.errors import DataError
 from edframe.io.files import plain_name
 from edframe.io.spin import by_file
-from edframe.io.volume import Volume
+from edframe.io.volume import Quantity, Volume
 
 FORMATS = {
     "chgcar": "edframe.io.vasp",
@@ -34,13 +34,18 @@ FORMATS = {
 __all__ = ["FORMATS", "Volume", "format_of", "read", "write"]
 
 
-def read(path: str | Path, format: str | None = None) -> Volume:
+def read(
+    path: str | Path, format: str | None = None, *, unit: str | None = None, quantity: Quantity | None = None
+) -> Volume:
     """The atoms and fields in a file, in e/Å³ (densities) or eV (potentials), as float64 ``[x, y, z]``.
 
-    Raises DataError, with file and line, for what is malformed, truncated, not finite or inconsistent.
+    unit, quantity: what the values are, where the file does not tell or tells wrongly; see ``edframe.io.meaning``.
+    Whether a density can be one is another question: see ``edframe.io.electrons``. Raises DataError, with file and
+    line, for what is malformed, truncated, not finite or inconsistent.
     """
-    volume: Volume = _module(Path(path), format).read(Path(path))
-    return volume
+    from edframe.io.meaning import meant
+
+    return meant(_module(Path(path), format).read(Path(path)), Path(path), unit, quantity)
 
 
 def write(path: str | Path, volume: Volume, format: str | None = None, spin: str = "total") -> list[Path]:

@@ -12,7 +12,9 @@ are in atomic units either way. Lengths are written in bohr.
 
 The n points of an axis are n voxels, and these are the cell. It is taken to be periodic, for a cube does not say. Atoms
 stay where they are, outside of the cell too: a periodic code may list another image, and a piece cut out of a larger
-box looks the same. Their charges (0, of the nucleus or of the core, by program) are not used, and written as 0.
+box looks the same. Their charges are 0, of the nucleus or of the core, by program; of the core, they tell how many
+electrons there are. They are written as 0. Ghost atoms are left out, and said in a note. A title or a file's name that
+says what is no density (an orbital, a potential, a spin density) makes the values a field.
 
 Values have 6 digits and coordinates 6 decimals, as is usual. Source of the format: B. Skinn,
 https://h5cube-spec.readthedocs.io/en/latest/cubeformat.html
@@ -35,7 +37,8 @@ from pymatgen.core.structure import Structure
 from edframe.errors import DataError
 from edframe.io.digits import scientific
 from edframe.io.files import replacing
-from edframe.io.heads import element, floats, integer, next_words, periodic_grid
+from edframe.io.heads import element, floats, integer, is_ghost, next_words, periodic_grid
+from edframe.io.meaning import other_quantity
 from edframe.io.reading import Text
 from edframe.io.units import BOHR, HARTREE
 from edframe.io.volume import Volume
@@ -60,20 +63,25 @@ def read(path: Path) -> Volume:
             raise text.error(f"the numbers of points are {counts}; all must be positive (bohr), or all negative (Å)")
         unit = BOHR if counts[0] > 0 else 1.0
         grid = periodic_grid(text, [edge * n * unit for n, (_, edge) in zip(shape, rows, strict=True)], shape)
-        species, positions = _atoms(text, abs(atoms))
+        species, positions, valence, notes = _atoms(text, abs(atoms))
         names = _field_list(text, per_point) if atoms < 0 else [f"field_{k + 1}" for k in range(per_point)]
-        density = atoms > 0 and per_point == 1
+        single = atoms > 0 and per_point == 1
         values = _values(text, shape, len(names))
+    other = other_quantity({"title": title, "name of the file": path.name})
+    density = single and other is None
     values *= UNIT["density" if density else "field"]
     if not np.isfinite(values).all():
         raise DataError(f"{path}: it has values too large for a density; make the file anew")
     return Volume(
         Structure(Lattice(grid.vectors), species, (positions - origin) * unit, coords_are_cartesian=True),
         grid,
-        {name: np.ascontiguousarray(values[..., k]) for k, name in enumerate(["total"] if density else names)},
+        {name: np.ascontiguousarray(values[..., k]) for k, name in enumerate(["total"] if single else names)},
         quantity="density" if density else "field",
         comment=title,
         origin=(float(origin[0] * unit), float(origin[1] * unit), float(origin[2] * unit)),
+        unit="e/bohr³" if density else None,
+        valence=valence,
+        notes=(*notes, other) if other else notes,
     )
 
 
@@ -132,9 +140,12 @@ def _axis(text: Text) -> tuple[int, NDArray[np.float64]]:
     return integer(text, words[0], "a number of points"), floats(text, words[1:], "a component of a voxel's edge")
 
 
-def _atoms(text: Text, count: int) -> tuple[list[Element], NDArray[np.float64]]:
-    """Elements and positions ``[atom, 3]`` in the file's unit and frame."""
-    species, positions = [], []
+def _atoms(text: Text, count: int) -> tuple[list[Element], NDArray[np.float64], float | None, tuple[str, ...]]:
+    """Elements and positions ``[atom, 3]`` in the file's unit and frame, the sum of their charges where these are of
+    cores, and a note on ghost atoms, which are left out: without a number, with a negative one, or without charge where
+    others have one."""
+    species: list[Element | None] = []
+    rows = []
     for index in range(count):
         words = next_words(text, f"atom {index + 1} of {count}")
         if len(words) != 5:
@@ -142,9 +153,20 @@ def _atoms(text: Text, count: int) -> tuple[list[Element], NDArray[np.float64]]:
                 f"atom {index + 1} of {count} should be here: atomic number, charge and three coordinates; "
                 "correct the number of atoms in line 3"
             )
-        species.append(element(text, words[0]))
-        positions.append(floats(text, words[1:], "a charge or coordinate")[1:])
-    return species, np.array(positions)
+        species.append(None if is_ghost(words[0]) else element(text, words[0]))
+        rows.append(floats(text, words[1:], "a charge or coordinate"))
+    charges, positions = np.array(rows)[:, 0], np.array(rows)[:, 1:]
+    if any(charge for charge, kind in zip(charges, species, strict=True) if kind is not None):
+        species = [kind if charge else None for charge, kind in zip(charges, species, strict=True)]
+    real = [index for index, kind in enumerate(species) if kind is not None]
+    if not real:
+        raise text.error("all atoms are ghosts, without nuclei; a density of no atom is of no use here")
+    kinds = [kind for kind in species if kind is not None]
+    cores = [(charge, kind.Z) for charge, kind in zip(charges[real], kinds, strict=True)]
+    valence = float(charges[real].sum()) if all(0 < c <= z for c, z in cores) and any(c < z for c, z in cores) else None
+    left_out = count - len(real)
+    note = (f"{left_out} ghost atom{'s' * (left_out > 1)} without a nucleus, left out",) if left_out else ()
+    return kinds, positions[real], valence, note
 
 
 def _field_list(text: Text, per_point: int) -> list[str]:

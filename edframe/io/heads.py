@@ -16,6 +16,9 @@ from edframe.io.reading import Text
 LARGEST = 1e6
 """Of any length or charge in the head of a file, in its unit. More is a damaged number, and would overflow later."""
 
+_GHOST = re.compile(
+    r"[-+]?0+|-\d{1,9}|(X|Xx|Bq|Gh|Ghost|Vac?)\d*([-_(:]\w*\)?)?|[A-Z][a-z]?[-_:](Bq|Gh)", re.IGNORECASE
+)
 _INTEGER = re.compile(r"[-+]?\d{1,9}", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?", re.ASCII)
 
@@ -45,9 +48,15 @@ def floats(text: Text, words: Sequence[str], what: str) -> NDArray[np.float64]:
     return np.array([_float(word) for word in words])
 
 
+def is_ghost(word: str) -> bool:
+    """Whether an atomic number or symbol is of an atom without a nucleus: 0, negative, X, Bq, Gh or Gh(O)."""
+    return bool(_GHOST.fullmatch(word))
+
+
 def element(text: Text, word: str) -> Element:
     """The element of a symbol or atomic number. Raises DataError where there is none."""
-    if Element.is_valid_symbol(symbol := word.capitalize()):
+    symbol = {"D": "H", "T": "H"}.get(word.capitalize(), word.capitalize())
+    if Element.is_valid_symbol(symbol):
         return Element(symbol)
     number = integer(text, word, "an atomic number or symbol")
     if not 1 <= number <= 118:

@@ -80,6 +80,7 @@ def read(path: Path) -> Volume:
         quantity="potential" if potential else "density",
         comment=title,
         augmentation={name: after for name, after in zip(names, texts, strict=True) if after},
+        unit="eV" if potential else "times volume",
     )
 
 

@@ -27,8 +27,8 @@ class Volume:
     a density is ``total``, then ``magnetisation`` or ``magnetisation_x``, ``_y``, ``_z``. quantity: what they are.
     comment: the file's own title. origin: of the first grid point in the file's frame, Å. augmentation: text after
     the field of that name, as it stands in a CHGCAR (PAW occupancies). unit: of the values in the file, see
-    ``edframe.io.units``; None: unknown, or as they stand. valence: electrons of the neutral atoms, where the file's head
-    has their charges. notes: sentences on what was decided or left out in reading. Raises DataError when a shape
+    ``edframe.io.units``; None: unknown, or as they stand. valence: electrons of the neutral atoms, where the file's
+    head has their charges. notes: sentences on what was decided or left out in reading. Raises DataError when a shape
     disagrees.
     """
 

@@ -1,105 +1,84 @@
-"""XCrySDen's XSF files: a crystal and one or more 3D grids over its primitive cell.
+"""XCrySDen's XSF files: a structure and one or more 3D grids over its cell, or over a box around it.
 
 The format has no units for values. What they are follows from the title of the block of grids:
 
-| title of the block                 | quantity and unit                                          |
-|------------------------------------|------------------------------------------------------------|
-| density_e/A^3, potential_eV, field | as it says; written here, with the names of the fields     |
-| 3D_PWSCF                           | density, e/bohr³: from pp.x of Quantum ESPRESSO            |
-| any other                          | density, e/Å³, for lengths are in Å: check the integral    |
+| title of the block                 | quantity and unit                                                     |
+|------------------------------------|-----------------------------------------------------------------------|
+| density_e/A^3, potential_eV, field | as it says; written here, with the names of the fields                |
+| 3D_PWSCF                           | density, e/bohr³: from pp.x of Quantum ESPRESSO                       |
+| any other                          | density, in whichever of e/bohr³ and e/Å³ the atoms have their electrons |
 
-Several grids without one of the first three titles are fields, as their values are. A grid is a general one: its
-last plane along each axis repeats the first. It is dropped on reading and added on writing. Forces are not read. Values
-are written with 10 digits, lengths with 12 decimals. Source of the format: http://www.xcrysden.org/doc/XSF.html
-
-Over 200 lines: each section of the format has its own errors.
+Several grids without one of the first three titles are fields, as their values are; so is one whose title, label or
+name says what is no density. Which voxels the points are: see ``edframe.io.general_grids``. On writing, the last plane
+along each axis repeats the first. Values are written with 10 digits, lengths with 12 decimals. Source of the format:
+http://www.xcrysden.org/doc/XSF.html
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
-from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.io.digits import scientific
 from edframe.io.files import replacing
-from edframe.io.heads import element, floats, integer, next_words, periodic_grid
+from edframe.io.general_grids import Reading, over_box, over_cell
+from edframe.io.heads import periodic_grid
+from edframe.io.meaning import other_quantity
 from edframe.io.reading import Text
-from edframe.io.units import BOHR
+from edframe.io.units import factor
+from edframe.io.valence import is_neutral
 from edframe.io.volume import Quantity, Volume
+from edframe.io.xsf_parts import Parts, RawGrid, parts
 
 TITLES: dict[Quantity, str] = {"density": "density_e/A^3", "potential": "potential_eV", "field": "field"}
 """Of the blocks that are written here, by the quantity."""
 
 ESPRESSO = "3D_PWSCF"
 
-REPEATED = 1e-4
-"""By how much the last plane may differ from the first, and the edges from the cell: files have few digits."""
-
-_GRID = re.compile(r"(?:BEGIN_)?DATAGRID_3D_?(.*)")
-
-
-@dataclass(frozen=True)
-class _Field:
-    block: str
-    label: str
-    origin: NDArray[np.float64]
-    values: NDArray[np.float64]
-
 
 def read(path: Path) -> Volume:
-    """The atoms and grids of a crystal; the remarks before it are the comment.
+    """The atoms and grids of a file; the remarks before them are the comment. ``unit`` is None where it is open.
 
-    Raises DataError, with the line, for what is malformed, cut off or
-    not finite, for what has no cell, and for grids that are not general ones over the primitive cell.
+    Raises DataError, with the line, for what is malformed, cut off or not finite, for several steps, and for a grid
+    that is not over whole cells.
     """
-    cell: NDArray[np.float64] | None = None
-    species: list[Element] = []
-    positions: NDArray[np.float64] = np.empty((0, 3))
-    found: list[_Field] = []
     with Text(path) as text:
-        comment = _start(text)
-        while line := _next_line(text):
-            keyword = line.split()[0]
-            if keyword == "PRIMVEC":
-                cell = _vectors(text, "a lattice vector")
-                periodic_grid(text, cell, (1, 1, 1))
-            elif keyword == "CONVVEC":
-                _vectors(text, "a lattice vector")
-            elif keyword == "PRIMCOORD":
-                species, positions = _atoms(text)
-            elif keyword in ("BEGIN_BLOCK_DATAGRID_3D", "BEGIN_BLOCK_DATAGRID3D") and cell is not None and species:
-                found += _block(text, cell, found)
-            else:
-                raise text.error(
-                    f"{text.shown(keyword)} stands where PRIMVEC, PRIMCOORD or, after both, BEGIN_BLOCK_DATAGRID_3D "
-                    "should be; only one crystal with 3D grids is read"
-                )
-        if cell is None or not species or not found:
-            raise text.error("the file ends without a cell, atoms and a 3D grid; all three are needed")
-    origin = found[0].origin
-    names, quantity, unit = _meaning(found)
-    fields = {name: field.values for name, field in zip(names, found, strict=True)}
-    for values in fields.values():
-        values *= unit
-        if not np.isfinite(values).all():
+        found = parts(text)
+        if not found.grids or not found.steps:
+            raise text.error("the file ends without atoms and a 3D grid; both are needed")
+        if len(found.steps) > 1:
+            raise text.error(f"it has {len(found.steps)} steps, and a grid is of one of them; take the others out")
+        if not found.steps[0][0]:
+            raise text.error("all atoms are ghosts, without nuclei; a density of no atom is of no use here")
+        if not found.cells and found.periodic:
+            raise text.error("the file ends without PRIMVEC, the cell of the crystal")
+        names, quantity, unit, note = _meaning(found.grids, found, path)
+        way = _way(text, found, quantity, unit)
+    notes = [note, way.note, f"ghost atoms, left out: {found.ghosts}" if found.ghosts else ""]
+    fields = {}
+    for name, raw in zip(names, found.grids, strict=True):
+        fields[name] = np.ascontiguousarray(way.of(raw.values))
+        if unit is not None:
+            fields[name] *= factor(unit, Grid.of(way.cell, fields[name].shape))
+        if not np.isfinite(fields[name]).all() or np.abs(fields[name]).max() > 1e300:
             raise DataError(f"{path}: it has values too large for a density; make the file anew")
+    origin = found.grids[0].origin
     return Volume(
-        Structure(Lattice(cell), species, positions - origin, coords_are_cartesian=True),
-        Grid.of(cell, found[0].values.shape),
+        _structure(found, way.cell, origin),
+        Grid.of(way.cell, fields[names[0]].shape),
         fields,
         quantity=quantity,
-        comment=comment,
+        comment=found.comment,
         origin=(float(origin[0]), float(origin[1]), float(origin[2])),
+        unit=unit,
+        notes=tuple(sentence for sentence in notes if sentence),
     )
 
 
@@ -137,112 +116,61 @@ def write(path: Path, volume: Volume) -> None:
         file.write(b"END_BLOCK_DATAGRID_3D\n")
 
 
-def _start(text: Text) -> str:
-    """The remarks up to CRYSTAL, which is refused where another kind of system begins."""
-    remarks = []
-    for line in iter(text.line, ""):
-        word = line.strip()[:40]
-        if word in ("MOLECULE", "ATOMS", "POLYMER", "SLAB"):
-            raise text.error(f"{word} has no cell in all three directions; write it as a CRYSTAL, in a box")
-        if word.startswith("#"):
-            remarks.append(line.strip()[1:].strip())
-        elif word == "CRYSTAL":
-            return "\n".join(remarks)
-        elif word:
-            raise text.error(
-                f"{text.shown(word)} stands where CRYSTAL should be; trajectories and other formats are not read"
-            )
-    raise text.error("the file ends before CRYSTAL: it is empty, or was cut off")
+def _way(text: Text, found: Parts, quantity: Quantity, unit: str | None) -> Reading:
+    """How the grids are taken. Raises DataError where they are not over whole cells."""
+    raw = found.grids[0]
+    units = (unit,) if unit is not None else ("e/bohr³", "e/Å³")
+    numbers = [kind.Z for kind in found.steps[0][0]]
+
+    def fits(mean: float, cell: NDArray[np.float64]) -> bool:
+        if quantity != "density":  # nothing is known of its sum, and only a repeated plane can be dropped
+            return True
+        grid = Grid.of(cell, 1)
+        copies = round(grid.volume / abs(np.linalg.det(found.cells[0]))) if found.cells and found.periodic == 3 else 1
+        return any(is_neutral(mean * grid.volume * factor(each, grid) / copies, numbers) for each in units)
+
+    def box() -> Reading:
+        periodic_grid(text, raw.edges, (1, 1, 1))
+        return over_box(raw.edges, raw.values, fits)
+
+    if not found.cells:
+        return box()
+    periodic_grid(text, found.cells[0], (1, 1, 1))
+    way = over_cell(found.cells[0], raw.edges, raw.values, fits)
+    if isinstance(way, str):
+        if found.periodic == 3:
+            raise text.error(way, raw.line)
+        return box()
+    return way
 
 
-def _next_line(text: Text) -> str:
-    """The next line that is neither blank nor a remark; empty at the end of the file."""
-    for line in iter(text.line, ""):
-        if line.strip() and not line.lstrip().startswith("#"):
-            return line.strip()
-    return ""
+def _structure(found: Parts, cell: NDArray[np.float64], origin: NDArray[np.float64]) -> Structure:
+    """The atoms in the cell of the grid, repeated where that is a larger one, relative to its first point."""
+    species, positions = found.steps[0]
+    primitive = found.cells[0] if found.cells and found.periodic == 3 else cell
+    whole = np.rint(cell @ np.linalg.inv(primitive)).astype(int)
+    structure = Structure(Lattice(primitive), species, positions - origin, coords_are_cartesian=True)
+    if np.array_equal(whole, np.eye(3)):
+        return Structure(Lattice(cell), species, positions - origin, coords_are_cartesian=True)
+    larger = structure.make_supercell(whole, to_unit_cell=True, in_place=False)
+    return Structure(Lattice(cell), larger.species, larger.cart_coords, coords_are_cartesian=True)
 
 
-def _vectors(text: Text, what: str) -> NDArray[np.float64]:
-    return np.array([_three(text, what) for _ in range(3)])
-
-
-def _three(text: Text, what: str) -> NDArray[np.float64]:
-    words = next_words(text, what)
-    if len(words) != 3:
-        raise text.error(f"{what}, three numbers, should be here")
-    return floats(text, words, what)
-
-
-def _atoms(text: Text) -> tuple[list[Element], NDArray[np.float64]]:
-    """Elements and positions ``[atom, 3]`` in Å."""
-    words = next_words(text, "the number of atoms")
-    count = integer(text, words[0], "the number of atoms") if words else 0
-    if count < 1 or len(words) > 2:
-        raise text.error("the number of atoms, and then 1, should be here")
-    species, positions = [], []
-    for index in range(count):
-        words = next_words(text, f"atom {index + 1} of {count}")
-        if len(words) not in (4, 7):
-            raise text.error(f"atom {index + 1} of {count} should be here: a species and three coordinates")
-        species.append(element(text, words[0]))
-        positions.append(floats(text, words[1:4], "a coordinate"))
-    return species, np.array(positions)
-
-
-def _block(text: Text, cell: NDArray[np.float64], before: Sequence[_Field]) -> list[_Field]:
-    """The grids of one block, to its end."""
-    block = text.line().strip()
-    found: list[_Field] = []
-    while (line := _next_line(text)).split()[:1] not in (["END_BLOCK_DATAGRID_3D"], ["END_BLOCK_DATAGRID3D"]):
-        match = _GRID.fullmatch(line)
-        if not match:
-            raise text.error(f"{text.shown(line)} stands where BEGIN_DATAGRID_3D_… or END_BLOCK_DATAGRID_3D should be")
-        found.append(_grid(text, cell, block, match[1].strip()))
-        first = [*before, *found][0]
-        if found[-1].values.shape != first.values.shape or not np.allclose(found[-1].origin, first.origin):
-            raise text.error("this grid has another shape or origin than the first one; put it into a file of its own")
-    return found
-
-
-def _grid(text: Text, cell: NDArray[np.float64], block: str, label: str) -> _Field:
-    words = next_words(text, "the shape of the grid")
-    shape = [integer(text, word, "a number of points") for word in words]
-    if len(shape) != 3 or min(shape) < 2:
-        raise text.error("the shape of the grid should be here: three numbers of points, each 2 or more")
-    origin = _three(text, "the origin of the grid")
-    edges = _vectors(text, "an edge of the grid")
-    if np.abs(edges - cell).max() > REPEATED * np.linalg.norm(cell, axis=1).max():
-        raise text.error("the edges of the grid are not PRIMVEC; only grids over one whole primitive cell are read")
-    count = shape[0] * shape[1] * shape[2]
-    if not text.has_room_for(count):
-        raise text.error(f"{count} values should follow, more than the file has room for: it was cut off")
-    numbers = np.empty(count)
-    text.numbers(numbers, 0, count, "the grid")
-    if not (line := _next_line(text)).startswith("END_DATAGRID"):
-        raise text.error(f"{text.shown(line)} stands where END_DATAGRID_3D should be; correct the numbers of points")
-    values = numbers.reshape(shape[::-1]).T
-    largest = max(numbers.max(), -numbers.min())
-    for axis in range(3):
-        first, last = np.moveaxis(values, axis, 0)[[0, -1]]
-        if not np.abs(first - last).max() <= REPEATED * largest:
-            raise text.error(
-                f"the last plane of axis {axis + 1} does not repeat the first: it is not periodic, or lacks the plane"
-            )
-    return _Field(block, label, origin, values[:-1, :-1, :-1])
-
-
-def _meaning(found: Sequence[_Field]) -> tuple[list[str], Quantity, float]:
-    """Names of the fields, what they are, and the unit of the values in edframe's."""
-    labels, blocks = [field.label for field in found], {field.block for field in found}
+def _meaning(grids: Sequence[RawGrid], found: Parts, path: Path) -> tuple[list[str], Quantity, str | None, str]:
+    """Names of the fields, what they are, the unit of the values where it is told, and a note."""
+    labels, blocks = [grid.label for grid in grids], {grid.block for grid in grids}
     distinct = len(set(labels)) == len(labels) and all(labels)
     names = labels if distinct else [f"field_{k + 1}" for k in range(len(labels))]
+    units: dict[Quantity, str | None] = {"density": "e/Å³", "potential": "eV", "field": None}
     for quantity, title in TITLES.items():
         if blocks == {title} and distinct:
-            return names, quantity, 1.0
-    if len(found) > 1:
-        return names, "field", 1.0
-    return ["total"], "density", BOHR**-3 if blocks == {ESPRESSO} else 1.0
+            return names, quantity, units[quantity], ""
+    if len(grids) > 1:
+        return names, "field", None, ""
+    texts = {"title of the grids": grids[0].block, "label of the grid": labels[0], "remarks": found.comment}
+    if note := other_quantity({**texts, "name of the file": path.name}):
+        return ["total"], "field", None, note
+    return ["total"], "density", "e/bohr³" if blocks == {ESPRESSO} else None, ""
 
 
 def _row(numbers: NDArray[np.float64]) -> str:

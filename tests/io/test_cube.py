@@ -211,7 +211,8 @@ BROKEN = {
     "too few atoms": (text_of(head=HEAD.replace("    2    0.1", "    1    0.1")), 13, "more after"),
     "too many atoms": (text_of(head=HEAD.replace("    2    0.1", "    3    0.1")), 9, "atom 3 of 3"),
     "no atoms": (text_of(head=HEAD.replace("    2    0.1", "    0    0.1")), 3, "no atoms"),
-    "no element 0": (text_of(head=HEAD.replace("    8    8", "    0    8")), 7, "no element 0"),
+    "only ghosts": (
+        text_of(head=HEAD.replace("    8    8", "    0    8").replace("    1    1.0", "    X    0.0")), 8, "ghosts"),
     "no element 119": (text_of(head=HEAD.replace("    8    8", "  119    8")), 7, "no element 119"),
     "no points": (text_of(head=lines(HEAD, 5, "  0 0.5 1 0\n")), 6, "numbers of points"),
     "both units": (text_of(head=lines(HEAD, 5, " -3 0.5 1 0\n")), 6, "all negative"),

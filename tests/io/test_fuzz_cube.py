@@ -31,7 +31,7 @@ FILES = {
     "bohr.cube": CUBE.text_of(),
     "angstrom.cube": CUBE.text_of(head=CUBE.ANGSTROM),
     "fields.cube": CUBE.text_of([float(k) for k in range(48)], HEAD),
-    "one.xsf": XSF.text_of(),
+    "one.xsf": XSF.text_of(title="3D_PWSCF"),
     "several.xsf": XSF.text_of(XSF.grid_text("DATAGRID_3D_a"), XSF.grid_text("DATAGRID_3D_b"), title="field"),
 }
 WORDS = [

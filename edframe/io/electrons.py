@@ -1,0 +1,152 @@
+"""Whether a field can be a density of electrons: its sum against what is known of the atoms, and what else it may be.
+
+A density of electrons is nowhere negative beyond noise, and holds between the valence electrons of its atoms and all of
+them, within the charge of an ion. An all-electron density does not integrate exactly on a grid, and its error lies
+within two voxels of the nuclei; it is let pass. Where the sum does not fit, each unit of ``edframe.io.units`` is tried,
+and the one that fits is named.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core.structure import Structure
+
+from edframe.errors import DataError
+from edframe.grid import Grid
+from edframe.io.units import DENSITY_UNITS, factor
+from edframe.io.valence import ions, is_neutral, is_whole, least, most
+from edframe.io.volume import Volume
+
+NOISE = 1e-2
+"""Electrons in negative values, as a fraction of all, above which a density counts as none: PAW densities of VASP are
+negative next to nuclei, by 1.4e-3 in silicon."""
+
+NUCLEUS = 2.0
+"""Voxels around a nucleus in which the error of an all-electron density on a grid lies."""
+
+PART = re.compile(r"PARCHG|AECCAR\d?", re.IGNORECASE)
+"""Names of files that hold a part of a density, or one with the cores, for which no number is expected."""
+
+
+def number_of(volume: Volume, field: str = "total") -> float:
+    """The sum of a field over the grid: electrons, where it is a density in e/Å³."""
+    return float(volume.fields[field].sum()) * volume.grid.voxel_volume
+
+
+def check(volume: Volume, name: str, known: float | None = None) -> tuple[str, ...]:
+    """What is to be said of a density of electrons. Raises DataError where ``volume`` cannot be one, with the number
+    found, the likely cause and the option that cures it.
+
+    name: of its file, for the sentence. known: how many electrons there are, where that is known.
+    """
+    if volume.quantity != "density" or "total" not in volume.fields:
+        raise DataError(not_a_density(volume, name))
+    total, grid = volume.fields["total"], volume.grid
+    electrons = number_of(volume)
+    negative = -float(np.minimum(total, 0).sum()) * grid.voxel_volume
+    if not electrons > 0 and not negative > 0:
+        raise DataError(f"{name}: the total density integrates to {electrons:g} e: it is not a density of electrons")
+    if negative > NOISE * abs(electrons):
+        at = np.unravel_index(int(total.argmin()), total.shape)
+        raise DataError(
+            f"{name}: the total density is negative beyond noise, {-negative:.3g} e in all and {total.min():.3g} e/Å³ "
+            f"at grid point {tuple(map(int, at))}: it is a spin density, a difference of densities, an orbital or a "
+            "potential, and no density of electrons (--quantity field or potential says so)"
+        )
+    if known is not None or PART.search(Path(name).name):
+        return ()
+    return _judge(volume, name, electrons)
+
+
+def not_a_density(volume: Volume, name: str) -> str:
+    """The sentence on a volume that is not said to be a density, with the option that makes it one."""
+    what = f"{name}: it holds {', '.join(volume.fields)} ({volume.quantity}), not an electron density"
+    why = "".join(f"; {note}" for note in volume.notes)
+    return f"{what}{why}; where it is one, say so by --quantity density, or --set data.quantity=density"
+
+
+def said(volume: Volume) -> str:
+    """What a field holds, in a few words: ``8.0000 electrons in H2 O1 (e/bohr³), magnetisation 1.0000``."""
+    if volume.quantity != "density":
+        words = (f"{name} {values.min():.4g} to {values.max():.4g}" for name, values in volume.fields.items())
+        return f"{volume.quantity} of {volume.structure.formula}: {', '.join(words)}"
+    unit = f" ({volume.unit})" if volume.unit else ""
+    first, *others = volume.fields
+    more = "".join(f", {name} {number_of(volume, name):.4f}" for name in others)
+    return f"{number_of(volume, first):.4f} electrons in {volume.structure.formula}{unit}{more}"
+
+
+def fitting_units(volume: Volume, field: str = "total") -> list[tuple[str, float]]:
+    """Units in which a field has the electrons of its neutral atoms, with their number. ``volume.unit`` is that now."""
+    now = factor(volume.unit, volume.grid) if volume.unit else 1.0
+    found = []
+    for unit in DENSITY_UNITS:
+        electrons = number_of(volume, field) * factor(unit, volume.grid) / now
+        if _fits(electrons, volume):
+            found.append((unit, electrons))
+    return found
+
+
+def _fits(electrons: float, volume: Volume) -> bool:
+    if volume.valence is not None:
+        return is_whole(electrons) and abs(electrons - volume.valence) <= min(2.0, ions(volume.valence)) + 1e-9
+    return is_neutral(electrons, volume.structure.atomic_numbers)
+
+
+def _judge(volume: Volume, name: str, electrons: float) -> tuple[str, ...]:
+    """What is to be said of a density of so many electrons. Raises DataError where it cannot be one."""
+    if _fits(electrons, volume):
+        return ()
+    numbers = volume.structure.atomic_numbers
+    fewest, all_of_them = least(numbers), most(numbers)
+    if volume.valence is not None:
+        fewest = all_of_them = round(volume.valence)
+    low, high = fewest - ions(fewest), all_of_them + ions(all_of_them)
+    holds = f"{fewest} to {all_of_them}" if fewest < all_of_them else f"{fewest}"
+    number = f"{name}: the density integrates to {electrons:.4f} e in {volume.structure.formula}, which holds {holds} e"
+    others = [(unit, count) for unit, count in fitting_units(volume) if unit != volume.unit]
+    if others:
+        unit, count = others[0]
+        raise DataError(
+            f"{number}: its values are probably {unit} and not {volume.unit}, for they make {count:.4f} e then; "
+            f'--unit "{unit}", or --set "data.unit={unit}", takes them so'
+        )
+    whole = is_whole(electrons)
+    blur = 5e-3 if volume.valence is None else 5e-2  # of every few points of a grid, as CP2K writes them
+    blurred = fewest * (1 - blur) <= electrons <= all_of_them * (1 + blur)
+    if low <= electrons <= high and (whole or blurred):
+        return () if whole else (f"{electrons:.4f} e is no whole number: the grid is coarse for this density",)
+    if electrons > high and _far_from_nuclei(volume) <= high:
+        return (f"{electrons:.4f} e instead of {all_of_them} e: an all-electron density on a grid too coarse for it",)
+    if electrons > high or (volume.valence is not None and electrons > fewest):
+        cause = "it is in another unit, of another quantity (an orbital, a potential, an ELF), or of other atoms"
+    elif float(volume.fields["total"].max()) * _back(volume) <= 1.0 + 1e-6 and electrons < low:
+        cause = "it may be in another unit, an ELF, a spin density, one spin of two, or the density of one band"
+    else:
+        cause = "it is a spin density, one spin of two, a part of the density or of the box, or in another unit"
+    raise DataError(f"{number}: {cause}; give its unit (--unit, data.unit) or what it is (--quantity, data.quantity)")
+
+
+def _back(volume: Volume) -> float:
+    return 1 / factor(volume.unit, volume.grid) if volume.unit else 1.0
+
+
+def _far_from_nuclei(volume: Volume) -> float:
+    """Electrons farther than NUCLEUS voxels from every nucleus."""
+    far = ~near_nuclei(volume.structure, volume.grid)
+    return float(volume.fields["total"][far].sum()) * volume.grid.voxel_volume
+
+
+def near_nuclei(structure: Structure, grid: Grid) -> NDArray[np.bool_]:
+    """Which points ``[x, y, z]`` are within NUCLEUS voxels of a nucleus, along every axis."""
+    near = np.zeros(grid.shape, bool)
+    reach = int(NUCLEUS)
+    for fractions in structure.frac_coords:
+        at = np.rint(fractions * grid.shape).astype(int)
+        rows = [np.arange(n - reach, n + reach + 1) % size for n, size in zip(at, grid.shape, strict=True)]
+        near[np.ix_(*rows)] = True
+    return near
