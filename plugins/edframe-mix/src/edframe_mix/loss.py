@@ -47,7 +47,8 @@ class MixLoss(Loss):
             inner = None if visit is None else PartVisit(visit, name)
             values[name], found = part.with_diagnostics(predicted, reference, grid, inner)
             extras |= {f"{name}.{key}": extra for key, extra in found.items()}
-        total = sum(self.weights[name].at(step) * value for name, value in values.items())
+        first, *others = (self.weights[name].at(step) * value for name, value in values.items())
+        total = sum(others, start=first)
         return total, {name: value.detach() for name, value in values.items()} | extras
 
 

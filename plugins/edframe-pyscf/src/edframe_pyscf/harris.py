@@ -28,7 +28,7 @@ from edframe.grid import Grid
 from edframe.io.units import HARTREE
 from edframe.resampling import fourier
 from edframe_pyscf import scf
-from edframe_pyscf.levels import Level
+from edframe_pyscf.levels import FUNCTIONAL, Level
 
 FLOOR = 1e-8
 """e/bohr³. Below it PBE counts nothing: where a density is rough, some values in the vacuum are negative (PySCF's
@@ -110,7 +110,7 @@ class HarrisFunctional:
 
         gradient = tools.ifft(1j * vectors.T * waves, mesh).real
         per_electron, derivatives = integrator.eval_xc_eff(
-            scf.FUNCTIONAL, np.vstack([density, gradient]), deriv=1, xctype="GGA"
+            FUNCTIONAL, np.vstack([density, gradient]), deriv=1, xctype="GGA"
         )[:2]
         counted = density >= FLOOR
         exchange_correlation = voxel * float(density[counted] @ per_electron[counted])

@@ -18,6 +18,7 @@ from edframe.errors import DataError
 from edframe.jobs import run_jobs
 from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf import scf
+from edframe_pyscf.levels import FUNCTIONAL, PSEUDOPOTENTIAL
 from edframe_pyscf.matrices import pack
 
 Pair = tuple[int, int]
@@ -106,9 +107,9 @@ def _level() -> dict[str, Any]:
     from pyscf import __version__
 
     return {
-        "functional": scf.FUNCTIONAL,
+        "functional": FUNCTIONAL,
         "basis": geometry.LEVEL.basis,
-        "pseudopotential": scf.PSEUDOPOTENTIAL,
+        "pseudopotential": PSEUDOPOTENTIAL,
         "mesh": geometry.LEVEL.mesh([geometry.CELL_LENGTH])[0],
         "cell_length_angstrom": geometry.CELL_LENGTH,
         "pyscf": __version__,

@@ -70,4 +70,5 @@ class AndersonMixing:
         gram = products[:, :filled, :filled] * scale[:, :, None] * scale[:, None, :]
         gram.diagonal(dim1=1, dim2=2).add_(REGULARISATION)
         solution, _ = torch.linalg.solve_ex(gram, scale * products[:, :filled, -1])
-        return (solution * scale).masked_fill_(plain[:, None], 0.0).nan_to_num_(0.0, 0.0, 0.0).to(KEPT)
+        coefficients: Tensor = solution * scale
+        return coefficients.masked_fill_(plain[:, None], 0.0).nan_to_num_(0.0, 0.0, 0.0).to(KEPT)

@@ -76,7 +76,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.reach = kernel // 2
         self.convolution = _by_dimension(dimension, nn.Conv2d, nn.Conv3d)(inputs, outputs, kernel, bias=False)
-        nn.init.kaiming_normal_(self.convolution.weight)
+        nn.init.kaiming_normal_(self.convolution.get_parameter("weight"))
 
     def forward(self, x: Tensor, periodic: Periodic) -> Tensor:
         if min(x.shape[2:]) < self.reach:
@@ -84,7 +84,8 @@ class Convolution(nn.Module):
                 f"a kernel of {2 * self.reach + 1} points does not fit the coarsest level of this grid, "
                 f"{'×'.join(map(str, x.shape[2:]))} points; use fewer levels in model.widths and model.blocks"
             )
-        return self.convolution(pad(x, self.reach, periodic))
+        convolved: Tensor = self.convolution(pad(x, self.reach, periodic))
+        return convolved
 
 
 class Block(nn.Module):
@@ -101,12 +102,13 @@ class Block(nn.Module):
         self.second = Convolution(dimension, width, width, config.kernel)
         self.dropout = _by_dimension(dimension, nn.Dropout2d, nn.Dropout3d)(config.dropout)
         if self.residual:
-            nn.init.zeros_(self.second.convolution.weight)
+            nn.init.zeros_(self.second.convolution.get_parameter("weight"))
 
     def forward(self, x: Tensor, periodic: Periodic) -> Tensor:
         if self.residual:
             hidden = self.activation(self.first(self.activation(x), periodic))
-            return x + self.second(self.dropout(hidden), periodic)
+            change: Tensor = self.second(self.dropout(hidden), periodic)
+            return x + change
         hidden = self.dropout(self.activation(self.first(x, periodic)))
         return self.activation(self.second(hidden, periodic))
 
@@ -131,7 +133,8 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         odd = [amount for n in reversed(x.shape[2:]) for amount in (0, n % 2)]
-        return self.convolution(self.pooling(F.pad(x, odd) if any(odd) else x))
+        halved: Tensor = self.convolution(self.pooling(F.pad(x, odd) if any(odd) else x))
+        return halved
 
 
 class Up(nn.Module):

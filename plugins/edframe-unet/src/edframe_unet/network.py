@@ -40,7 +40,7 @@ class Network(nn.Module):
         self.decoder = nn.ModuleList(stack(level) for level in above)
         if config.channels_last:
             self.layout = torch.channels_last if dimension == 2 else torch.channels_last_3d
-            self.to(memory_format=self.layout)
+            self.to(memory_format=self.layout)  # type: ignore[call-overload]  # absent from torch's types
         if config.compile:
             self.compile(dynamic=False)
 
