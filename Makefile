@@ -28,7 +28,8 @@ study: install
 
 install: .venv/installed
 
-.venv/installed: requirements.txt constraints.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
+.venv/installed: requirements.txt constraints.txt oracles.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r oracles.txt
 	touch $@

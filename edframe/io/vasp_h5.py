@@ -63,6 +63,7 @@ def read(path: Path) -> Volume:
         {name: np.ascontiguousarray(block.T) for name, block in zip(names, values, strict=True)},
         comment=structure.formula,
         augmentation={name: text for name, text in occupancies.items() if text},
+        unit="times volume",
     )
 
 
