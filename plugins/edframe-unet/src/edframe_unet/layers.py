@@ -6,7 +6,7 @@ space. Both together make the output independent of how much vacuum surrounds th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -160,9 +160,14 @@ class Up(nn.Module):
         return x
 
 
-def smooth_up(x: Tensor, shape: torch.Size, periodic: Periodic) -> Tensor:
-    """Linear interpolation from blocks of 2 points to the points of ``shape``; open ends are extended by zeros."""
+def smooth_up(x: Tensor, shape: torch.Size, periodic: Periodic, halo: Sequence[bool] = ()) -> Tensor:
+    """Linear interpolation from blocks of 2 points to the points of ``shape``; open ends are extended by zeros.
+
+    halo: the axes on which ``x`` has a further block on both sides already.
+    """
     x = pad(x, 1, periodic)
+    for axis, has in enumerate(halo, start=2):
+        x = x.narrow(axis, 1, x.shape[axis] - 2) if has else x
     mode = "bilinear" if len(periodic) == 2 else "trilinear"
     x = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
     for axis, n in enumerate(shape, start=2):

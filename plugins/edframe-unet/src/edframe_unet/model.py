@@ -40,10 +40,11 @@ class UNet(nn.Module):
         start = _start(channels, baseline, grid, electrons)
         root = start.sqrt()
         seen = torch.cat([channels.sign() * channels.abs().sqrt(), root], dim=1)
-        x = self.network(seen / (1 + seen.abs()), grid.periodic)
+        x, axes = self.network(seen / (1 + seen.abs()), grid.periodic)
         x = self.head(self.activation(self.hidden(x)))
         if self.network.top:
-            x = smooth_up(x, channels.shape[2:], grid.periodic)
+            halo = [axis.before is not None for axis in axes]
+            x = smooth_up(x, channels.shape[2:], tuple(axis.wraps for axis in axes), halo)
         fields = x.to(channels.dtype)
         if self.gated:
             pictures = saturated(torch.cat([channels.abs(), start, root], dim=1))
