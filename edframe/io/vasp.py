@@ -36,7 +36,9 @@ POTENTIAL = {1: ("total",), 2: ("spin_up", "spin_down"), 4: ("total", "field_x",
 SLAB = 1 << 18
 """Values of a field that are held a second time."""
 
-_GRID = re.compile(r"\s*(\d{1,9})\s+(\d{1,9})\s+(\d{1,9})\s*", re.ASCII)
+GRID = re.compile(r"\s*(\d{1,9})\s+(\d{1,9})\s+(\d{1,9})\s*", re.ASCII)
+"""The line with the numbers of points."""
+
 _OCCUPANCIES = re.compile(
     r"\s*augmentation occupancies(?: \(imaginary part\))?\s*(\d+|\*+)\s*?\s(\d{1,9})\s*", re.ASCII
 )
@@ -122,7 +124,7 @@ def _by(shape: tuple[int, ...]) -> str:
 def _shape(text: Text) -> tuple[int, ...]:
     while (line := text.line()) and not line.strip():
         pass
-    match = _GRID.fullmatch(line)
+    match = GRID.fullmatch(line)
     if not match or not all(map(int, match.groups())):
         raise text.error(
             f"{text.shown(line)} stands where the grid should be, three numbers of points; it follows the positions of "
@@ -164,7 +166,7 @@ def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None]:
             if missing or moments:
                 break
             header, missing = text.number, int(match[2])
-        elif not missing and (match := _GRID.fullmatch(line)):
+        elif not missing and (match := GRID.fullmatch(line)):
             grid = tuple(map(int, match.groups()))
             break
         else:

@@ -180,14 +180,19 @@ class EnsemblePredictor:
         self.members = [Predictor(run, experiment, registry, device, symmetrise=symmetrise) for run in ensemble.members]
 
     def __call__(
-        self, structure: Structure, *, spacing: float | None = None, electrons: float | None = None
+        self,
+        structure: Structure,
+        *,
+        shape: Sequence[int] | None = None,
+        spacing: float | None = None,
+        electrons: float | None = None,
     ) -> tuple[Sample, NDArray[np.float64], float]:
         """The mean density, its calibrated standard deviation ``[s, x, y, z]`` in e/Å³, and the expected NMAE in %.
 
         Arguments and errors as of ``Predictor``. The mean is nonnegative and integrates to the electrons, as each
         member's density does.
         """
-        inputs = self.members[0].inputs(structure, spacing, electrons)
+        inputs = self.members[0].inputs(structure, shape, spacing, electrons)
         densities = np.stack([member.density(inputs) for member in self.members]).astype(np.float64)
         spread = densities.std(0, ddof=1)
         sample = predicted_sample(structure, inputs, densities.mean(0), self.ensemble.path.name)

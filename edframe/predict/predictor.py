@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edframe.run.directory import Run
 
 MULTIPLE = 8
-"""Points per axis are a multiple of this: a U-Net halves a grid, and fast Fourier transforms like it."""
+"""Points per axis are a multiple of this where no grid is given: a U-Net halves it fastest."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,32 @@ class Predictor:
             self.model = Symmetrised(self.model)
         self.model.to(device).eval()
 
-    def __call__(self, structure: Structure, *, spacing: float | None = None, electrons: float | None = None) -> Sample:
+    def __call__(
+        self,
+        structure: Structure,
+        *,
+        shape: Sequence[int] | None = None,
+        spacing: float | None = None,
+        electrons: float | None = None,
+    ) -> Sample:
         """The density of a periodic structure, as a Sample whose source names the run.
 
-        spacing: largest voxel edge in Å; None: that of the training data. electrons: None: those of the featurizer's
-        baseline, the neutral atoms. Raises DataError for a species that was not trained on, and where there is no
-        baseline to count electrons by.
+        shape: numbers of points; None: by spacing. spacing: largest voxel edge in Å; None: that of the training data.
+        electrons: None: those of the featurizer's baseline, the neutral atoms. Raises DataError for a species that was
+        not trained on, and where there is no baseline to count electrons by.
         """
-        inputs = self.inputs(structure, spacing, electrons)
+        inputs = self.inputs(structure, shape, spacing, electrons)
         return predicted_sample(structure, inputs, self.density(inputs), self.name)
 
     @torch.no_grad()
-    def inputs(self, structure: Structure, spacing: float | None, electrons: float | None) -> Inputs:
+    def inputs(
+        self, structure: Structure, shape: Sequence[int] | None, spacing: float | None, electrons: float | None
+    ) -> Inputs:
         """What the model sees of a structure; arguments and errors as of a call."""
         if self.contents.dimension != 3:
             raise RunError(f"{self.name} was trained in {self.contents.dimension} dimensions, a structure has 3")
-        shape = [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
-        grid = Grid.of(structure.lattice.matrix, shape)
+        chosen = shape or [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
+        grid = Grid.of(structure.lattice.matrix, chosen)
         features = self.featurizer([structure], grid, self.device)
         if electrons is None:
             if features.baseline is None:

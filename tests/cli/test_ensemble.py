@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from pymatgen.core.structure import Structure
 
 from edframe import io
-from edframe.cli.predict import _beside
+from edframe.io.spin import beside
 
 
 @pytest.fixture(scope="module")
@@ -72,27 +71,12 @@ def test_prediction_is_the_mean_and_the_spread_of_the_members(name, runs, made, 
     mean = io.read(tmp_path / name)
     np.testing.assert_allclose(mean.fields["total"], (members[0] + members[1]) / 2, rtol=1e-4, atol=1e-8)
     assert mean.fields["total"].sum() * mean.grid.voxel_volume == pytest.approx(12, rel=1e-5)
-    spread = io.read(_beside(tmp_path / name)).fields["total"]
+    spread = io.read(beside(tmp_path / name, "spread")).fields["total"]
     factor = json.loads((made[0] / "ensemble.json").read_text())["factor"]
     np.testing.assert_allclose(spread, factor * abs(members[0] - members[1]) / np.sqrt(2), rtol=1e-3, atol=1e-5)
     expected = 100 * np.sqrt(2 / np.pi) * spread.sum() * mean.grid.voxel_volume / 12
     told = re.fullmatch(r".*: spread of 2 members; expected NMAE ([\d.]+) %", result.out.splitlines()[1])
     assert float(told[1]) == pytest.approx(expected, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("name", "beside"),
-    [
-        ("CHGCAR", "CHGCAR_spread"),
-        ("CHGCAR.gz", "CHGCAR_spread.gz"),
-        ("CHGCAR.Li", "CHGCAR.Li_spread"),
-        ("li.2.cube", "li.2_spread.cube"),
-        ("li.xsf.gz", "li_spread.xsf.gz"),
-    ],
-)
-def test_the_spread_has_a_name_of_the_same_format(name, beside):
-    assert _beside(Path("folder") / name) == Path("folder") / beside
-    assert io.format_of(beside) == io.format_of(name)
 
 
 def test_a_folder_that_is_there_is_not_replaced(runs, made, edframe):

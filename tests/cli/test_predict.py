@@ -12,6 +12,7 @@ from pymatgen.core.structure import Structure
 from safetensors import safe_open
 
 from edframe import io
+from edframe.grid import Grid
 
 
 @pytest.fixture
@@ -36,19 +37,69 @@ def test_a_prediction_is_that_of_the_run(name, edframe, finished, kept, tmp_path
     np.testing.assert_allclose(volume.structure.lattice.abc, 7.2, atol=1e-5)
 
 
-def test_on_the_grid_of_the_run_the_density_is_the_same(finished, kept, monkeypatch):
+def test_on_the_grid_of_the_run_the_density_is_the_same(finished, kept):
     from edframe.cli import options
     from edframe.contract.registry import Registry
     from edframe.predict import predictor
     from edframe.run.directory import Run
 
-    monkeypatch.setattr(predictor, "MULTIPLE", 12)
     registry = Registry.discover()
     experiment = options.resolved(registry, finished / "config.yaml", {})
     structure, predicted = kept
-    found = predictor.Predictor(Run.open(finished), experiment, registry, "cpu")(structure)
+    found = predictor.Predictor(Run.open(finished), experiment, registry, "cpu")(structure, shape=predicted.shape[1:])
     assert found.density.shape == predicted.shape
     np.testing.assert_allclose(found.density, predicted, rtol=1e-5, atol=1e-6)
+
+
+def write_density(path, structure, shape, origin=(0.0, 0.0, 0.0)):
+    values = {"total": np.random.default_rng(0).random(shape)}
+    io.write(path, io.Volume(structure, Grid.of(structure.lattice.matrix, shape), values, origin=origin))
+
+
+@pytest.mark.parametrize("name", ["CHGCAR", "density.cube", "density.xsf"])
+@pytest.mark.parametrize("shape", [(20, 20, 20), (12, 9, 10)])
+def test_the_grid_of_a_file_is_kept(name, shape, edframe, finished, kept, tmp_path):
+    write_density(tmp_path / name, kept[0], shape, origin=(0.5, -0.25, 1.0) if name != "CHGCAR" else (0.0, 0.0, 0.0))
+    result = edframe("predict", finished, tmp_path / name, tmp_path / f"predicted_{name}")
+    assert (result.code, result.err) == (0, "")
+    before, after = io.read(tmp_path / name), io.read(tmp_path / f"predicted_{name}")
+    assert after.grid.shape == shape
+    assert after.fields["total"].sum() * after.grid.voxel_volume == pytest.approx(12, rel=1e-5)
+    np.testing.assert_allclose(after.origin, before.origin, atol=1e-6)
+    np.testing.assert_allclose(after.structure.cart_coords, before.structure.cart_coords, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape"),
+    [
+        (["--grid", 18, 16, 14], (18, 16, 14)),
+        (["--like", "other.cube"], (7, 8, 9)),
+        (["--spacing", 0.45], (16, 16, 16)),
+    ],
+)
+def test_another_grid_is_given_where_it_is_asked_for(asked, shape, edframe, finished, kept, tmp_path):
+    write_density(tmp_path / "CHGCAR", kept[0], (10, 10, 10))
+    write_density(tmp_path / "other.cube", kept[0], (7, 8, 9))
+    words = [tmp_path / word if word == "other.cube" else word for word in asked]
+    result = edframe("predict", finished, tmp_path / "CHGCAR", tmp_path / "predicted.cube", *words)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == f"{tmp_path / 'predicted.cube'}: 12 electrons on {'×'.join(map(str, shape))} points\n"
+    assert io.read(tmp_path / "predicted.cube").grid.shape == shape
+
+
+def test_a_grid_that_is_not_there_or_asked_for_twice_is_refused(edframe, finished, kept, tmp_path):
+    kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
+    kept[0].to(str(tmp_path / "li.vasp"), fmt="poscar")
+    for words, sentence in [
+        (["--grid", 8, 8, 8, "--spacing", 0.3], "--grid and --spacing both choose the grid; give one of them"),
+        (["--grid", 8, 0, 8], "--grid 8 0 8: a grid has 1 to 10000 points along an axis"),
+        (["--like", tmp_path / "li.vasp"], "li.vasp has no grid; give a CHGCAR, cube, …"),
+        (["--like", tmp_path / "POSCAR"], "POSCAR has no grid; give a CHGCAR, cube, …"),
+    ]:
+        result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "density.cube", *words)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert sentence in result.err
+        assert not (tmp_path / "density.cube").exists()
 
 
 @pytest.mark.parametrize(

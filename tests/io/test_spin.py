@@ -77,6 +77,7 @@ def test_what_cannot_be_divided_is_refused(tmp_path, fields, file, way, sentence
     [
         ("CHGCAR", "CHGCAR_spread"),
         ("CHGCAR.xz", "CHGCAR_spread.xz"),
+        ("CHGCAR.Li", "CHGCAR.Li_spread"),
         ("Li.cube", "Li_spread.cube"),
         ("Li.v2.CUB.gz", "Li.v2_spread.CUB.gz"),
         ("Li.xsf", "Li_spread.xsf"),

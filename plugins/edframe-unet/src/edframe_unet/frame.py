@@ -61,8 +61,10 @@ class Axis:
 
 
 def continued(x: Tensor, axes: Sequence[Axis], reach: int, halvings: int) -> tuple[Tensor, tuple[Axis, ...]]:
-    """``x`` ``[b, c, …]`` with each periodic axis of an odd number of points continued on both sides by ``reach`` points
-    or more, so that it can be halved ``halvings`` times."""
+    """``x`` ``[b, c, …]`` with each periodic axis of odd length continued, so that it can be halved ``halvings`` times.
+
+    reach: points on both sides, at least.
+    """
     blocks = 2**halvings
     found = []
     for place, axis in enumerate(axes, start=2):

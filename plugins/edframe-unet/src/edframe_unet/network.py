@@ -53,7 +53,7 @@ class Network(nn.Module):
             self.compile(dynamic=False)
 
     def forward(self, x: Tensor, periodic: Periodic) -> tuple[Tensor, tuple[Axis, ...]]:
-        """Features, and the axes: one that was continued has a further point on both sides, at levels above the grid."""
+        """Features, and the axes: a continued one has a further point on both sides, at levels above the grid."""
         x = self.mixer(x.contiguous(memory_format=self.layout))
         axes = tuple(Axis(n, wraps) for n, wraps in zip(x.shape[2:], periodic, strict=True))
         skips = []
