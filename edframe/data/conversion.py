@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 
 from edframe.errors import DataError
+from edframe.io.electrons import check, number_of
 from edframe.io.volume import Volume
 from edframe.sample import Sample
-
-NOISE = 1e-2
-"""Electrons in negative values, as a fraction of all, above which a density counts as none: PAW densities of VASP are
-negative next to nuclei, by 1.4e-3 in silicon."""
 
 INTEGER = 2e-3
 """An integral within this fraction of an integer, and 0.05 e, is that number of electrons, blurred by the grid."""
@@ -23,27 +20,21 @@ def sample_of(volume: Volume, name: str, electrons: float | None = None, **sourc
     """The density in ``volume`` as a sample, float64 and unchanged, its augmentation and title in ``source``.
 
     electrons: how many there are; None: the integral of the density, rounded where it is within 0.2% of an integer.
-    Raises DataError for what is no density, a noncollinear one, and one that is negative beyond noise.
+    What was decided in reading is in ``source``, as ``unit`` and ``notes``. Raises DataError for what cannot be a
+    density of these atoms, see ``edframe.io.electrons``, and for a noncollinear one.
     """
+    notes = [*volume.notes, *check(volume, name, electrons)]
     fields = dict(volume.fields)
-    if volume.quantity != "density" or "total" not in fields:
-        raise DataError(f"{name}: it holds {', '.join(fields)} ({volume.quantity}), not an electron density")
     if "magnetisation_x" in fields:
         raise DataError(f"{name}: a noncollinear density has three components of magnetisation; a sample has one: "
                         "use its total alone, or a collinear calculation")  # fmt: skip
     density = np.stack([fields[key] for key in ("total", "magnetisation") if key in fields])
-    total = density[0]
-    integral = float(total.sum()) * volume.grid.voxel_volume
-    negative = -float(np.minimum(total, 0).sum()) * volume.grid.voxel_volume
-    if not integral > 0:
-        raise DataError(f"{name}: the total density integrates to {integral:g} e: it is not a density of electrons")
-    if negative > NOISE * abs(integral):
-        at = np.unravel_index(int(total.argmin()), total.shape)
-        raise DataError(
-            f"{name}: the total density is negative beyond noise, {-negative:.3g} e in all and {total.min():.3g} e/Å³ "
-            f"at grid point {tuple(map(int, at))}: it is a difference of densities, or not a density"
-        )
+    integral = number_of(volume)
     kept: dict[str, Any] = {"title": volume.comment, "integral": integral, **source}
+    if notes:
+        kept["notes"] = notes
+    if volume.unit:
+        kept["unit"] = volume.unit
     if volume.augmentation:
         kept["augmentation"] = dict(volume.augmentation)
     if any(volume.origin):

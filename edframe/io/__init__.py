@@ -2,7 +2,8 @@
 
 | format   | names                                              | fields |
 |----------|----------------------------------------------------|--------|
-| chgcar   | CHGCAR…, CHG…, AECCAR…, PARCHG…, LOCPOT…, ….vasp   | density: total, magnetisation; LOCPOT: potential |
+| chgcar   | CHGCAR…, CHG…, AECCAR…, PARCHG…, ….vasp            | total, magnetisation |
+| chgcar   | LOCPOT…, ELFCAR…                                   | a potential, an ELF |
 | cube     | ….cube, ….cub                                      | one or more, named by the file |
 | xsf      | ….xsf                                              | one or more 3D grids |
 | vasp-h5  | vaspwave.h5, vaspout.h5, vasp….h5                  | density: total, magnetisation |
@@ -71,7 +72,7 @@ def format_of(path: str | Path) -> str:
         return "cube"
     if name.endswith(".xsf"):
         return "xsf"
-    if name.endswith(".vasp") or re.search(r"(^|[^a-z])(chgcar|chg|aeccar\d?|parchg|locpot)([^a-z]|$)", name):
+    if name.endswith(".vasp") or re.search(r"(^|[^a-z])(chgcar|chg|aeccar\d?|parchg|locpot|elfcar)([^a-z]|$)", name):
         return "chgcar"
     if re.fullmatch(r"vasp.*\.h5", name):
         return "vasp-h5"

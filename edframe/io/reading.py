@@ -27,6 +27,10 @@ FUSED = re.compile(rb"(?<=\d)([-+]\d{3})(?=\s|$)")
 """An exponent of three digits, for which Fortran leaves the E out."""
 
 
+class Overflowed(DataError):
+    """Stars stand for a number that did not fit into its field."""
+
+
 class Text:
     """A file (unpacked where it is packed) from which lines and numbers are taken in turn.
 
@@ -171,8 +175,10 @@ class Text:
     def _at(self, word: bytes, line: int, before: int, total: int, of: str) -> DataError:
         shown = self.shown(word.decode("ascii", "replace"))
         why = "the file is damaged, or announces a wrong grid"
-        if word.startswith(b"*"):
+        stars = b"*" in word
+        if stars:
             why = "stars stand for a number that did not fit; make the file anew"
         elif word.strip(b"+-")[:3].lower() in (b"nan", b"inf"):
             why = "the calculation diverged, and its result cannot be used"
-        return self.error(f"{shown} stands where value {before + 1} of {total} of {of} should be: {why}", line)
+        error = self.error(f"{shown} stands where value {before + 1} of {total} of {of} should be: {why}", line)
+        return Overflowed(str(error)) if stars else error

@@ -1,27 +1,30 @@
-"""VASP's volumetric files: CHGCAR, CHG, AECCAR0/1/2, PARCHG (densities) and LOCPOT (potentials).
+"""VASP's volumetric files: CHGCAR, CHG, AECCAR0/1/2, PARCHG (densities), LOCPOT (potentials), ELFCAR (neither).
 
 After the head of a POSCAR come one, two or four blocks: the shape of the grid, the values with x fastest, then PAW
-occupancies and magnetic moments as text. A density stands there times the volume of the cell, a potential in eV as it
-is; the name of the file tells which (https://www.vasp.at/wiki/CHGCAR, https://www.vasp.at/wiki/LOCPOT).
+occupancies and magnetic moments as text. A density stands there times the volume of the cell, a potential in eV and an
+ELF as they are; the name of the file tells which (https://www.vasp.at/wiki/CHGCAR, https://www.vasp.at/wiki/LOCPOT). A
+CHG of a molecular dynamics has all that for each step; the last one is taken.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core.structure import Structure
 
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.io import fortran, paw
 from edframe.io.files import replacing
 from edframe.io.poscar import read_head
-from edframe.io.reading import Text
-from edframe.io.volume import Volume
+from edframe.io.reading import Overflowed, Text
+from edframe.io.volume import Quantity, Volume
 
 DENSITY = {
     1: ("total",),
@@ -32,6 +35,9 @@ DENSITY = {
 
 POTENTIAL = {1: ("total",), 2: ("spin_up", "spin_down"), 4: ("total", "field_x", "field_y", "field_z")}
 """Names of the blocks of a potential; noncollinear: the scalar potential and the field that acts on the spin, eV."""
+
+ELF = {1: ("total",), 2: ("spin_up", "spin_down")}
+"""Names of the blocks of an electron localisation function."""
 
 SLAB = 1 << 18
 """Values of a field that are held a second time."""
@@ -47,43 +53,94 @@ _OCCUPANCY = re.compile(r"[-+]?(\d+\.\d*|\.\d+)([eE]?[-+]\d+)?", re.ASCII)
 _ZERO = re.compile(r"0?\.0+([eE][-+]00)?", re.ASCII)
 
 
+@dataclass
+class _Step:
+    """What a file has of one step: up to the end, or to the head of the next."""
+
+    title: str
+    structure: Structure
+    grid: Grid
+    blocks: list[NDArray[np.float64]]
+    texts: list[str]
+    notes: list[str]
+    last: bool = True
+
+
 def read(path: Path) -> Volume:
     """The fields ``[x, y, z]``, in e/Å³ or eV, and the atoms of one file; occupancies and moments as they stand there.
 
-    Names of the fields are those of DENSITY, or of POTENTIAL where the file's name has LOCPOT in it. Takes
-    little more memory than the fields. Raises DataError, with the line, for what is malformed, cut off, not finite or
-    inconsistent.
+    Names of the fields are those of DENSITY; or, where the file's name has LOCPOT or ELFCAR in it, of POTENTIAL or ELF.
+    Of several steps it is the last, and where stars stand in the magnetisation or in occupancies, these are left out;
+    notes say so. Takes little more memory than the fields. Raises DataError, with the line, for what is malformed, cut
+    off, not finite or inconsistent.
     """
-    potential = _is_potential(path)
+    quantity = quantity_of(path)
     with Text(path) as text:
-        title, structure = read_head(text)
-        shape = _shape(text)
-        grid = Grid.of(structure.lattice.matrix, shape)
-        blocks: list[NDArray[np.float64]] = []
-        texts: list[str] = []
-        following: tuple[int, ...] | None = shape
-        while following is not None:
-            if following != shape:
-                raise text.error(f"a grid of {_by(following)} after one of {_by(shape)}; all blocks have one grid")
-            if len(blocks) == 4:
-                raise text.error("a fifth block; VASP writes 1, 2 or 4")
-            blocks.append(_values(text, shape, 1.0 if potential else grid.volume, f"block {len(blocks) + 1}"))
-            after, following = _text_after(text, len(structure))
-            texts.append(after)
+        count = 1
+        step = _step(text, quantity)
+        while not step.last:
+            before, begin = step.structure, text.number + 1
+            step = _step(text, quantity)
+            if step.structure.species != before.species:
+                raise text.error(f"{step.structure.formula} begins after {before.formula}: the file is joined from "
+                                 "several; take them apart", begin)  # fmt: skip
+            count += 1
         if text.is_cut_off():
             raise text.error("the file ends inside of a number: it was cut off; copy it anew")
-        if len(blocks) == 3:
-            raise text.error("the file has 3 blocks; VASP writes 1, 2 or 4: one is missing, or one too many")
-    names = (POTENTIAL if potential else DENSITY)[len(blocks)]
+        names = {"density": DENSITY, "potential": POTENTIAL, "field": ELF}[quantity].get(len(step.blocks))
+        if names is None:
+            raise text.error(f"the file has {len(step.blocks)} blocks; VASP writes 1, 2 or 4: one is missing, or one "
+                             "too many")  # fmt: skip
+    if count > 1:
+        step.notes.append(f"it has {count} steps, of which the last is taken")
+    if quantity == "field":
+        step.notes.append("the name of the file says ELFCAR, so that the values are an electron localisation function, "
+                          "and are left as they stand")  # fmt: skip
     return Volume(
-        structure,
-        grid,
-        dict(zip(names, blocks, strict=True)),
-        quantity="potential" if potential else "density",
-        comment=title,
-        augmentation={name: after for name, after in zip(names, texts, strict=True) if after},
-        unit="eV" if potential else "times volume",
+        step.structure,
+        step.grid,
+        dict(zip(names, step.blocks, strict=True)),
+        quantity=quantity,
+        comment=step.title,
+        augmentation={name: after for name, after in zip(names, step.texts, strict=True) if after},
+        unit={"density": "times volume", "potential": "eV", "field": None}[quantity],
+        notes=tuple(step.notes),
     )
+
+
+def quantity_of(path: Path) -> Quantity:
+    """What the name of one of VASP's files says that it holds."""
+    name = path.name.lower()
+    return "potential" if "locpot" in name else "field" if "elfcar" in name else "density"
+
+
+def _step(text: Text, quantity: Quantity) -> _Step:
+    title, structure = read_head(text)
+    shape = _shape(text)
+    grid = Grid.of(structure.lattice.matrix, shape)
+    step = _Step(title, structure, grid, [], [], [])
+    following: tuple[int, ...] | None = shape
+    while following is not None:
+        if following != shape:
+            raise text.error(f"a grid of {_by(following)} after one of {_by(shape)}; all blocks have one grid")
+        if len(step.blocks) == 4:
+            raise text.error("a fifth block; VASP writes 1, 2 or 4")
+        of = f"block {len(step.blocks) + 1}"
+        try:
+            values = _values(text, shape, grid.volume if quantity == "density" else 1.0, of)
+        except Overflowed as error:
+            if not step.blocks or quantity != "density":
+                raise
+            step.notes.append(f"the magnetisation is left out, and the total taken: {error}")
+            step.blocks, step.texts = step.blocks[:1], step.texts[:1]
+            step.last = not _skip_to_head(text)
+            return step
+        step.blocks.append(values)
+        after, following, step.last, stars = _text_after(text, len(structure))
+        step.texts.append("" if stars else after)
+        if stars:
+            step.notes.append(f"the PAW occupancies after {of} have stars in place of numbers, and are left out")
+    return step
 
 
 def write(path: Path, volume: Volume) -> None:
@@ -156,11 +213,12 @@ def _values(text: Text, shape: tuple[int, ...], divisor: float, of: str) -> NDAr
     return values
 
 
-def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None]:
-    """Occupancies and moments up to the next grid, and that grid; None at the end of the file."""
+def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None, bool, bool]:
+    """Occupancies and moments up to the next grid, and that grid; None where none follows, but the end of the file or
+    the head of another step. Whether it is the end, and whether stars stand for occupancies."""
     lines: list[str] = []
     header, missing, moments = 0, 0, 0
-    grid = None
+    grid, stars, last = None, False, True
     while line := text.line():
         if match := _OCCUPANCIES.fullmatch(line):
             if missing or moments:
@@ -171,7 +229,15 @@ def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None]:
             break
         else:
             words = line.split()
+            if missing and "*" in line:
+                stars, words = True, words[:0]
+                missing = max(0, missing - fortran.PER_LINE)
             if wrong := next((word for word in words if not _OCCUPANCY.fullmatch(word)), None):
+                if not missing and (begun := _next_head(text, lines, line)) is not None:
+                    moments -= sum(len(taken.split()) for taken in lines[len(lines) - begun :])
+                    del lines[len(lines) - begun :]
+                    last = False
+                    break
                 raise text.error(
                     f"{text.shown(wrong)} stands where an occupancy, a magnetic moment or the next grid should be: the "
                     "file is damaged, or joined from several"
@@ -184,13 +250,48 @@ def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None]:
         raise text.error(
             f"{missing} of the occupancies announced on line {header} are missing: copy the file anew, or make it again"
         )
-    if moments not in (0, atoms, 3 * atoms) or (line and grid is None):
+    if moments not in (0, atoms, 3 * atoms) or (line and grid is None and last):
         raise text.error(
             f"{moments} numbers before this line belong to nothing: {atoms} or {3 * atoms} moments would be the last "
             "before the next grid, and more values need a larger grid"
         )
     after = "".join(lines)
-    return (after if after.strip() else ""), grid
+    return (after if after.strip() else ""), grid, last, stars
+
+
+def _next_head(text: Text, lines: Sequence[str], line: str) -> int | None:
+    """Whether ``line`` is in the head of another step: how many of ``lines`` are in it too. All of them are put back.
+
+    Its title may be blank, or numbers, so that the first word is that of a species or of Direct.
+    """
+    for before in (0, 5, 6):
+        taken = [*lines[len(lines) - before :], line]
+        if len(taken) != before + 1:
+            continue
+        ahead: list[str] = []
+        while len(taken) + len(ahead) < 5 and (more := text.line()):
+            ahead.append(more)
+        counts = [len(words) for row in [*taken, *ahead][1:5] if all(map(_is_number, words := row.split()))]
+        if counts == [1, 3, 3, 3]:
+            text.back("".join([*taken, *ahead]))
+            return before
+        if ahead:
+            text.back("".join(ahead))
+    return None
+
+
+def _skip_to_head(text: Text) -> bool:
+    """Pass over the rest of a step; whether another follows."""
+    lines: list[str] = []
+    while line := text.line():
+        if not all(map(_is_number, line.split())) and "*" not in line and _next_head(text, lines, line) is not None:
+            return True
+        lines = [*lines[-5:], line]
+    return False
+
+
+def _is_number(word: str) -> bool:
+    return _OCCUPANCY.fullmatch(word) is not None or word.lstrip("+-").isdigit()
 
 
 def _names(path: Path, volume: Volume) -> tuple[str, ...]:

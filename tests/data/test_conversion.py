@@ -16,19 +16,27 @@ CELL = ((3.0, 0.0, 0.0), (0.5, 2.5, 0.0), (0.0, 0.3, 4.0))
 GRID = Grid.of(CELL, (6, 5, 8))
 
 
-def volume(electrons=8.0, ripple=0.0, **fields):
+def volume(electrons=8.0, ripple=0.0, atoms=("Si", "Si"), **fields):
     """A density ``electrons / volume`` with a ripple that integrates to nothing, and further fields."""
     x = np.arange(6) / 6
     total = electrons / GRID.volume * (1 + ripple * np.cos(2 * np.pi * x))[:, None, None] * np.ones(GRID.shape)
-    return Volume(Structure(Lattice(CELL), ["Si"], [[0, 0, 0]]), GRID, {"total": total, **fields})
+    return Volume(Structure(Lattice(CELL), atoms, [[0, 0, 0]] * len(atoms)), GRID, {"total": total, **fields})
 
 
 @pytest.mark.parametrize(
-    ("integral", "count"),
-    [(8.0, 8.0), (8.01, 8.0), (7.99, 8.0), (8.3, 8.3), (0.4, 0.4), (395.04, 395.0), (395.336, 395.336)],
+    ("integral", "count", "atoms"),
+    [
+        (8.0, 8.0, ("Si",) * 2),
+        (8.01, 8.0, ("Si",) * 2),
+        (7.99, 8.0, ("Si",) * 2),
+        (8.3, 8.3, ("Si",) * 2),
+        (13.6, 13.6, ("Si",) * 2),
+        (395.04, 395.0, ("Fe",) * 18),
+        (395.336, 395.336, ("Fe",) * 18),
+    ],
 )
-def test_electrons_are_the_integral_rounded_where_it_is_near_an_integer(integral, count):
-    sample = sample_of(volume(integral), "si")
+def test_electrons_are_the_integral_rounded_where_it_is_near_an_integer(integral, count, atoms):
+    sample = sample_of(volume(integral, atoms=atoms), "si")
     assert sample.electrons == pytest.approx(count, rel=1e-12)
     assert sample.source["integral"] == pytest.approx(integral, rel=1e-12)
 

@@ -290,6 +290,75 @@ def test_zeros_that_fill_the_last_line_are_no_values(read_text):
     np.testing.assert_array_equal(read_text(text).fields["total"], read_text(FILE).fields["total"])
 
 
+OTHER = FILE.replace(" 2.50000000000E-01", " 2.50000000000E+01").replace("1.500000", "1.750000")
+"""A later step: the first value a hundred times larger, and the second atom moved."""
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda step: step,
+        lambda step: step.replace("Li F bulk", ""),
+        lambda step: step.replace("Li F bulk", "12 3"),
+        lambda step: step.replace("Li F bulk", "40 K, MD"),
+    ],
+    ids=["title", "no title", "numbers", "words"],
+)
+def test_of_several_steps_the_last_is_taken_and_that_is_said(read_text, again):
+    volume = read_text("".join(map(again, (FILE, FILE, OTHER))), "CHG")
+    expected = read_text(OTHER)
+    for name in expected.fields:
+        np.testing.assert_array_equal(volume.fields[name], expected.fields[name])
+    np.testing.assert_array_equal(volume.structure.frac_coords, [[0, 0, 0], [0.5, -0.25, 1.75]])
+    assert volume.notes == ("it has 3 steps, of which the last is taken",)
+    assert volume.augmentation == expected.augmentation
+
+
+def test_steps_without_magnetisation_or_occupancies(read_text):
+    plain, moved = (text[: text.index("augmentation")] for text in (FILE, OTHER))
+    volume = read_text(plain + moved, "CHG")
+    assert list(volume.fields) == ["total"]
+    assert volume.fields["total"][0, 0, 0] == pytest.approx(25 / 36)
+
+
+def test_a_last_step_that_is_cut_off_is_said(read_text):
+    with pytest.raises(DataError, match="CHGCAR:44: .* the file is too short to hold them"):
+        read_text(FILE + FILE[: SECOND - 600])
+
+
+STARS = "*" * 17
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_stars_in_the_magnetisation_leave_the_total(read_text, steps):
+    starred = FILE[:SECOND] + FILE[SECOND:].replace("1.00000000000E+00", STARS, 1)
+    volume = read_text(starred * (steps - 1) + starred)
+    assert list(volume.fields) == ["total"]
+    np.testing.assert_array_equal(volume.fields["total"], read_text(FILE).fields["total"])
+    assert "the magnetisation is left out, and the total taken: " in volume.notes[0]
+    assert "value 4 of 24 of block 2" in volume.notes[0]
+    assert volume.augmentation["total"] == OCCUPANCIES + "  0.100000000000E+01  0.200000000000E+01\n"
+
+
+@pytest.mark.parametrize("stars", ["  0.2743786E+00 ************** ", "  0.2743786E+00************** ", "*" * 45 + " "])
+def test_stars_in_occupancies_leave_the_density(read_text, stars):
+    volume = read_text(FILE.replace("  0.2743786E+00 -0.3307158E-01  0.0000000E+00", stars, 1))
+    assert list(volume.fields) == ["total", "magnetisation"]
+    assert list(volume.augmentation) == ["magnetisation"]
+    assert volume.notes == ("the PAW occupancies after block 1 have stars in place of numbers, and are left out",)
+
+
+def test_an_elf_is_as_it_stands_and_no_density(read_text, tmp_path):
+    (tmp_path / "ELFCAR").write_text(FILE)
+    volume = edframe.io.read(tmp_path / "ELFCAR")
+    assert (volume.quantity, list(volume.fields), volume.unit) == ("field", ["spin_up", "spin_down"], None)
+    np.testing.assert_array_equal(volume.fields["spin_down"].ravel(order="F"), 0.25 * np.arange(1, 25))
+    with pytest.raises(
+        DataError, match=r"ELFCAR: it holds .* \(field\), not an electron density; the name of the file"
+    ):
+        sample_of(volume, str(tmp_path / "ELFCAR"))
+
+
 HEADS = {
     "selective dynamics": FILE.replace("Direct", "Selective dynamics\nDirect").replace(
         "0.000000\n  0.500000 -0.250000  1.500000", "0.000000 T F T\n  0.500000 -0.250000  1.500000 F F F"
@@ -396,7 +465,7 @@ REFUSED = {
     "many occupancies": (FILE.replace("1   3", "1   2", 1), 19, "1 more than the occupancies announced on line 18"),
     "moments": (FILE.replace("  0.200000000000E+01\n", "  0.2E+01 0.3E+01\n"), 23, "3 numbers before this line"),
     "three blocks": (FILE + FILE[SECOND:], 42, "the file has 3 blocks"),
-    "two files": (FILE + FILE, 33, "'Li' stands where an occupancy"),
+    "two files": (FILE + FILE.replace("Li   F\n", "Li   O\n"), 33, "Li1 O1 begins after Li1 F1: .* joined"),
 }
 
 

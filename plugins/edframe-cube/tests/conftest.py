@@ -17,14 +17,14 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cube(tmp_path):
-    """A made-up density ``[x, y, z]`` in e/Å³, and a cube of it that ASE writes."""
+    """A made-up density ``[x, y, z]`` in e/Å³ of oxygen, 6 e an atom, and a cube of it that ASE writes."""
 
-    def make(name="a.cube", positions=((1.0, 1.0, 1.0),), electrons=2.0, seed=0):
+    def make(name="a.cube", positions=((1.0, 1.0, 1.0),), electrons=None, seed=0):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         atoms = Atoms(f"O{len(positions)}", positions, cell=[[4.0, 0.0, 0.0], [1.0, 3.5, 0.0], [0.0, 0.5, 3.0]])
         density = np.random.default_rng(seed).random((8, 6, 10))
-        density *= electrons * density.size / (density.sum() * atoms.get_volume())
+        density *= (electrons or 6 * len(positions)) * density.size / (density.sum() * atoms.get_volume())
         with path.open("w") as file:
             write_cube(file, atoms, density * Bohr**3)
         return SimpleNamespace(path=path, atoms=atoms, density=density)

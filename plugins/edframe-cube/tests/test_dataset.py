@@ -36,7 +36,7 @@ def test_a_sample_is_what_was_written(cube, given, electrons, told_by):
 
 
 def test_a_whole_number_is_taken_only_where_it_is_near(cube):
-    assert built(cube(electrons=8.3).path)[0].electrons == pytest.approx(8.3, rel=1e-5)
+    assert built(cube(electrons=7.3).path)[0].electrons == pytest.approx(7.3, rel=1e-5)
 
 
 def test_an_atom_outside_of_a_box_that_repeats_is_moved_into_it(cube):
@@ -74,14 +74,14 @@ def test_what_cannot_be_used_is_listed_and_stops_nothing(cube, tmp_path):
     (tmp_path / "cut.cube").write_bytes(made.path.read_bytes()[:1500])
     volume = read(made.path)
     write(tmp_path / "orbital.cube", replace(volume, fields={"field_7": volume.fields["total"]}, quantity="field"))
-    write(tmp_path / "minus.cube", replace(volume, fields={"total": volume.fields["total"] - 0.03}))
-    cube("more.cube", electrons=3.0)
-    dataset = built(tmp_path / "*", electrons=2.0)
+    write(tmp_path / "minus.cube", replace(volume, fields={"total": volume.fields["total"] - 0.09}))
+    cube("more.cube", electrons=7.0)
+    dataset = built(tmp_path / "*", electrons=6.0)
     assert list(dataset.ids) == ["fine"]
     assert {name: sentence.split(":")[0] for name, sentence in dataset.failures.items()} == {
         name: str(tmp_path / f"{name}.cube") for name in ("cut", "minus", "more", "orbital")
     }
-    assert "integrates to 3.0000 e, not to 2 e" in dataset.failures["more"]
+    assert "integrates to 7.0000 e, not to 6 e" in dataset.failures["more"]
 
 
 def test_other_options_make_the_samples_anew(cube):

@@ -72,14 +72,14 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(calculation, t
     for name in ("a", "b"):
         calculation(name)
     first = built(tmp_path / "*")
-    changed = calculation("b", electrons=4.0, seed=7)
+    changed = calculation("b", electrons=1.0, seed=7)
     again = Vasp(VaspConfig(files=str(tmp_path / "*")))
     assert not again.ready
     read = []
     monkeypatch.setattr("edframe_vasp.dataset.read", lambda *args: read.append(args[0]) or edframe_read(*args))
     again.build(lambda done, total: None)
     assert read == [changed.file]
-    assert [sample.electrons for sample in again] == [2, 4]
+    assert [sample.electrons for sample in again] == [2, 1]
     assert again.fingerprint() != first.fingerprint()
     (tmp_path / "a" / "INCAR").write_text("NELECT = 2.001\n")
     assert not Vasp(VaspConfig(files=str(tmp_path / "*"))).ready
