@@ -96,6 +96,11 @@ class Dataset(ABC):
         """Samples that could not be made and are left out: id → reason."""
         return {}
 
+    @property
+    def remarks(self) -> Mapping[str, Sequence[str]]:
+        """What was decided in making a sample, or is doubtful about it: id → sentences."""
+        return {}
+
     def build(
         self,
         advance: Callable[[int, int], None],

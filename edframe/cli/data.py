@@ -97,7 +97,24 @@ def build(
 
         with stopping_keeps_what_is_done(), progress(f"{name}: into {out}") as advance:
             copy_to_store(dataset, out, choice.dump(), advance)
+    _tell_electrons(dataset)
     _tell_failures(dataset)
+
+
+def _tell_electrons(dataset: Dataset) -> None:
+    """The electrons of samples that were read, and what was decided in reading, alike ones once."""
+    electrons = dataset.describe().get("electrons (samples)")
+    if electrons:
+        typer.echo(f"{len(dataset)} samples: {electrons}")
+    named: dict[str, list[str]] = {}
+    for sample, sentences in dataset.remarks.items():
+        for sentence in sentences:
+            named.setdefault(sentence, []).append(sample)
+    for sentence, samples in list(named.items())[:SHOWN]:
+        more = f" and {len(samples) - 1} more" if len(samples) > 1 else ""
+        typer.echo(f"Note: {samples[0]}{more}: {sentence}")
+    if len(named) > SHOWN:
+        typer.echo(f"Note: … and {len(named) - SHOWN} further notes")
 
 
 def _tell_failures(dataset: Dataset) -> None:
@@ -141,30 +158,50 @@ def export(
     ids = list(dataset.ids)
     if sample not in ids:
         raise DataError(f"{name} has no sample '{sample}'{suggest(sample, ids[:10_000])}")
-    _tell(file, io.write(file, volume_of(dataset[ids.index(sample)]), spin=spin))
+    for written in _named(file, io.write(file, volume_of(dataset[ids.index(sample)]), spin=spin)):
+        typer.echo(written)
 
 
 @app.command("convert")
 def convert(
-    source: Annotated[Path, typer.Argument(help="CHGCAR…, LOCPOT…, ….cube or ….xsf, each also .gz.")],
+    source: Annotated[Path, typer.Argument(help="CHGCAR…, LOCPOT…, ….cube or ….xsf, plain or packed.")],
     target: Annotated[Path, typer.Argument(help="File to write; its name tells the format.")],
+    unit: options.Unit = None,
+    quantity: options.Quantity = None,
     spin: options.Spin = "total",
 ) -> None:
-    """Convert a volumetric file to another format.
+    """Convert a volumetric file to another format, and say which electrons are in it.
 
-    A cube has one field: a spin-polarised density becomes two, FILE.cube and FILE_spin.cube, or with --spin up-down
-    FILE_up.cube and FILE_down.cube.
+    What cannot be a density of its atoms is refused, unless --quantity says that it is none. A cube has one field: a
+    spin-polarised density becomes two, FILE.cube and FILE_spin.cube, or with --spin up-down FILE_up.cube and
+    FILE_down.cube.
+
+    Examples:
+
+      edframe data convert CHGCAR silicon.cube
+
+      edframe data convert density.cube density.xsf --unit "e/Å³"
+
+      edframe data convert ELFCAR elf.cube --quantity field
     """
     from edframe import io
+    from edframe.io.electrons import check, not_a_density, said
 
     io.format_of(target)
-    _tell(target, io.write(target, io.read(source), spin=spin))
+    volume = io.read(source, unit=unit, quantity=quantity)
+    if volume.quantity == "field" and quantity is None and any("as they stand" in note for note in volume.notes):
+        raise DataError(f"{not_a_density(volume, str(source))}; --quantity field writes it as it is")
+    doubts = check(volume, str(source)) if volume.quantity == "density" else ()
+    for file in _named(target, io.write(target, volume, spin=spin)):
+        typer.echo(file)
+    typer.echo(f"{source}: {said(volume)}")
+    for note in (*volume.notes, *doubts):
+        typer.secho(f"Note: {source}: {note}.", err=True)
 
 
-def _tell(asked: Path, written: list[Path]) -> None:
-    """Name the files, where they are not the one that was asked for."""
-    if written != [asked]:
-        typer.echo("\n".join(map(str, written)))
+def _named(asked: Path, written: list[Path]) -> list[Path]:
+    """The files, where they are not the one that was asked for."""
+    return written if written != [asked] else []
 
 
 @app.command("vasp-inputs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -37,6 +37,15 @@ Spin = Annotated[
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, as in tcp://host:8786."),
+]
+Unit = Annotated[
+    str | None,
+    typer.Option("--unit", metavar="UNIT", help="Unit of the values: e/Å³, e/bohr³, e per voxel, times volume; eV, "
+                 "hartree, Ry. Default: the format's, or what the electrons tell."),
+]  # fmt: skip
+Quantity = Annotated[
+    Literal["density", "potential", "field"] | None,
+    typer.Option("--quantity", help="What the values are. Default: by format, title and name."),
 ]
 Track = Annotated[
     list[str] | None,

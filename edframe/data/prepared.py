@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from edframe.sample import Sample
 
 
+MOST = 8
+"""Numbers of electrons that are told apart."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One sample to make. inputs: plain data that determine it. group: see ``Dataset.groups``; None: its own."""
@@ -114,8 +118,21 @@ class PreparedDataset(Dataset):
     def failures(self) -> Mapping[str, str]:
         return {job.id: self._failed[job.key] for job in self._jobs if job.key in self._failed}
 
+    @property
+    def remarks(self) -> Mapping[str, Sequence[str]]:
+        """What was decided in making each sample, or is doubtful about it: id → sentences."""
+        notes = {id: facts["source"].get("notes", ()) for id, facts in zip(self.ids, self._facts, strict=True)}
+        return {id: tuple(sentences) for id, sentences in notes.items() if sentences}
+
     def describe(self) -> Mapping[str, Any]:
-        return {"could not be made": len(self.failures), "kept in": str(self.folder)}
+        counts = Counter(f"{facts['electrons']:g} e" for facts in self._facts)
+        electrons = ", ".join(f"{electrons} ({count})" for electrons, count in counts.most_common(MOST))
+        more = f", and {len(counts) - MOST} other numbers" if len(counts) > MOST else ""
+        return {
+            "electrons (samples)": electrons + more,
+            "could not be made": len(self.failures),
+            "kept in": str(self.folder),
+        }
 
     def build(
         self,
@@ -156,7 +173,7 @@ class PreparedDataset(Dataset):
             writer.add(replace(result, id=job.key), position=len(writer))
 
     def _forget(self) -> None:
-        for name in ("_store", "_kept", "_failed", "_made", "_ids", "_rows"):
+        for name in ("_store", "_kept", "_failed", "_made", "_ids", "_rows", "_facts"):
             self.__dict__.pop(name, None)
 
     @property
@@ -208,6 +225,11 @@ class PreparedDataset(Dataset):
     def _made(self) -> Sequence[Job]:
         _ = self._store  # says what to do where there is none
         return [job for job in self._jobs if job.key in self._kept]
+
+    @cached_property
+    def _facts(self) -> Sequence[Mapping[str, Any]]:
+        """All of each sample but its density."""
+        return [self._store.facts(row) for row in self._rows]
 
     @cached_property
     def _ids(self) -> Sequence[str]:

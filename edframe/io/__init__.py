@@ -46,7 +46,8 @@ def read(
     """
     from edframe.io.meaning import meant
 
-    return meant(_module(Path(path), format).read(Path(path)), Path(path), unit, quantity)
+    path, chosen = Path(path), format or format_of(path)
+    return meant(_module(path, chosen).read(path), path, unit, quantity, open_unit=chosen == "xsf")
 
 
 def write(path: str | Path, volume: Volume, format: str | None = None, spin: str = "total") -> list[Path]:

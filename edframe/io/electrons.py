@@ -28,6 +28,12 @@ negative next to nuclei, by 1.4e-3 in silicon."""
 NUCLEUS = 2.0
 """Voxels around a nucleus in which the error of an all-electron density on a grid lies."""
 
+EDGE = 1e-6
+"""How far outside of the box an atom may be, as a fraction of a lattice vector, when it is on its face."""
+
+SEAM = 1.0
+"""How much larger than the largest change between neighbouring planes the change across a face may be."""
+
 PART = re.compile(r"PARCHG|AECCAR\d?", re.IGNORECASE)
 """Names of files that hold a part of a density, or one with the cores, for which no number is expected."""
 
@@ -66,7 +72,7 @@ def not_a_density(volume: Volume, name: str) -> str:
     """The sentence on a volume that is not said to be a density, with the option that makes it one."""
     what = f"{name}: it holds {', '.join(volume.fields)} ({volume.quantity}), not an electron density"
     why = "".join(f"; {note}" for note in volume.notes)
-    return f"{what}{why}; where it is one, say so by --quantity density, or --set data.quantity=density"
+    return f"{what}{why}; where it is one, say so by --quantity density (data.quantity in the dataset cube)"
 
 
 def said(volume: Volume) -> str:
@@ -116,6 +122,11 @@ def _judge(volume: Volume, name: str, electrons: float) -> tuple[str, ...]:
             f'--unit "{unit}", or --set "data.unit={unit}", takes them so'
         )
     whole = is_whole(electrons)
+    outside = atoms_outside(volume.structure)
+    if outside and not whole and (electrons < fewest or (electrons < high and not goes_on(volume.fields["total"]))):
+        raise DataError(
+            f"{number}, and {outside} of the box: it holds a region of a larger box; write the density of the whole box"
+        )
     blur = 5e-3 if volume.valence is None else 5e-2  # of every few points of a grid, as CP2K writes them
     blurred = fewest * (1 - blur) <= electrons <= all_of_them * (1 + blur)
     if low <= electrons <= high and (whole or blurred):
@@ -128,7 +139,29 @@ def _judge(volume: Volume, name: str, electrons: float) -> tuple[str, ...]:
         cause = "it may be in another unit, an ELF, a spin density, one spin of two, or the density of one band"
     else:
         cause = "it is a spin density, one spin of two, a part of the density or of the box, or in another unit"
-    raise DataError(f"{number}: {cause}; give its unit (--unit, data.unit) or what it is (--quantity, data.quantity)")
+    raise DataError(f"{number}: {cause}; give its unit (--unit, data.unit), or take it as it stands (--quantity field)")
+
+
+def atoms_outside(structure: Structure) -> str:
+    """Which atoms lie outside of the box, in words: ``atoms 2 (H), 3 (H) lie outside``; empty where none does."""
+    fractions = structure.frac_coords
+    outside = np.flatnonzero(((fractions < -EDGE) | (fractions > 1 + EDGE)).any(axis=1))
+    if not len(outside):
+        return ""
+    named = [f"{index + 1} ({structure[int(index)].specie.symbol})" for index in outside[:5]]
+    more = f" and {len(outside) - 5} more" if len(outside) > 5 else ""
+    return f"atom{'s' * (len(outside) > 1)} {', '.join(named)}{more} lie{'s' * (len(outside) == 1)} outside"
+
+
+def goes_on(values: NDArray[np.float64]) -> bool:
+    """Whether a field ``[x, y, z]`` changes no more across its faces than between neighbouring planes."""
+    for axis in range(3):
+        planes = np.moveaxis(values, axis, 0)
+        steps = np.sqrt((np.diff(planes, axis=0) ** 2).mean(axis=(1, 2)))
+        seam = float(np.sqrt(((planes[0] - planes[-1]) ** 2).mean()))
+        if len(steps) and seam > SEAM * float(steps.max()):
+            return False
+    return True
 
 
 def _back(volume: Volume) -> float:

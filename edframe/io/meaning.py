@@ -51,7 +51,7 @@ def other_quantity(texts: Mapping[str, str]) -> str | None:
     return None
 
 
-def meant(volume: Volume, path: Path, unit: str | None, quantity: Quantity | None) -> Volume:
+def meant(volume: Volume, path: Path, unit: str | None, quantity: Quantity | None, *, open_unit: bool) -> Volume:
     """``volume``, as read, with its values in e/Å³ or eV, as ``unit`` and ``quantity`` say, or as its electrons tell.
 
     Raises DataError for a unit of another quantity, and where the unit of a density is open and the electrons do not

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from edframe.errors import DataError
 
@@ -55,6 +57,17 @@ def unit_named(text: str) -> str:
     near = difflib.get_close_matches(text, every, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     raise DataError(f"there is no unit '{text}'{hint} (choices: {', '.join(every)})")
+
+
+def _spelt(given: Any) -> Any:
+    try:
+        return unit_named(given) if isinstance(given, str) else given
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
+DensityUnit = Annotated[Literal["e/Å³", "e/bohr³", "e per voxel", "times volume"], BeforeValidator(_spelt)]
+"""Type of an option that says the unit of densities, in any spelling."""
 
 
 def factor(unit: str, grid: Grid) -> float:

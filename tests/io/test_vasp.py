@@ -322,7 +322,7 @@ def test_steps_without_magnetisation_or_occupancies(read_text):
 
 
 def test_a_last_step_that_is_cut_off_is_said(read_text):
-    with pytest.raises(DataError, match="CHGCAR:44: .* the file is too short to hold them"):
+    with pytest.raises(DataError, match=r"CHGCAR:44: .* the file is too short to hold them"):
         read_text(FILE + FILE[: SECOND - 600])
 
 

@@ -85,6 +85,21 @@ class Store:
         record, density = self._load(index)
         return sample_from_record(record, density)
 
+    def facts(self, index: int) -> Mapping[str, Any]:
+        """All of a sample but its density, as plain data: id, structure, grid, electrons, spins, source.
+
+        Raises what ``store[index]`` raises.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.url} has {len(self)} samples, no index {index}")
+        (key, row), _ = self._chunks(index)
+        try:
+            record = chunk.decode_record(self._chunk(key, row), self._checksums[index].tolist()[0], key)
+        except chunk.DamagedFile as error:
+            raise self._damaged(f"sample '{self.ids[index]}'", error) from error
+        found: Mapping[str, Any] = json.loads(record)
+        return found
+
     def read(self, indices: Sequence[int]) -> list[Sample]:
         """Samples in the order of ``indices``, read by several threads. Raises what ``store[index]`` raises."""
         with ThreadPoolExecutor(READERS) as pool:

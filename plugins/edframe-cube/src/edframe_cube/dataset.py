@@ -15,15 +15,15 @@ from edframe.data.conversion import as_label, sample_of
 from edframe.data.prepared import Job, PreparedDataset
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.io import read
+from edframe.io import Volume, read
+from edframe.io.electrons import EDGE
+from edframe.io.files import plain_name
 from edframe.io.patterns import names, select, stamp
 from edframe.sample import Sample
 from edframe_cube.plugin import CubeConfig
+from edframe_cube.spins import pairs, read_pair
 
-ENDING = re.compile(r"\.(cube|cub|xsf)(\.gz)?$", re.IGNORECASE)
-
-EDGE = 1e-6
-"""How far outside of the box an atom may be, as a fraction of a lattice vector, when it is on its face."""
+ENDING = re.compile(r"\.(cube|cub|xsf)$", re.IGNORECASE)
 
 
 class Cube(PreparedDataset):
@@ -42,9 +42,18 @@ class Cube(PreparedDataset):
 
     def jobs(self) -> Sequence[Job]:
         files = select(self.config.files, _density_of, "file named .cube, .cub or .xsf")
-        plain = [file.with_name(ENDING.sub("", file.name)) for file in files]
-        options = {"periodic": self.config.periodic, "electrons": self.config.electrons}
-        return [Job(name, {"file": stamp(file), **options}) for name, file in zip(names(plain), files, strict=True)]
+        other = pairs(files)
+        alone = [file for file in files if file not in set(other.values())]
+        plain = names([file.with_name(ENDING.sub("", plain_name(file.name))) for file in files])
+        ids = dict(zip(files, plain, strict=True))
+        options = self.config.model_dump(mode="json", exclude={"files"})
+        return [
+            Job(
+                ids[file] + (f"+{Path(ids[other[file]]).name}" if file in other else ""),
+                {"file": stamp(file), **({"other spin": stamp(other[file])} if file in other else {}), **options},
+            )
+            for file in alone
+        ]
 
     def describe(self) -> Mapping[str, Any]:
         box = "periodic" if self.config.periodic else "not periodic"
@@ -53,17 +62,29 @@ class Cube(PreparedDataset):
 
 
 def label(job: Job) -> Sample:
-    """The sample of one file. Raises DataError, with its path, for one that is no density to learn from.
+    """The sample of one file, or of two of one spin each. Raises DataError, with its path, for what is no density to
+    learn from.
 
     Atoms outside of the box are moved into it where it is periodic, and are refused where it is not. source: file,
-    title, integral (e, before scaling), electrons_from, and the origin of the box (Å) where it has one.
+    title, integral (e, before scaling), electrons_from, unit, notes, and the origin of the box (Å) where it has one.
     """
-    file, electrons = Path(job.inputs["file"][0]), job.inputs["electrons"]
-    volume = read(file)
-    grid = replace(volume.grid, periodic=(job.inputs["periodic"],) * 3)
-    volume = replace(volume, grid=grid, structure=_inside(volume.structure, grid, file))
-    told_by = "integral" if electrons is None else "data.electrons"
-    return as_label(sample_of(volume, str(file), electrons, file=str(file), electrons_from=told_by))
+    file, inputs = Path(job.inputs["file"][0]), job.inputs
+    electrons, unit, other = inputs["electrons"], inputs["unit"], inputs.get("other spin")
+    volume = read_pair(file, Path(other[0]), unit) if other else read(file, unit=unit, quantity=inputs["quantity"])
+    sample = sample_of(_with_spins(volume, inputs["spins"], file), str(file), electrons, file=str(file),
+                       electrons_from="integral" if electrons is None else "data.electrons")  # fmt: skip
+    grid = replace(volume.grid, periodic=(inputs["periodic"],) * 3)
+    return as_label(replace(sample, grid=grid, structure=_inside(volume.structure, grid, file)))
+
+
+def _with_spins(volume: Volume, spins: int, file: Path) -> Volume:
+    if volume.quantity != "density" or "total" not in volume.fields:
+        return volume
+    if spins == 1:
+        return replace(volume, fields={"total": volume.fields["total"]})
+    if "magnetisation" not in volume.fields:
+        raise DataError(f"{file}: it has no magnetisation; --set data.spins=1 takes total densities")
+    return volume
 
 
 def _inside(structure: Structure, grid: Grid, file: Path) -> Structure:
@@ -81,4 +102,4 @@ def _inside(structure: Structure, grid: Grid, file: Path) -> Structure:
 
 
 def _density_of(path: Path) -> Path | None:
-    return path if path.is_file() and ENDING.search(path.name) else None
+    return path if path.is_file() and ENDING.search(plain_name(path.name)) else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from pydantic import Field
 
+from edframe.io.units import DensityUnit
 from edframe.plugin import Component, ComponentConfig, Patterns, hookimpl
 
 
@@ -13,11 +15,17 @@ class CubeConfig(ComponentConfig):
     """Options of the dataset ``cube``."""
 
     files: Patterns = ("*",)
-    """Patterns of files, with ~, * and **; of what they match, files named .cube, .cub or .xsf (and .gz) are taken."""
+    """Patterns of files, with ~, * and **; of what they match, files named .cube, .cub or .xsf, plain or packed."""
     periodic: bool = True
     """Whether the box of a file repeats in space; without, atoms outside of it are an error."""
     electrons: float | None = Field(None, gt=0)
     """Number of electrons in every file; null: the integral of each, rounded where within 0.2% of a whole number."""
+    unit: DensityUnit | None = None
+    """Unit of the values; null: e/bohr³ in cubes, in XSF files that which their electrons tell."""
+    quantity: Literal["density"] | None = None
+    """density: files are densities whatever their titles say; of several fields, the first, or both spins."""
+    spins: Literal[1, 2] = 1
+    """1: the total density. 2: also the magnetisation, from two files of one spin each, or two fields in one."""
 
 
 @hookimpl

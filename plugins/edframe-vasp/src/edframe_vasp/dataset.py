@@ -12,6 +12,7 @@ from edframe.data.conversion import as_label, sample_of
 from edframe.data.prepared import Job, PreparedDataset
 from edframe.errors import DataError
 from edframe.io import Volume, read
+from edframe.io.electrons import number_of
 from edframe.io.files import either, plain_name
 from edframe.io.patterns import names, select, stamp
 from edframe.sample import Sample
@@ -49,7 +50,7 @@ class Vasp(PreparedDataset):
             files.setdefault(plain.parent if plain.name in FILES else plain, file)
         return [
             Job(name, {"density": stamp(file), "beside": list(map(stamp, files_beside(file))),
-                       "spins": self.config.spins})
+                       "spins": self.config.spins, "unit": self.config.unit})
             for name, file in zip(names(list(files)), files.values(), strict=True)
         ]  # fmt: skip
 
@@ -67,11 +68,11 @@ def label(job: Job) -> Sample:
     file = Path(job.inputs["density"][0])
     if job.inputs["density"][1] < 0:
         raise DataError(f"{file.parent}: there is no CHGCAR: VASP has not finished, or its INCAR has LCHARG = .FALSE.")
-    volume = _with_spins(_read(file), job.inputs["spins"], file)
-    integral = float(volume.fields["total"].sum()) * volume.grid.voxel_volume
+    volume = _with_spins(_read(file, job.inputs["unit"]), job.inputs["spins"], file)
     beside = [Path(path) for path, *_ in job.inputs["beside"]]
     count, source = stated_electrons(file, beside, volume.structure) or (None, "integral")
-    if count is not None and abs(integral - count) > min(TOLERANCE * count, CHARGE):
+    integral = number_of(volume) if "total" in volume.fields else 0.0
+    if count is not None and volume.quantity == "density" and abs(integral - count) > min(TOLERANCE * count, CHARGE):
         raise DataError(
             f"{file}: its density integrates to {integral:.4f} e, and the {source} beside it tells {count:g} e: "
             "they are of different calculations"
@@ -80,19 +81,22 @@ def label(job: Job) -> Sample:
 
 
 def _with_spins(volume: Volume, spins: int, file: Path) -> Volume:
+    if volume.quantity != "density":
+        return volume
     if spins == 1:
         augmentation = {name: text for name, text in volume.augmentation.items() if name == "total"}
         return replace(volume, fields={"total": volume.fields["total"]}, augmentation=augmentation)
     if len(volume.fields) == 1:
-        raise DataError(f"{file}: it has no magnetisation (ISPIN = 1); --set data.spins=1 takes total densities")
+        why = next((note for note in volume.notes if "magnetisation" in note), "ISPIN = 1")
+        raise DataError(f"{file}: it has no magnetisation ({why}); --set data.spins=1 takes total densities")
     return volume
 
 
-def _read(file: Path) -> Volume:
+def _read(file: Path, unit: str | None) -> Volume:
     if not plain_name(file.name).endswith(".h5"):
-        return read(file, "chgcar")
+        return read(file, "chgcar", unit=unit)
     try:
-        return read(file)
+        return read(file, unit=unit)
     except DataError as error:
         raise DataError(
             f"{file.parent}: there is no CHGCAR, and {file.name}, where VASP writes the density with LH5 = .TRUE. in "

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edframe.io.units import DensityUnit
 from edframe.plugin import Component, ComponentConfig, Patterns, hookimpl
 
 KRESSE_1996 = """@article{kresse1996,
@@ -36,6 +37,8 @@ class VaspConfig(ComponentConfig):
     """Patterns of folders and files, with ~, * and **; a folder stands for the CHGCAR in it, plain or packed."""
     spins: Literal[1, 2] = 1
     """1: the total density. 2: also the magnetisation, which every file must then have (ISPIN = 2)."""
+    unit: DensityUnit | None = None
+    """Unit of the values; null: as VASP writes them, times volume."""
 
 
 class VaspFieldConfig(ComponentConfig):
