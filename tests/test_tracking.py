@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams import metadata
 
 from edframe.cli.display import Display
 from edframe.run.directory import Run
+from edframe.run.events import Fit, Progress, Results, Step, Timing, Unconverged, Validation, step_of
 from edframe.tracking import opened
 
 BOTH = ("--track", "tensorboard", "--track", "mlflow")
@@ -30,7 +31,7 @@ def continued(edframe, tiny, tmp_path_factory):
     show = Display.show
 
     def stopping(self, event):
-        if event.get("step") == 6:
+        if step_of(event) == 6:
             raise KeyboardInterrupt
         show(self, event)
 
@@ -76,17 +77,18 @@ def from_mlflow(path, store):
 def from_events(path):
     """What is to be tracked of each kind of event that does not depend on the clock."""
     events = Run(path).events()
-    steps, validations, summaries = (
-        [event for event in events if event["event"] == kind] for kind in ("step", "validation", "summary")
+    steps, validations, results = (
+        [event for event in events if isinstance(event, kind)] for kind in (Step, Validation, Results)
     )
     numbers = {
-        f"training/{key}": [(event["step"], event[key]) for event in steps]
+        f"training/{key}": [(event.step, getattr(event, key)) for event in steps]
         for key in ("loss", "learning_rate", "gradient_norm")
     }
-    numbers["validation/nmae"] = [(event["step"], event["nmae"]) for event in validations]
-    for name, row in summaries[0]["metrics"].items() if summaries else ():
-        ends = {f"test/{name}": "mean", f"test/{name}.low": "low", f"test/{name}.high": "high"}
-        numbers |= {tag: [(steps[-1]["step"], row[key])] for tag, key in ends.items()}
+    numbers["validation/nmae"] = [(event.step, event.nmae) for event in validations]
+    numbers["validation/loss"] = [(event.step, event.loss) for event in validations]
+    for name, row in results[0].metrics.items() if results else ():
+        ends = {f"test/{name}": row.mean, f"test/{name}.low": row.low, f"test/{name}.high": row.high}
+        numbers |= {tag: [(steps[-1].step, value)] for tag, value in ends.items()}
     return numbers
 
 
@@ -145,13 +147,11 @@ def run(tmp_path):
 
 def test_events_of_each_kind_are_on_disk_before_the_tracker_is_closed(run):
     with opened(["tensorboard"], run, 0) as track:
-        track({"event": "progress", "what": "fitting", "done": 1, "total": 2})
-        track({"event": "fit", "step": 1, "samples": 2, "seconds": 0.5, "found": {"ridge": 0.25}})
-        track({"event": "timing", "step": 1, "steps": 1, "data": 2.0, "peak_memory": None})
-        track(
-            {"event": "unconverged", "during": "evaluation", "diagnostic": "sinkhorn.unconverged", "count": 3, "of": 9}
-        )
-        track({"event": "step", "step": 2, "loss": math.inf, "marginal_error": 0.5})
+        track(Progress("fitting", 1, 2))
+        track(Fit(1, 2, 0.5, {"ridge": 0.25}))
+        track(Timing(1, 1, {"data": 2.0}, peak_memory=None))
+        track(Unconverged("evaluation", "sinkhorn.unconverged", count=3, of=9))
+        track(Step(2, math.inf, 1e-3, 0.25, 1.5, {"marginal_error": 0.5}))
         found = from_tensorboard(run.path)
     assert found == {
         "fit/samples": [(1, 2.0)],
@@ -161,6 +161,9 @@ def test_events_of_each_kind_are_on_disk_before_the_tracker_is_closed(run):
         "timing/data": [(1, 2.0)],
         "unconverged/evaluation.sinkhorn.unconverged": [(1, 3.0)],
         "training/loss": [(2, math.inf)],
+        "training/learning_rate": [(2, pytest.approx(1e-3))],
+        "training/gradient_norm": [(2, 0.25)],
+        "training/seconds": [(2, 1.5)],
         "training/marginal_error": [(2, 0.5)],
     }
 
@@ -184,11 +187,11 @@ def test_tracker_that_fails_in_the_middle_is_left_out_with_one_warning(
     monkeypatch.setattr("edframe.tracking.mlflow.WAIT", 0.0)
     shutil.copy(continued.path.parent / "mlflow.db", run.path.parent)
     with opened([name], run, 0) as track:
-        track({"event": "step", "step": 1, "loss": 1.0})
+        track(Step(1, 1.0, 1e-3, 0.25, 1.5))
         mend = break_it(run)
         try:
             for step in range(2, 102):
-                track({"event": "step", "step": step, "loss": 1.0})
+                track(Step(step, 1.0, 1e-3, 0.25, 1.5))
         finally:
             mend()
     out, err = capsys.readouterr()
@@ -262,9 +265,10 @@ def test_of_two_processes_one_tracks(environment, tiny, tmp_path):
 FIRST = """
 import sys, pathlib
 from edframe.run.directory import Run
+from edframe.run.events import Validation
 from edframe.tracking import opened
 with opened(["mlflow"], Run(pathlib.Path(sys.argv[1])), 0) as track:
-    track({"event": "step", "step": 1, "loss": 0.5})
+    track(Validation(1, 0.5, 1.5))
 """
 
 
@@ -276,4 +280,7 @@ def test_two_first_runs_at_a_time_share_the_new_store(environment, tmp_path):
     running = [subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) for command in commands]
     assert [process.communicate(timeout=120)[1] for process in running] == ["", ""]
     for path in made:
-        assert from_mlflow(path, f"sqlite:///{tmp_path / 'mlflow.db'}") == {"training/loss": [(1, 0.5)]}
+        assert from_mlflow(path, f"sqlite:///{tmp_path / 'mlflow.db'}") == {
+            "validation/nmae": [(1, 0.5)],
+            "validation/seconds": [(1, 1.5)],
+        }

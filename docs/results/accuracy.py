@@ -25,6 +25,7 @@ from pages import ROOT, edframe, put
 from scipy import stats
 
 from edframe.run.directory import Run
+from edframe.run.events import to_dict
 
 RESULTS = Path(__file__).with_name("accuracy.json")
 PAGE = Path(__file__).with_name("accuracy.md")
@@ -125,7 +126,7 @@ def carry_out(plan: Planned, device: str) -> dict[str, Any]:
         edframe(*arguments)
         finished = [Run.open(path) for path in sorted(folder.glob("*"))]
     (run,) = finished[:1]
-    events = list(run.events())
+    events = [to_dict(event) for event in run.events()]
     (summary,) = [event for event in events if event["event"] == "summary"]
     facts = run.provenance()
     return {

@@ -28,6 +28,7 @@ from edframe.contract.registry import Registry
 from edframe.report.style import BLUE, GREY, ORANGE, panels, png, styled
 from edframe.run.build import build, fabric_for
 from edframe.run.directory import Run
+from edframe.run.events import Results, Step
 from edframe.run.execute import execute
 from edframe.train.checkpoint import Checkpoint
 
@@ -61,15 +62,14 @@ def measured(registry: Registry, experiment: Experiment, runs: Path) -> dict[str
     execute(
         experiment, parts, registry, run, fabric_for(experiment), start=Checkpoint(), show=lambda event: None
     )  # fmt: skip
-    events = run.events()
-    metrics = next(event["metrics"] for event in events if event["event"] == "summary")
-    losses = [event["loss"] for event in events if event["event"] == "step"]
+    metrics = next(event.metrics for event in run.events() if isinstance(event, Results))
+    losses = [event.loss for event in run.events() if isinstance(event, Step)]
     return {
         "dimension": parts.dataset.contents.dimension,
         "dropout": experiment.model.dump()["dropout"],
         "fold": experiment.splits.fold,
         "steps": experiment.training.steps,
-        **{name: round(metrics[name]["mean"], 4) for name in ("nmae", "low_density_nmae", "l2")},
+        **{name: round(metrics[name].mean, 4) for name in ("nmae", "low_density_nmae", "l2")},
         "last_training_l2": round(float(np.mean(losses[-50:])), 4),
         "seconds": round(time.perf_counter() - began, 1),
         "threads": torch.get_num_threads(),

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from edframe.metrics.convergence import in_one_sentence
+from edframe.run.events import Event, Fit, Progress, Results, Step, Timing, Unconverged, Validation
 
 if TYPE_CHECKING:
     from edframe.config.experiment import Experiment
@@ -34,7 +34,7 @@ class Display:
         self._experiment = experiment
         self._path = path
         self._console = Console(quiet=quiet, highlight=False)
-        self._progress = Progress(
+        self._progress = Bars(
             TextColumn("{task.description:<11}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
@@ -60,35 +60,32 @@ class Display:
     ) -> None:
         self._progress.stop()
 
-    def show(self, event: Mapping[str, Any]) -> None:
+    def show(self, event: Event | Progress) -> None:
         """Show one event of the run."""
-        kind = event["event"]
-        if kind == "progress":
-            self._advance(event["what"], event["done"], event["total"])
-        elif kind == "step":
-            value = event["loss"]
-            self._loss = value if self._loss is None else 0.95 * self._loss + 0.05 * value
-            self._advance("training", event["step"], self._experiment.training.steps, f"loss {self._loss:.3g}")
-        elif kind == "fit":
-            numbers = ", ".join(f"{name} {value:.3g}" for name, value in event["found"].items())
-            self._console.print(f"fitted to {event['samples']} samples: {numbers or 'done'}", soft_wrap=True)
-        elif kind == "validation":
-            reached = f"step {event['step']:>6}  loss {self._loss:.3g}  " if self._loss is not None else ""
-            self._console.print(f"{reached}validation NMAE {event['nmae']:.2f}%  {event['seconds']:.0f} s")
-        elif kind == "timing" and "fit" in event:
-            parts = ", ".join(f"{part} {event[part]:.1f}" for part in ("data", "fit", "validation"))
-            self._console.print(f"seconds: {parts}")
-        elif kind == "timing":
-            steps = max(1, event["steps"])
-            parts = ", ".join(
-                f"{part} {1e3 * event[part] / steps:.0f}" for part in ("data", "forward", "loss", "backward")
-            )
-            self._console.print(f"ms per step: {parts}")
-        elif kind == "unconverged":
-            sentence = in_one_sentence(event, self._experiment.loss.name)
-            self._console.print(f"[yellow]Warning:[/yellow] {escape(sentence)}", soft_wrap=True)
-        elif kind == "summary":
-            self._summary(event)
+        match event:
+            case Progress():
+                self._advance(event.what, event.done, event.total)
+            case Step():
+                self._loss = event.loss if self._loss is None else 0.95 * self._loss + 0.05 * event.loss
+                self._advance("training", event.step, self._experiment.training.steps, f"loss {self._loss:.3g}")
+            case Fit():
+                numbers = ", ".join(f"{name} {value:.3g}" for name, value in event.found.items())
+                self._console.print(f"fitted to {event.samples} samples: {numbers or 'done'}", soft_wrap=True)
+            case Validation():
+                reached = f"step {event.step:>6}  loss {self._loss:.3g}  " if self._loss is not None else ""
+                self._console.print(f"{reached}validation NMAE {event.nmae:.2f}%  {event.seconds:.0f} s")
+            case Timing() if "fit" in event.parts:
+                parts = ", ".join(f"{part} {event.parts[part]:.1f}" for part in ("data", "fit", "validation"))
+                self._console.print(f"seconds: {parts}")
+            case Timing():
+                means = {part: 1e3 * seconds / max(1, event.steps) for part, seconds in event.parts.items()}
+                parts = ", ".join(f"{part} {means[part]:.0f}" for part in ("data", "forward", "loss", "backward"))
+                self._console.print(f"ms per step: {parts}")
+            case Unconverged():
+                sentence = in_one_sentence(event, self._experiment.loss.name)
+                self._console.print(f"[yellow]Warning:[/yellow] {escape(sentence)}", soft_wrap=True)
+            case Results():
+                self._summary(event)
 
     def stopped(self, stop: BaseException) -> None:
         """Say how to go on after Ctrl-C."""
@@ -105,17 +102,16 @@ class Display:
                 self._console.print(f"{what}: {total}")
         self._progress.update(self._tasks[what], completed=done, detail=detail)
 
-    def _summary(self, event: Mapping[str, Any]) -> None:
+    def _summary(self, results: Results) -> None:
         self._progress.stop()
         splits = self._experiment.splits
         which = f"fold {splits.fold}" if splits.test is None else f"'{splits.test}', trained on fold {splits.fold}"
-        title = f"{event['samples']} test samples of {which}"
+        title = f"{results.samples} test samples of {which}"
         table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))  # fits in 80 columns
         for heading in ("metric", "unit", "mean", "95% interval", "median", "max"):
             table.add_column(heading, justify="left" if heading in ("metric", "unit") else "right", no_wrap=True)
-        for name, row in event["metrics"].items():
-            interval = f"{row['low']:.3g} – {row['high']:.3g}"
-            numbers = [f"{row[key]:.3g}" for key in ("mean", "median", "max")]
-            table.add_row(name, row["unit"], numbers[0], interval, *numbers[1:])
+        for name, row in results.metrics.items():
+            interval = f"{row.low:.3g} – {row.high:.3g}"
+            table.add_row(name, row.unit, f"{row.mean:.3g}", interval, f"{row.median:.3g}", f"{row.max:.3g}")
         self._console.print(table)
         self._console.print(f"report: {escape(str(self._path / 'report.html'))}", soft_wrap=True)

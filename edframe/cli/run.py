@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edframe.config.experiment import Experiment
     from edframe.contract.registry import Registry
     from edframe.run.directory import Run
+    from edframe.run.events import Event, Progress
 
 
 def run(
@@ -98,7 +99,7 @@ def _execute(
         try:
             with opened((track or ()) if zero else (), directory, start.step) as tracked:
 
-                def show(event: Mapping[str, Any]) -> None:
+                def show(event: Event | Progress) -> None:
                     display.show(event)
                     tracked(event)
 

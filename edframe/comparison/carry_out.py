@@ -30,11 +30,12 @@ from edframe.errors import RunError
 from edframe.io.files import replacing
 from edframe.run.build import build, fabric_for
 from edframe.run.directory import Run
+from edframe.run.events import Event, Progress, Step
 from edframe.run.execute import execute, train_only
 from edframe.train.checkpoint import Checkpoint
 from edframe.train.loop import Interrupted
 
-Progress = Callable[[str], contextlib.AbstractContextManager[Callable[[int, int], None]]]
+ProgressBar = Callable[[str], contextlib.AbstractContextManager[Callable[[int, int], None]]]
 """Opened with what is done, it gives ``advance(done, total)``."""
 
 PROBE = 40
@@ -88,7 +89,7 @@ def kept(
     return finished, missing
 
 
-def fingerprints(plans: Sequence[Planned], registry: Registry, progress: Progress) -> dict[str, str]:
+def fingerprints(plans: Sequence[Planned], registry: Registry, progress: ProgressBar) -> dict[str, str]:
     """The fingerprint of every dataset that is used, by ``data_key``; what is still to be made is made here, once."""
     found: dict[str, str] = {}
     for plan in plans:
@@ -165,9 +166,9 @@ def _step_seconds(experiment: Experiment, registry: Registry) -> float:
     short = varied(experiment.dump(), {"training.steps": PROBE, "training.evaluate_every": PROBE}, registry, "a probe")
     ends: list[float] = []
 
-    def show(event: Mapping[str, Any]) -> None:
-        if event["event"] == "step":
-            ends.append(event["seconds"])
+    def show(event: Event | Progress) -> None:
+        if isinstance(event, Step):
+            ends.append(event.seconds)
 
     with one_thread(), tempfile.TemporaryDirectory() as scratch:
         train_only(short, registry, Path(scratch), show)

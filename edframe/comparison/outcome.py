@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
 
 from edframe.run.directory import Run
-
-NOT_METRICS = ("event", "id", "group", "diagnostics")
-"""Keys of a sample's event that are no metric."""
+from edframe.run.events import Evaluated, Results, Step, Timing, Validation
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Outcome:
     variant: label on the compared axis. condition: label on each other axis, by its key; empty without others.
     samples: metrics of each test sample, by its id, in the units of ``units``. groups: see ``Dataset.groups``, by id.
     training: number of training samples. step_seconds: median time of a step. memory: peak in bytes. steps,
-    validations: events of training, as in ``metrics.jsonl``.
+    validations: events of training.
     """
 
     variant: str
@@ -37,32 +34,32 @@ class Outcome:
     training: int
     step_seconds: float
     memory: float
-    steps: Sequence[Mapping[str, Any]]
-    validations: Sequence[Mapping[str, Any]]
+    steps: Sequence[Step]
+    validations: Sequence[Validation]
 
     @classmethod
     def read(cls, run: Run, variant: str, condition: Mapping[str, str], fold: int, seed: int) -> Outcome:
         """Of a finished run. Raises RunError when its files are damaged."""
         events = run.events()
-        samples = [event for event in events if event["event"] == "sample"]
-        steps = [event for event in events if event["event"] == "step"]
-        timings = [event for event in events if event["event"] == "timing"]
-        summary = next(event for event in events if event["event"] == "summary")
-        ends = [event["seconds"] for event in steps]
+        samples = [event for event in events if isinstance(event, Evaluated)]
+        steps = [event for event in events if isinstance(event, Step)]
+        peaks = [event.peak_memory for event in events if isinstance(event, Timing) and event.peak_memory is not None]
+        results = next(event for event in events if isinstance(event, Results))
+        ends = [event.seconds for event in steps]
         return cls(
             variant=variant,
             condition=dict(condition),
             fold=fold,
             seed=seed,
             run=run.path,
-            samples={s["id"]: {key: s[key] for key in s if key not in NOT_METRICS} for s in samples},
-            groups={s["id"]: s["group"] for s in samples},
-            units={name: metric["unit"] for name, metric in summary["metrics"].items()},
+            samples={sample.id: sample.metrics for sample in samples},
+            groups={sample.id: index if sample.group is None else sample.group for index, sample in enumerate(samples)},
+            units={name: metric.unit for name, metric in results.metrics.items()},
             training=run.provenance()["dataset"]["train"],
             step_seconds=float(np.median(np.diff(ends))) if len(ends) > 1 else float("nan"),
-            memory=float(max((timing["peak_memory"] for timing in timings), default=float("nan"))),
+            memory=float(max(peaks, default=float("nan"))),
             steps=steps,
-            validations=[event for event in events if event["event"] == "validation"],
+            validations=[event for event in events if isinstance(event, Validation)],
         )
 
     def mean(self, metric: str) -> float:

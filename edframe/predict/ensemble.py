@@ -24,6 +24,7 @@ from edframe.predict.calibration import Calibration, expected_nmae
 from edframe.predict.predictor import Predictor, load_best, predicted_sample
 from edframe.report.calibration import calibration_figure
 from edframe.run.directory import Run
+from edframe.run.events import Evaluated
 from edframe.train.loop import predict
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class EnsemblePredictor:
 
 
 def _tested(run: Run) -> set[str]:
-    return {event["id"] for event in run.events() if event["event"] == "sample"}
+    return {event.id for event in run.events() if isinstance(event, Evaluated)}
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,12 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from edframe.report.numbers import number
 from edframe.report.read import RunFiles, column
 from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, png, styled
+from edframe.run.events import Step, Validation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_NOT_DIAGNOSTIC = {"event", "step", "loss", "seconds"}
-_LABELS = {"gradient_norm": "gradient norm", "learning_rate": "learning rate"}
 
 
 def learning(run: RunFiles) -> bytes | None:
@@ -30,17 +27,19 @@ def learning(run: RunFiles) -> bytes | None:
         _validation_panel(axes[1], run)
         axes[1].set_xlim(axes[0].get_xlim() if run.steps else None)
         for ax in axes:
-            _time_axis(ax, [*run.steps, *run.validations])
+            _time_axis(ax, run)
         return png(figure)
 
 
 def optimisation(run: RunFiles) -> bytes | None:
     """Learning rate, gradient norm and the loss's diagnostics against steps; None where none is recorded."""
-    names = [
-        name
-        for name in dict.fromkeys(key for event in run.steps for key in event)
-        if name not in _NOT_DIAGNOSTIC and np.isfinite(column(run.steps, name)).any()
-    ][:4]
+    recorded = {
+        "learning rate": column(event.learning_rate for event in run.steps),
+        "gradient norm": column(event.gradient_norm for event in run.steps),
+    }
+    for name in dict.fromkeys(name for event in run.steps for name in event.diagnostics):
+        recorded[name.replace("_", " ")] = column(event.diagnostics.get(name) for event in run.steps)
+    names = [name for name, values in recorded.items() if np.isfinite(values).any()][:4]
     if not names:
         return None
     from matplotlib.ticker import StrMethodFormatter
@@ -48,21 +47,21 @@ def optimisation(run: RunFiles) -> bytes | None:
     with styled():
         figure, axes = panels(len(names), min(10, 3.4 * len(names)), 2.6)
         for ax, name in zip(axes, names, strict=True):
-            x, y = column(run.steps, "step"), column(run.steps, name)
+            x, y = column(event.step for event in run.steps), recorded[name]
             # A schedule is exact; everything else is noise around a trend.
-            if name == "learning_rate":
+            if name == "learning rate":
                 ax.plot(x, y, color=BLUE)
                 ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             else:
                 _noisy(ax, x, y, BLUE)
                 _log(ax, y)
-            ax.set(xlabel="step", title=_LABELS.get(name, name.replace("_", " ")))
+            ax.set(xlabel="step", title=name)
         return png(figure)
 
 
 def errors(run: RunFiles) -> bytes | None:
     """Distribution of the test NMAE over samples and, beside it, against the baseline's; None without samples."""
-    ours, base = column(run.samples, "nmae"), column(run.samples, "baseline_nmae")
+    ours, base = (column(s.metrics.get(name) for s in run.samples) for name in ("nmae", "baseline_nmae"))
     if not np.isfinite(ours).any():
         return None
     both = np.isfinite(ours) & np.isfinite(base)
@@ -82,9 +81,9 @@ def smoothed(y: NDArray[np.float64], width: int) -> NDArray[np.float64]:
 
 
 def _loss_panel(ax: Axes, run: RunFiles, name: str) -> None:
-    x, y = column(run.steps, "step"), column(run.steps, "loss")
+    x, y = column(event.step for event in run.steps), column(event.loss for event in run.steps)
     _noisy(ax, x, y, BLUE, "training batches")
-    vx, vy = column(run.validations, "step"), column(run.validations, "loss")
+    vx, vy = column(event.step for event in run.validations), column(event.loss for event in run.validations)
     if np.isfinite(vy).any():
         ax.plot(vx, vy, "o-", color=ORANGE, markersize=4, label="validation")
     _log(ax, np.concatenate([y, vy]))
@@ -93,7 +92,7 @@ def _loss_panel(ax: Axes, run: RunFiles, name: str) -> None:
 
 
 def _validation_panel(ax: Axes, run: RunFiles) -> None:
-    x, y = column(run.validations, "step"), column(run.validations, "nmae")
+    x, y = column(event.step for event in run.validations), column(event.nmae for event in run.validations)
     ax.set(xlabel="step", ylabel="validation NMAE (%)", title="error on held-out structures")
     if not np.isfinite(y).any():
         ax.text(0.5, 0.5, "no validation was recorded", transform=ax.transAxes, ha="center", color=GREY)
@@ -101,9 +100,8 @@ def _validation_panel(ax: Axes, run: RunFiles) -> None:
     ax.plot(x, y, "o-", color=ORANGE, markersize=4, label="validation")
     levels = [y]
     for key, label, colour in (("nmae", "test mean", INK), ("baseline_nmae", "baseline, test mean", GREY)):
-        mean = (run.summary.get(key) or {}).get("mean")
-        if isinstance(mean, int | float) and np.isfinite(mean):
-            ax.axhline(mean, color=colour, linestyle="--", linewidth=1.1, label=f"{label} ({number(float(mean))} %)")
+        if key in run.summary and np.isfinite(mean := run.summary[key].mean):
+            ax.axhline(mean, color=colour, linestyle="--", linewidth=1.1, label=f"{label} ({number(mean)} %)")
             levels.append(np.array([mean]))
     _log(ax, np.concatenate(levels))
     ax.legend()
@@ -135,9 +133,10 @@ def _log(ax: Axes, y: NDArray[np.float64], which: str = "y") -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def _time_axis(ax: Axes, events: Sequence[Mapping[str, Any]]) -> None:
+def _time_axis(ax: Axes, run: RunFiles) -> None:
     """Seconds of training on the upper axis, where they rise with the steps."""
-    step, seconds = column(events, "step"), column(events, "seconds")
+    events: list[Step | Validation] = [*run.steps, *run.validations]
+    step, seconds = column(event.step for event in events), column(event.seconds for event in events)
     known = np.isfinite(step) & np.isfinite(seconds)
     step, order = np.unique(step[known], return_index=True)
     seconds = np.maximum.accumulate(seconds[known][order]) if len(order) else seconds[known]

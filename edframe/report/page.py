@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,21 +112,21 @@ def _component(run: RunFiles, block: str) -> dict[str, str]:
 
 
 def _headline(run: RunFiles) -> str:
-    error = run.summary.get("nmae") or {}
-    if not isinstance(error.get("mean"), int | float):
+    error = run.summary.get("nmae")
+    if error is None or math.isnan(error.mean):
         return "This run has no test results: it has not been evaluated, or was stopped before."
     count = len(run.samples)
     where = f"On {count} test structures" if count > 1 else "On one test structure" if count else "On the test set"
-    text = f"{where} the predicted density is off by {number(error['mean'])} % of the electrons (NMAE"
-    known = interval(error.get("low"), error.get("high"))
+    text = f"{where} the predicted density is off by {number(error.mean)} % of the electrons (NMAE"
+    known = interval(error.low, error.high)
     text += f"; 95% interval of the mean {known} %)" if known != "–" else ")"
-    base = (run.summary.get("baseline_nmae") or {}).get("mean")
-    if not isinstance(base, int | float):
+    base = run.summary["baseline_nmae"].mean if "baseline_nmae" in run.summary else math.nan
+    if math.isnan(base):
         return f"{text}. The featurizer gives no baseline to compare with."
     text += f"; the baseline it starts from, by {number(base)} %."
-    if 0 < error["mean"] < base:
-        text += f" The model removes {100 * (1 - error['mean'] / base):.0f} % of the baseline's error."
-    elif error["mean"] >= base:
+    if 0 < error.mean < base:
+        text += f" The model removes {100 * (1 - error.mean / base):.0f} % of the baseline's error."
+    elif error.mean >= base:
         text += " The model does not improve on its baseline."
     return text
 
@@ -134,10 +135,11 @@ def _fit(run: RunFiles) -> str:
     """What a model in closed form found, in a sentence; empty for one that was trained."""
     if run.fit is None:
         return ""
-    text = f"Fitted in closed form to {run.fit['samples']} structures in {duration(run.fit['seconds'])}"
-    text += "".join(f"; {name} {number(value)}" for name, value in run.fit.get("found", {}).items())
-    validation = f" The NMAE on the validation structures is {number(run.validations[-1]['nmae'])} %."
-    return text + "." + (validation if run.validations else "")
+    text = f"Fitted in closed form to {run.fit.samples} structures in {duration(run.fit.seconds)}"
+    text += "".join(f"; {name} {number(value)}" for name, value in run.fit.found.items()) + "."
+    for validation in run.validations[-1:]:
+        text += f" The NMAE on the validation structures is {number(validation.nmae)} %."
+    return text
 
 
 def _facts(run: RunFiles) -> list[tuple[str, str]]:
@@ -148,7 +150,7 @@ def _facts(run: RunFiles) -> list[tuple[str, str]]:
         ("train", "training"), ("validation", "validation"), ("test", "test")) if part in dataset]  # fmt: skip
     rows = [
         ("structures", ", ".join(split)),
-        ("steps", str(run.steps[-1]["step"]) if run.steps else ""),
+        ("steps", str(run.steps[-1].step) if run.steps else ""),
         ("wall time", duration(about["seconds"]) if "seconds" in about else ""),
         ("device", str(about.get("device", ""))),
         ("finished", str(about.get("finished") or "")),
@@ -161,40 +163,41 @@ def _summary_rows(run: RunFiles) -> list[dict[str, Any]]:
     """Baselines directly below what they are the baseline of."""
     order = sorted(run.summary, key=lambda name: list(run.summary).index(name.removeprefix("baseline_"))
                    if name.removeprefix("baseline_") in run.summary else len(run.summary))  # fmt: skip
-    density_unit = str((run.summary.get("rmse") or {}).get("unit") or "e/Å³")
+    density_unit = run.summary["rmse"].unit if "rmse" in run.summary else "e/Å^d"
     return [
         {
             "name": NAMES.get(name) or (f"{name.removeprefix('baseline_')} of the baseline"
                                         if name.startswith("baseline_") else name),
             "about": DESCRIPTIONS.get(name, "").replace("e/Å^d", density_unit),
             "baseline": name.startswith("baseline_"),
-            "unit": str(run.summary[name].get("unit", "")),
-            **{key: run.summary[name].get(key) for key in ("mean", "median", "max", "low", "high")},
+            **asdict(run.summary[name]),
         }
         for name in order
     ]  # fmt: skip
 
 
 def _worst(run: RunFiles) -> dict[str, Any]:
-    ranked = [s for s in run.samples if isinstance(s.get("nmae"), int | float)]
-    ranked.sort(key=lambda s: -s["nmae"] if s["nmae"] == s["nmae"] else float("-inf"))
-    keys = [key for key in (run.summary or (ranked[0] if ranked else {})) if any(key in s for s in ranked)]
-    keys = [key for key in keys if key not in ("event", "id")]
-    units = {key: str((run.summary.get(key) or {}).get("unit", "")) for key in keys}
+    ranked = [sample for sample in run.samples if "nmae" in sample.metrics]
+    ranked.sort(key=lambda s: -s.metrics["nmae"] if s.metrics["nmae"] == s.metrics["nmae"] else float("-inf"))
+    keys = [key for key in run.summary if any(key in sample.metrics for sample in ranked)]
     return {
-        "columns": [{"name": NAMES.get(key, key), "unit": units[key]} for key in keys],
-        "rows": [(str(s["id"]), [s.get(key) for key in keys]) for s in ranked[:WORST]],
+        "columns": [{"name": NAMES.get(key, key), "unit": run.summary[key].unit} for key in keys],
+        "rows": [(sample.id, [sample.metrics.get(key) for key in keys]) for sample in ranked[:WORST]],
     }
 
 
 def _number_pictures(run: RunFiles) -> dict[str, Picture]:
     """Figures that the template places by name."""
+    losses = "loss of each training batch, and its running median"
+    if any(event.loss is not None for event in run.validations):
+        losses = "loss of each training batch, its running median, and mean loss on the validation structures"
+    against = " Right: against that of the baseline."
+    against = against if any("baseline_nmae" in sample.metrics for sample in run.samples) else ""
     drawn = {
         "learning": (
             curves.learning(run),
             "Loss and validation NMAE against optimiser steps",
-            "Left: loss of each training batch, its running median, and the loss on the validation structures. "
-            "Right: NMAE on the validation structures, by which the checkpoint was chosen.",
+            f"Left: {losses}. Right: NMAE on the validation structures, by which the checkpoint was chosen.",
         ),
         "optimisation": (
             curves.optimisation(run),
@@ -204,8 +207,7 @@ def _number_pictures(run: RunFiles) -> dict[str, Picture]:
         "errors": (
             curves.errors(run),
             "Distribution of the NMAE over the test structures",
-            "NMAE of each test structure."
-            + (" Right: against that of the baseline." if any("baseline_nmae" in s for s in run.samples) else ""),
+            f"NMAE of each test structure.{against}",
         ),
     }
     return {name: Picture(name, image, alt, text) for name, (image, alt, text) in drawn.items() if image is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edframe.errors import EdframeError, RunError
 from edframe.grid import Grid
-from edframe.metrics.standard import DESCRIPTIONS, UNITS
+from edframe.metrics.standard import UNITS
+from edframe.run.events import Evaluated, Fit, Metric, Results, Step, Unconverged, Validation, read
 
 ROLES = {"worst": 0, "median": 1, "best": 2}
 """Order in which kept samples are shown."""
@@ -39,18 +40,18 @@ class Prediction:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Everything a report shows; events as in ``metrics.jsonl``, of a repeated step or sample the last."""
+    """Everything a report shows; of a step or sample that was logged again, the last event."""
 
     directory: Path
     config_text: str
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
-    steps: Sequence[Mapping[str, Any]]
-    fit: Mapping[str, Any] | None
-    validations: Sequence[Mapping[str, Any]]
-    samples: Sequence[Mapping[str, Any]]
-    summary: Mapping[str, Mapping[str, Any]]
-    unconverged: Sequence[Mapping[str, Any]]
+    steps: Sequence[Step]
+    fit: Fit | None
+    validations: Sequence[Validation]
+    samples: Sequence[Evaluated]
+    summary: Mapping[str, Metric]
+    unconverged: Sequence[Unconverged]
     predictions: Sequence[Prediction]
 
     @property
@@ -69,28 +70,31 @@ def read_run(directory: Path) -> RunFiles:
         raise RunError(f"{directory / 'config.yaml'} is not YAML: {' '.join(str(error).split())}") from error
     provenance_file = directory / "provenance.json"
     provenance = _json(_text(provenance_file), str(provenance_file)) if provenance_file.exists() else {}
-    events = _events(directory / "metrics.jsonl")
-    samples = _last_of_each(events, "sample", "id")
-    summaries = [event for event in events if event["event"] == "summary"]
+    log = directory / "metrics.jsonl"
+    _text(log)  # where it cannot be read, it says what a report needs
+    events = read(log)
+    steps = {event.step: event for event in events if isinstance(event, Step)}
+    validations = {event.step: event for event in events if isinstance(event, Validation)}
+    samples = list({event.id: event for event in events if isinstance(event, Evaluated)}.values())
+    results = [event for event in events if isinstance(event, Results)]
     return RunFiles(
         directory=directory,
         config_text=config_text,
         config=config if isinstance(config, Mapping) else {},
         provenance=provenance,
-        steps=_last_of_each(events, "step", "step"),
-        fit=next((event for event in reversed(events) if event["event"] == "fit"), None),
-        validations=_last_of_each(events, "validation", "step"),
+        steps=[steps[step] for step in sorted(steps)],
+        fit=next((event for event in reversed(events) if isinstance(event, Fit)), None),
+        validations=[validations[step] for step in sorted(validations)],
         samples=samples,
-        summary=summaries[-1].get("metrics", {}) if summaries else _summarise(samples),
-        unconverged=[event for event in events if event["event"] == "unconverged"],
+        summary=results[-1].metrics if results else _summarise(samples),
+        unconverged=[event for event in events if isinstance(event, Unconverged)],
         predictions=[_prediction(file) for file in sorted((directory / "predictions").glob("*.safetensors"))],
     )
 
 
-def column(events: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
-    """One key of all events, ``[event]``; nan where it is absent or not a number."""
-    values = [event.get(key) for event in events]
-    return np.array([float(v) if isinstance(v, int | float) else math.nan for v in values], dtype=float)
+def column(values: Iterable[float | None]) -> NDArray[np.float64]:
+    """Values as an array, nan where there is none."""
+    return np.array([math.nan if value is None else value for value in values], dtype=float)
 
 
 def _text(file: Path) -> str:
@@ -111,40 +115,18 @@ def _json(text: str, where: str) -> dict[str, Any]:
     return value
 
 
-def _events(file: Path) -> list[dict[str, Any]]:
-    events = []
-    for number, line in enumerate(_text(file).splitlines(), start=1):
-        if line.strip():
-            event = _json(line, f"{file}, line {number},")
-            needed = {"step": "step", "validation": "step", "sample": "id"}.get(event.setdefault("event", ""))
-            if needed and needed not in event:
-                raise RunError(f"{file}, line {number}, is a {event['event']} event without '{needed}'")
-            events.append(event)
-    return events
+def _summarise(samples: Sequence[Evaluated]) -> dict[str, Metric]:
+    """The metrics of a run that was stopped before it wrote their summary; without intervals."""
+    names = dict.fromkeys(name for sample in samples for name in sample.metrics)
+    return {name: _central(name, column(sample.metrics.get(name) for sample in samples)) for name in names}
 
 
-def _last_of_each(events: Sequence[dict[str, Any]], kind: str, key: str) -> list[dict[str, Any]]:
-    """Events of one kind; a resumed run repeats the steps after its checkpoint, and only the last pass counts."""
-    found = {event[key]: event for event in events if event["event"] == kind}
-    return [found[value] for value in sorted(found)] if key == "step" else list(found.values())
-
-
-def _summarise(samples: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The summary of a run that was stopped before it wrote its own; without intervals, for which samples belong
-    together (and so count as one draw) is not recorded."""
-    names = dict.fromkeys(k for s in samples for k, v in s.items() if isinstance(v, int | float))
-    return {
-        name: {"unit": UNITS.get(name.removeprefix("baseline_"), ""), **_central(column(samples, name))}
-        for name in names
-        if name.removeprefix("baseline_") in DESCRIPTIONS or not name.startswith("baseline_")
-    }
-
-
-def _central(values: NDArray[np.float64]) -> dict[str, float]:
+def _central(name: str, values: NDArray[np.float64]) -> Metric:
     values = values[np.isfinite(values)]
-    if not len(values):
-        return {}
-    return {"mean": float(values.mean()), "median": float(np.median(values)), "max": float(values.max())}
+    mean, median, largest = (
+        float(statistic(values)) if len(values) else math.nan for statistic in (np.mean, np.median, np.max)
+    )
+    return Metric(UNITS.get(name.removeprefix("baseline_"), ""), mean, median, largest, low=math.nan, high=math.nan)
 
 
 def _positions(rows: list[list[float]], dimension: int) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import math
 import os
 import secrets
 import shutil
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edframe.errors import RunError
+from edframe.run.events import Event, read, step_of, to_lines
 from edframe.version import API_VERSION
 
 if TYPE_CHECKING:
@@ -90,32 +90,23 @@ class Run:
         known = self.provenance()
         self.write("provenance.json", json.dumps({**known, **facts}, indent=2, ensure_ascii=False).encode())
 
-    def log(self, *events: Mapping[str, Any]) -> None:
+    def log(self, *events: Event) -> None:
         """Append events to metrics.jsonl, one line each."""
-        lines = "".join(json.dumps(event) + "\n" for event in events)
         try:
             with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(lines)
+                file.write(to_lines(events))
         except OSError as error:
             raise self._write_error("metrics.jsonl", error) from error
 
-    def events(self) -> list[dict[str, Any]]:
-        """All events; a last line cut short by a kill is left out."""
+    def events(self) -> list[Event]:
+        """All events; a last line cut short by a kill is left out. Raises RunError for another damaged line."""
         target = self.path / "metrics.jsonl"
-        if not target.exists():
-            return []
-        events = []
-        for line in target.read_text(encoding="utf-8").splitlines():
-            try:
-                events.append(json.loads(line))
-            except ValueError:
-                break
-        return events
+        return read(target) if target.exists() else []
 
     def rewind(self, step: int) -> None:
         """Drop the events of later steps, and every result, so that a resumed run logs each event once."""
-        kept = [event for event in self.events() if event.get("step", math.inf) <= step]
-        self.write("metrics.jsonl", "".join(json.dumps(event) + "\n" for event in kept).encode())
+        kept = [event for event in self.events() if (at := step_of(event)) is not None and at <= step]
+        self.write("metrics.jsonl", to_lines(kept).encode())
 
     def save_tensors(self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Write a safetensors file whole; the header carries the format, the plugin API and the configuration."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import nmae, standard, units
 from edframe.metrics.summary import summarise
 from edframe.run.directory import Run
+from edframe.run.events import Evaluated, Metric, Progress, Results, Show
 from edframe.train.loop import predict
 
 
@@ -25,9 +25,9 @@ def evaluate(
     indices: Sequence[int],
     losses: Mapping[str, Loss],
     run: Run,
-    show: Callable[[Mapping[str, Any]], None],
+    show: Show,
 ) -> None:
-    """Log a "sample" event for each of ``indices`` and one "summary"; keep the worst, median and best predictions.
+    """Log an event for each of ``indices`` and the results over all; keep the worst, median and best predictions.
 
     ``losses`` are evaluated as metrics under their names; their diagnostics are logged with each sample, and solves
     that did not converge are counted. Intervals treat the samples of one group as one draw.
@@ -42,35 +42,28 @@ def evaluate(
         records.append(record)
         diagnostics.append(extras)
         ids.append(batch.samples[0].id)
-        show({"event": "progress", "what": "evaluation", "done": done, "total": len(indices)})
+        show(Progress("evaluation", done, len(indices)))
     dimension = loader.dataset.contents.dimension
     named_units = {**units(dimension), **{name: loss.unit for name, loss in losses.items()}, "baseline_nmae": "%"}
-    summary = {
-        "event": "summary",
-        "samples": len(indices),
-        "metrics": {
-            name: {
-                "unit": named_units[name],
-                **summarise([r[name] for r in records], groups=[groups[i] for i in indices]).to_dict(),
-            }
-            for name in records[0]
-        },
-    }
+    drawn = [groups[i] for i in indices]
+    summaries = {name: summarise([record[name] for record in records], groups=drawn) for name in records[0]}
+    metrics = {name: Metric(named_units[name], **summary.to_dict()) for name, summary in summaries.items()}
+    results = Results(len(indices), metrics)
     ranked = sorted(range(len(indices)), key=lambda i: records[i]["nmae"])
     for role, place in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
         _keep(model, loader.batch([indices[place]]), role, records[place]["nmae"], run)
     warnings = unconverged(diagnostics, "evaluation")
     run.log(
         *(
-            {"event": "sample", "id": name, "group": int(groups[index]), **record}
-            | ({"diagnostics": extras} if extras else {})
-            for index, name, record, extras in zip(indices, ids, records, diagnostics, strict=True)
+            Evaluated(name, record, int(group), extras)
+            for group, name, record, extras in zip(drawn, ids, records, diagnostics, strict=True)
         ),
         *warnings,
-        summary,
+        results,
     )
-    for event in (*warnings, summary):
-        show(event)
+    for warning in warnings:
+        show(warning)
+    show(results)
 
 
 def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> tuple[dict[str, float], dict[str, float]]:

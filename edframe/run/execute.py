@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,11 @@ from edframe.report import write_report
 from edframe.run.build import Parts, build, fabric_for
 from edframe.run.directory import Run
 from edframe.run.evaluate import evaluate
+from edframe.run.events import Show
 from edframe.run.provenance import facts_of, now, record_start
 from edframe.train.checkpoint import Checkpoint
 from edframe.train.fit import fit
 from edframe.train.loop import Interrupted, train
-
-Show = Callable[[Mapping[str, Any]], None]
 
 
 def execute(
@@ -71,7 +70,7 @@ def learn(
     if fabric.is_global_zero:  # before the first checkpoint, so that the novelty of each prediction can be judged
         describe_training_set(parts.dataset, parts.split.train, run)
     if isinstance(parts.model, FittedModel):
-        return fit(parts.model, loader, parts.split, run=run, header=header, show=show), loader
+        return fit(parts.model, parts.loss, loader, parts.split, run=run, header=header, show=show), loader
     model = train(
         fabric, parts.model, parts.loss, loader, parts.split, experiment.training,
         seed=experiment.seed, run=run, header=header, start=start, show=show,

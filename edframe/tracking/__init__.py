@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -18,11 +17,24 @@ from typing import Any, Protocol
 from edframe.contract.registry import suggest
 from edframe.errors import ConfigError, PluginError
 from edframe.run.directory import Run
+from edframe.run.events import (
+    Event,
+    Fit,
+    Progress,
+    Results,
+    Show,
+    Step,
+    Timing,
+    Unconverged,
+    Validation,
+    step_of,
+    to_dict,
+)
 
 TRACKERS = {"tensorboard": "TensorBoard", "mlflow": "MLflow"}
 """Names for ``--track``, each also that of a module here and of the package it needs; and the class in the module."""
 
-GROUPS = {"step": "training", "validation": "validation", "timing": "timing", "fit": "fit"}
+GROUPS: dict[type[Any], str] = {Step: "training", Validation: "validation", Timing: "timing", Fit: "fit"}
 """Events whose numbers are tracked as they are, and what their names begin with."""
 
 
@@ -54,7 +66,7 @@ def require(names: Iterable[str]) -> None:
 
 
 @contextmanager
-def opened(names: Iterable[str], run: Run, start_step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def opened(names: Iterable[str], run: Run, start_step: int) -> Iterator[Show]:
     """While open, a function that passes an event of ``run`` to each tracker of ``names``.
 
     The events up to ``start_step``, from which a run is continued, are passed on first: trackers that have them keep
@@ -79,9 +91,9 @@ def opened(names: Iterable[str], run: Run, start_step: int) -> Iterator[Callable
                 flush=True,
             )
 
-    def track(event: Mapping[str, Any]) -> None:
+    def track(event: Event | Progress) -> None:
         nonlocal last
-        last = event.get("step", last)
+        last = step_of(event) or last
         if numbers := scalars(event):
             for name, tracker in tuple(trackers.items()):
                 with leaving_out(name):
@@ -93,7 +105,7 @@ def opened(names: Iterable[str], run: Run, start_step: int) -> Iterator[Callable
             factory = getattr(importlib.import_module(f"{__name__}.{name}"), TRACKERS[name])
             trackers[name] = factory(run, parameters)
     for event in run.events() if names else ():
-        if event.get("step", math.inf) <= start_step:
+        if (at := step_of(event)) is not None and at <= start_step:
             track(event)
     try:
         yield track
@@ -103,25 +115,24 @@ def opened(names: Iterable[str], run: Run, start_step: int) -> Iterator[Callable
                 tracker.close(run.provenance()["status"])
 
 
-def scalars(event: Mapping[str, Any]) -> dict[str, float]:
+def scalars(event: Event | Progress) -> dict[str, float]:
     """The numbers of an event by the names they are tracked under; none for an event that is only shown.
 
     ``training/loss``, ``validation/nmae``; of a summary the means and the ends of their intervals, ``test/nmae``,
     ``test/nmae.low`` and ``test/nmae.high``.
     """
-    kind = event["event"]
-    if kind == "summary":
+    if isinstance(event, Results):
         ends = {"": "mean", ".low": "low", ".high": "high"}
-        rows = event["metrics"].items()
-        return {f"test/{name}{end}": row[key] for name, row in rows for end, key in ends.items()}
-    if kind == "unconverged":
-        return {f"unconverged/{event['during']}.{event['diagnostic']}": event["count"]}
-    if kind not in GROUPS:
+        rows = event.metrics.items()
+        return {f"test/{name}{end}": getattr(row, key) for name, row in rows for end, key in ends.items()}
+    if isinstance(event, Unconverged):
+        return {f"unconverged/{event.during}.{event.diagnostic}": event.count}
+    if type(event) not in GROUPS:
         return {}
-    numbers = {**event, **event.get("found", {})}
+    numbers = to_dict(event)
     return {
-        f"{GROUPS[kind]}/{name}": value
-        for name, value in numbers.items()
+        f"{GROUPS[type(event)]}/{name}": value
+        for name, value in (numbers | numbers.get("found", {})).items()
         if name != "step" and isinstance(value, int | float)
     }
 

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
 from edframe.data.loading import Loader
 from edframe.data.splits import Split
 from edframe.errors import ConfigError
-from edframe.interfaces import Features, FittedModel
+from edframe.interfaces import Features, FittedModel, Loss
 from edframe.run.directory import Run
+from edframe.run.events import Event, Fit, Progress, Show, Timing, Validation
 from edframe.sample import Sample
 from edframe.train.checkpoint import BEST
-from edframe.train.loop import validation_error
+from edframe.train.loop import validation_means
 from edframe.train.peak_memory import forget_peak, peak_memory
 
 
 def fit(
     model: nn.Module,
+    loss: Loss,
     loader: Loader,
     split: Split,
     *,
     run: Run,
     header: Mapping[str, str],
-    show: Callable[[Mapping[str, Any]], None],
+    show: Show,
 ) -> nn.Module:
     """Fit ``model`` to ``split.train`` and save it where training saves its best weights; returns it.
 
-    Logs what the fit found, the NMAE on ``split.validation`` in % and seconds, all as step 1. ``show`` gets every
-    event, and progress. Stopped before the end, nothing is kept: a continued run fits again. Raises ConfigError for a
-    model that cannot be fitted, RunError when the validation NMAE is not finite or the disk is full.
+    Logs what the fit found, NMAE in % and ``loss`` on ``split.validation``, and seconds, all as step 1. ``show`` gets
+    every event, and progress. Stopped before the end, nothing is kept: a continued run fits again. Raises ConfigError
+    for a model that cannot be fitted, RunError when the validation NMAE is not finite or the disk is full.
     """
     if not isinstance(model, FittedModel):
         raise ConfigError(f"{type(model).__name__} has no method `fit`: train it instead")
@@ -49,20 +50,20 @@ def fit(
             batch = next(batches)
             reading += time.perf_counter() - asked
             yield batch.features, batch.samples[0]
-            show({"event": "progress", "what": "fitting", "done": done, "total": len(split.train)})
+            show(Progress("fitting", done, len(split.train)))
 
-    def log(event: Mapping[str, Any]) -> None:
+    def log(event: Event) -> None:
         run.log(event)
         show(event)
 
     module = model.to(loader.device).eval()
     found = model.fit(samples())
     fitted = time.perf_counter()
-    log({"event": "fit", "step": 1, "samples": len(split.train), "seconds": fitted - began, "found": dict(found)})
-    error = validation_error(module, loader, split.validation)
+    log(Fit(1, len(split.train), fitted - began, dict(found)))
+    error, value = validation_means(module, loss, loader, split.validation)
     seconds = time.perf_counter() - began
     run.save_tensors(BEST, module.state_dict(), {**header, "step": "1", "nmae": repr(error)})
-    log({"event": "validation", "step": 1, "nmae": error, "seconds": seconds})
+    log(Validation(1, error, seconds, value))
     parts = {"data": reading, "fit": fitted - began - reading, "validation": began + seconds - fitted}
-    log({"event": "timing", "step": 1, "steps": 1, **parts, "peak_memory": peak_memory(loader.device)})
+    log(Timing(1, 1, parts, peak_memory(loader.device)))
     return module

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
 
 import torch
 from lightning_fabric import Fabric
@@ -25,6 +25,7 @@ from edframe.interfaces import Loss
 from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import nmae
 from edframe.run.directory import Run
+from edframe.run.events import Event, Show, Step, Timing, Validation
 from edframe.seeds import seed_for
 from edframe.train.checkpoint import BEST, Checkpoint
 from edframe.train.peak_memory import forget_peak, peak_memory
@@ -51,7 +52,7 @@ def train(
     run: Run,
     header: Mapping[str, str],
     start: Checkpoint,
-    show: Callable[[Mapping[str, Any]], None],
+    show: Show,
 ) -> nn.Module:
     """Minimise ``loss`` on ``split.train``; returns the model with the averaged weights that validated best.
 
@@ -73,7 +74,7 @@ def train(
     clock = _Clock(fabric.device)
     forget_peak(fabric.device)
 
-    def log(event: Mapping[str, Any]) -> None:
+    def log(event: Event) -> None:
         if fabric.is_global_zero:
             run.log(event)
             show(event)
@@ -112,27 +113,21 @@ def train(
             optimiser.zero_grad()
             _update_average(average, model, min(options.ema_decay, step / (step + 10)))
             clock.lap("backward")
-            log(
-                {"event": "step", "step": step, "loss": value.item(), "learning_rate": rate}
-                | {"gradient_norm": norm, "seconds": time.perf_counter() - began}
-                | _means(fabric, diagnostics)
-            )
+            seconds = time.perf_counter() - began
+            log(Step(step, value.item(), rate, norm, seconds, _means(fabric, diagnostics)))
             last, stop = step == options.steps, _any(fabric, stopped())
             if last or step % options.evaluate_every == 0:
-                error = validation_error(average, loader, split.validation)
-                log({"event": "validation", "step": step, "nmae": error, "seconds": time.perf_counter() - began})
+                error, validated = validation_means(average, loss, loader, split.validation)
+                log(Validation(step, error, time.perf_counter() - began, validated))
                 if error < best:
                     best = error
                     if fabric.is_global_zero:
                         run.save_tensors(BEST, average.state_dict(), {**header, "step": str(step), "nmae": repr(error)})
             if last:
-                log(
-                    {"event": "timing", "step": step, "steps": step - start.step, **clock.seconds}
-                    | {"peak_memory": peak_memory(fabric.device)}
-                )
-                steps = (event for event in run.events() if event["event"] == "step")
+                log(Timing(step, step - start.step, clock.seconds, peak_memory(fabric.device)))
+                steps = (event.diagnostics for event in run.events() if isinstance(event, Step))
                 for event in unconverged(steps, "training", samples=options.batch_size * fabric.world_size):
-                    log({**event, "step": step})
+                    log(replace(event, step=step))
             if last or stop or step % options.checkpoint_every == 0:
                 if fabric.is_global_zero:
                     seconds = time.perf_counter() - began
@@ -161,13 +156,20 @@ def predict(model: nn.Module, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def validation_error(model: nn.Module, loader: Loader, indices: Sequence[int]) -> float:
-    """Mean NMAE in % over the samples at ``indices``. Raises RunError when it is not finite."""
-    batches = loader.stream([index] for index in indices)
-    error = sum(float(nmae(predict(model, batch), batch.density)) for batch in batches) / len(indices)
+def validation_means(model: nn.Module, loss: Loss, loader: Loader, indices: Sequence[int]) -> tuple[float, float]:
+    """Mean NMAE in % and mean ``loss`` over the samples at ``indices``. Raises RunError when the NMAE is not finite.
+
+    The loss is evaluated as a metric is: it gets no visit, so that it neither recalls nor keeps anything.
+    """
+    errors, values = [], []
+    for batch in loader.stream([index] for index in indices):
+        predicted = predict(model, batch)
+        errors.append(float(nmae(predicted, batch.density)))
+        values.append(float(loss(predicted, batch.density, batch.grid)))
+    error = sum(errors) / len(indices)
     if not math.isfinite(error):
         raise RunError(f"the validation NMAE is not finite ({error}); lower training.learning_rate and run again")
-    return error
+    return error, sum(values) / len(indices)
 
 
 class _TensorsOnly(nn.Module):

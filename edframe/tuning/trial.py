@@ -20,6 +20,7 @@ from edframe.config.resolve import varied
 from edframe.contract.component import Among, Range
 from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, DataError, RunError
+from edframe.run.events import Event, Progress, Validation
 from edframe.run.execute import train_only
 from edframe.seeds import seed_for
 from edframe.train.loop import Interrupted
@@ -88,11 +89,11 @@ def validation_error(
     """
     best = math.inf
 
-    def show(event: Mapping[str, Any]) -> None:
+    def show(event: Event | Progress) -> None:
         nonlocal best
-        if event["event"] == "validation":
-            best = min(best, event["nmae"])
-            report(event["step"], event["nmae"])
+        if isinstance(event, Validation):
+            best = min(best, event.nmae)
+            report(event.step, event.nmae)
 
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
         train_only(experiment, registry, Path(scratch), show)

@@ -14,13 +14,14 @@ import pytest
 PAUSING = """
 import json, os, pathlib, time
 from edframe.cli import display, main
+from edframe.run.events import to_dict
 
 marker, moment = pathlib.Path(os.environ["MARKER"]), json.loads(os.environ["MOMENT"])
 show = display.Display.show
 
 def pausing(self, event):
     show(self, event)
-    if not marker.exists() and all(event.get(key) == value for key, value in moment.items()):
+    if not marker.exists() and moment.items() <= to_dict(event).items():
         marker.touch()
         while not marker.with_suffix(".sent").exists():
             time.sleep(0.01)  # interrupted by the signal

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from edframe.run.directory import Run
+from edframe.run.events import Evaluated, Step, to_dict
 
 DRIVER = """
 import os, signal, sys
@@ -83,7 +84,7 @@ def results(folder):
         (path,) = [config.parent for config in place.glob("*/config.yaml")]
         run = Run.open(path)
         assert run.provenance()["status"] == "finished"
-        found[place.name] = [event for event in run.events() if event["event"] in ("step", "sample")]
+        found[place.name] = [to_dict(event) for event in run.events() if isinstance(event, Step | Evaluated)]
         for event in found[place.name]:
             event.pop("seconds", None)
     return found
@@ -96,7 +97,7 @@ def test_every_run_can_be_repeated_from_its_own_config(edframe, compared, tmp_pa
     (config,) = place.glob("*/config.yaml")
     assert edframe("run", config, "--runs", tmp_path, report=False).code == 0
     (again,) = tmp_path.iterdir()
-    samples = [event for event in Run(again).events() if event["event"] == "sample"]
+    samples = [to_dict(event) for event in Run(again).events() if isinstance(event, Evaluated)]
     assert samples == [event for event in results(folder)[place.name] if event["event"] == "sample"]
 
 

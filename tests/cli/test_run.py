@@ -13,6 +13,7 @@ import zarr
 from edframe.data.cache import DensityCache
 from edframe.errors import RunError
 from edframe.run.directory import Run
+from edframe.run.events import Step, Timing, to_dict
 
 LAST, BEST = "checkpoints/last.safetensors", "checkpoints/best.safetensors"
 
@@ -25,9 +26,9 @@ def the_run(runs):
 def events(path):
     """All events of a run but what depends on the clock."""
     return [
-        {key: value for key, value in event.items() if key != "seconds"}
+        {key: value for key, value in to_dict(event).items() if key != "seconds"}
         for event in Run(path).events()
-        if event["event"] != "timing"
+        if not isinstance(event, Timing)
     ]
 
 
@@ -283,13 +284,13 @@ def test_full_disk_is_one_sentence_and_space_makes_the_run_go_on(edframe, tiny, 
 
     def writing(self, target, content):
         with pytest.MonkeyPatch.context() as patch:
-            if target.endswith(name) and count.count("step") >= 3:
+            if target.endswith(name) and count.count(Step) >= 3:
                 patch.setattr(os, "fsync", full)
             return write(self, target, content)
 
     def logging(self, *events):
-        count.extend(event["event"] for event in events)
-        if name == "metrics.jsonl" and count.count("step") > 3:
+        count.extend(type(event) for event in events)
+        if name == "metrics.jsonl" and count.count(Step) > 3:
             raise self._write_error("metrics.jsonl", OSError(errno.ENOSPC, "full"))
         return log(self, *events)
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from edframe.run.directory import Run
+from edframe.run.events import Validation
 from edframe.tuning.journal import finished, loaded
 
 RATES = ["--only", "training.learning_rate", "--vary", "training.learning_rate=[1e-9, 0.01, 0.02]"]
@@ -67,7 +68,7 @@ def test_recipe_repeats_the_best_trial_exactly(edframe, arguments, tuned, tmp_pa
     result = edframe("run", folder / "best.yaml", "--runs", tmp_path, report=False)
     assert (result.code, result.err) == (0, "")
     (run,) = tmp_path.iterdir()
-    reached = [event["nmae"] for event in Run(run).events() if event["event"] == "validation"]
+    reached = [event.nmae for event in Run(run).events() if isinstance(event, Validation)]
     best = loaded(folder).best_trial
     assert list(best.intermediate_values.values()) == reached
     assert min(reached) == best.value == min(value for *_, value in results(folder))

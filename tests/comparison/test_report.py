@@ -30,6 +30,7 @@ from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.report.style import png
 from edframe.run.directory import Run
+from edframe.run.events import Step, Validation
 
 HOSTILE = '</script><b onclick="x">50 % & $a_1$'
 UNITS = {
@@ -52,13 +53,11 @@ def made_up(variant, level, seed, *, condition=None, run=None, samples=6, traini
     measured = {f"s-{i}": {name: x * scale[name] for name in UNITS} for i, x in enumerate(values)}
     for sample in measured.values():
         sample["baseline_nmae"] = 17.0
-    validations = [
-        {"event": "validation", "step": 10 * i, "nmae": level + 10 / i, "seconds": 2.0 * i} for i in (1, 2, 3)
-    ]
+    validations = [Validation(10 * i, level + 10 / i, 2.0 * i) for i in (1, 2, 3)]
     return Outcome(
         variant=variant, condition=condition or {}, fold=0, seed=seed, run=run, samples=measured,
         groups={name: i for i, name in enumerate(measured)}, units=UNITS, training=training, step_seconds=0.1,
-        memory=512e6, steps=[{"step": 30, "seconds": 6.5}], validations=validations,
+        memory=512e6, steps=[Step(30, 0.1, 1e-3, 0.01, 6.5)], validations=validations,
     )  # fmt: skip
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 
 import pytest
 
 from edframe.run.directory import Run
+from edframe.run.events import Results
 
 
 @pytest.fixture
@@ -42,8 +44,8 @@ def test_a_finished_run_is_read_and_not_made_again(accuracy, finished, tmp_path,
     (tmp_path / "small" / plan.name / "run").symlink_to(finished)
     monkeypatch.setattr(accuracy, "edframe", lambda *_: pytest.fail("it was run again"))
     found = accuracy.carry_out(plan, "cpu")
-    (summary,) = [event for event in Run(finished).events() if event["event"] == "summary"]
-    assert found["metrics"]["nmae"] == summary["metrics"]["nmae"]
+    (results,) = [event for event in Run(finished).events() if isinstance(event, Results)]
+    assert found["metrics"]["nmae"] == asdict(results.metrics["nmae"])
     assert found["by_size"] == {}
     monkeypatch.setattr(accuracy, "RESULTS", tmp_path / "accuracy.json")
     accuracy.keep(found)

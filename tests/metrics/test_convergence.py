@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from edframe.metrics.convergence import in_one_sentence, unconverged
+from edframe.run.events import Unconverged
 
 
 def test_count_is_over_all_samples_of_all_records():
     records = [
-        {"step": 1, "unconverged": 1 / 3, "l1.unconverged": 0.0},
-        {"step": 2, "unconverged": 2 / 3, "l1.unconverged": 0.0, "sinkhorn.unconverged": 1.0},
-        {"step": 3, "unconverged": 0.0, "not_unconverged": 1.0},
+        {"unconverged": 1 / 3, "l1.unconverged": 0.0},
+        {"unconverged": 2 / 3, "l1.unconverged": 0.0, "sinkhorn.unconverged": 1.0},
+        {"unconverged": 0.0, "not_unconverged": 1.0},
     ]
-    common = {"event": "unconverged", "during": "training"}
     assert unconverged(records, "training", samples=3) == [
-        {**common, "diagnostic": "unconverged", "count": 3, "of": 9},
-        {**common, "diagnostic": "sinkhorn.unconverged", "count": 3, "of": 3},
+        Unconverged("training", "unconverged", count=3, of=9),
+        Unconverged("training", "sinkhorn.unconverged", count=3, of=3),
     ]
 
 
@@ -29,7 +29,7 @@ def test_nothing_is_said_when_all_converged():
     [("unconverged", "mix"), ("sinkhorn.unconverged", "sinkhorn"), ("mix.sinkhorn.unconverged", "sinkhorn")],
 )
 def test_sentence_names_the_loss_the_count_and_where_to_look(diagnostic, loss):
-    event = {"event": "unconverged", "during": "training", "diagnostic": diagnostic, "count": 12, "of": 900}
+    event = Unconverged("training", diagnostic, count=12, of=900)
     assert in_one_sentence(event, "mix") == (
         f"{loss}: 12 of 900 solves in training did not converge, so their values are less exact than asked for; "
         f"`edframe plugins show {loss}` lists the options to change"

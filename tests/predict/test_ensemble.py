@@ -16,6 +16,7 @@ from edframe.interfaces import Features, Featurizer
 from edframe.predict.ensemble import Ensemble, calibrate, open_members, write
 from edframe.run.build import Parts
 from edframe.run.directory import Run
+from edframe.run.events import Evaluated
 
 NOISE = 0.01
 
@@ -61,7 +62,7 @@ def member(parts, tmp_path):
     def make(seed, *, weights=None, config="training:\n  steps: 5\n", status="finished", test=None, data="made up"):
         run = Run.create(tmp_path, "member", f"name: run-{seed}\nseed: {seed}\ndevice: cpu\n{config}")
         run.record(status=status, dataset={"fingerprint": data})
-        run.log(*({"event": "sample", "id": parts.dataset.ids[i]} for i in test or parts.split.test))
+        run.log(*(Evaluated(parts.dataset.ids[i], {}) for i in test or parts.split.test))
         run.save_tensors("checkpoints/best.safetensors", Noisy(seed if weights is None else weights).state_dict(), {})
         return run
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from edframe.report import write_report
+from edframe.run.events import Evaluated
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -30,16 +31,16 @@ def browse(page, tmp_path, *options) -> str:
 
 
 @pytest.mark.parametrize("width", [500, 1200])
-def test_page_renders(run_dir, tmp_path, width):
+def test_page_renders(run_dir, events, tmp_path, width):
     text = write_report(run_dir).read_text(encoding="utf-8")
     # The page forbids scripts; the copy that is looked at drops that line and reports on itself.
     probed = tmp_path / "probed.html"
     probed.write_text(re.sub(r"<meta http-equiv.*?>\n", "", text).replace("</body>", PROBE), encoding="utf-8")
     body = re.search(r"<body[^>]*>", browse(probed, tmp_path, "--dump-dom", f"--window-size={width},2000")).group(0)
     widths = [int(w) for w in re.search(r'data-widths="([\d ]*)"', body).group(1).split()]
-    assert len(widths) == 5
+    assert len(widths) == 6
     assert min(widths) > 900
-    assert "On 12 test structures" in body
+    assert f"On {sum(isinstance(event, Evaluated) for event in events)} test structures" in body
     assert int(re.search(r'data-overflow="(-?\d+)"', body).group(1)) <= 0
 
 

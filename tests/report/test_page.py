@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -14,7 +15,12 @@ import yaml
 from edframe.errors import RunError
 from edframe.grid import Grid
 from edframe.report import write_report
+from edframe.report.numbers import number
+from edframe.report.read import read_run
+from edframe.run.directory import Run
+from edframe.run.events import Evaluated, Results, Step, Unconverged, Validation, step_of
 
+BIBTEX = "@article{Someone2020,\n  title = {Densities & <more>},\n  doi = {10.1000/xyz}\n}"
 HOSTILE = '<script>alert("x")</script><img src=http://example.org/x>&'
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -66,14 +72,20 @@ def png_size(content: bytes) -> tuple[int, int]:
     return struct.unpack(">II", content[16:24])
 
 
-def test_complete_run(run_dir):
+def test_complete_run(run_dir, events):
     page = read(run_dir)
     assert page.all("h1")
-    for words in ("water-l2", "data water", "featurizer sad", "model unet", "loss l2", "On 12 test structures",
-                  "edframe run config.yaml", "NMAE of the baseline", "Worst test structure, water-00",
-                  "24 training, 4 validation, 12 test", "4 min 12 s", "Someone2020"):  # fmt: skip
+    tested = [event for event in events if isinstance(event, Evaluated)]
+    worst = max(tested, key=lambda event: event.metrics["nmae"])
+    facts = Run(run_dir).provenance()
+    split = "{train} training, {validation} validation, {test} test".format(**facts["dataset"])
+    for words in ("li-o-li-unet-l2", "data li-o-li", "featurizer sad", "model unet", "loss l2", split,
+                  f"On {len(tested)} test structures", f"Worst test structure, {worst.id}", "NMAE of the baseline",
+                  "edframe run config.yaml", facts["git_commit"]):  # fmt: skip
         assert words in page.text
-    names = {"learning", "optimisation", "errors", "density-worst", "density-median"}
+    for reference in facts["references"]:
+        assert " ".join(reference.split()) in page.text
+    names = {"learning", "optimisation", "errors", "density-worst", "density-median", "density-best"}
     assert {file.stem for file in (run_dir / "figures").iterdir()} == names
     assert len(page.all("img")) == len(names)
     for file in (run_dir / "figures").iterdir():
@@ -82,11 +94,57 @@ def test_complete_run(run_dir):
         assert height >= 300
 
 
-def test_headline_gives_the_mean_the_interval_and_the_baseline(run_dir, undrawn):
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    lines[-1]["metrics"]["nmae"] |= {"mean": 2.1, "low": 1.98, "high": 2.25}
-    lines[-1]["metrics"]["baseline_nmae"] |= {"mean": 16.8}
-    (run_dir / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+def curves_of(run_dir, monkeypatch):
+    """The lines of the figure of the learning curves, by their labels: steps and values."""
+    lines = {}
+
+    def look(figure):
+        for ax in figure.axes:
+            lines.update({line.get_label(): (line.get_xdata(), line.get_ydata()) for line in ax.get_lines()})
+        return b"\x89PNG"
+
+    monkeypatch.setattr("edframe.report.curves.png", look)
+    return lines, read(run_dir).text
+
+
+def test_losses_and_errors_of_steps_and_validations_are_drawn_as_they_were_logged(run_dir, events, monkeypatch):
+    steps, validations = ([e for e in events if isinstance(e, kind)] for kind in (Step, Validation))
+    monkeypatch.setattr("edframe.report.densities.png", lambda figure: b"\x89PNG")
+    monkeypatch.setattr("edframe.report.curves.optimisation", lambda run: None)
+    monkeypatch.setattr("edframe.report.curves.errors", lambda run: None)
+    monkeypatch.setattr("edframe.report.curves._validation_panel", lambda ax, run: None)
+    lines, text = curves_of(run_dir, monkeypatch)
+    assert lines["training batches"][0].tolist() == [event.step for event in steps]
+    assert lines["training batches"][1].tolist() == [event.loss for event in steps]
+    assert lines["validation"][0].tolist() == [event.step for event in validations] == [3, 6]
+    assert lines["validation"][1].tolist() == [event.loss for event in validations]
+    assert "mean loss on the validation structures" in text
+
+
+def test_a_run_from_before_the_validation_loss_was_logged_has_neither_its_curve_nor_its_caption(
+    run_dir, events, make, monkeypatch
+):
+    old = [replace(event, loss=None) if isinstance(event, Validation) else event for event in events]
+    make.write_events(run_dir, old)
+    monkeypatch.setattr("edframe.report.densities.png", lambda figure: b"\x89PNG")
+    monkeypatch.setattr("edframe.report.curves._validation_panel", lambda ax, run: None)
+    lines, text = curves_of(run_dir, monkeypatch)
+    assert "training batches" in lines
+    assert "validation" not in lines
+    assert "loss on the validation structures" not in text
+    assert "NMAE on the validation structures, by which the checkpoint was chosen" in text
+
+
+def with_metric(events, name, **values):
+    """The results with other values of a metric."""
+    *others, results = events
+    changed = {**results.metrics, name: replace(results.metrics[name], **values)}
+    return [*others, replace(results, metrics=changed)]
+
+
+def test_headline_gives_the_mean_the_interval_and_the_baseline(run_dir, events, make, undrawn):
+    changed = with_metric(events, "nmae", mean=2.1, low=1.98, high=2.25)
+    make.write_events(run_dir, with_metric(changed, "baseline_nmae", mean=16.8))
     text = read(run_dir).text
     assert "off by 2.10 % of the electrons (NMAE; 95% interval of the mean 1.98 to 2.25 %)" in text
     assert "the baseline it starts from, by 16.8 %" in text
@@ -106,8 +164,9 @@ def test_nothing_outside_the_page_is_referred_to(run_dir, undrawn):
     assert "default-src 'none'" in policy[0]["content"]
 
 
-def test_text_from_files_is_escaped(run_dir, make, undrawn):
-    make.write_events(run_dir, make.events(first_id=HOSTILE))
+def test_text_from_files_is_escaped(run_dir, events, make, undrawn):
+    worst = max((e for e in events if isinstance(e, Evaluated)), key=lambda event: event.metrics["nmae"])
+    make.write_events(run_dir, [replace(event, id=HOSTILE) if event is worst else event for event in events])
     make.prediction(run_dir, "c", Grid.of([5.0, 5.0, 5.0], 12), "best", HOSTILE)
     (run_dir / "provenance.json").write_text(
         json.dumps({"command": HOSTILE, "device": HOSTILE, "status": HOSTILE, "references": [HOSTILE]})
@@ -128,6 +187,7 @@ def test_images_have_text_and_the_page_a_language(run_dir, undrawn):
 
 
 def test_references_are_written_once(run_dir, undrawn):
+    Run(run_dir).record(references=[BIBTEX, BIBTEX])
     write_report(run_dir)
     assert (run_dir / "references.bib").read_text().count("@article") == 1
 
@@ -154,9 +214,9 @@ def test_grids_of_every_dimension(run_dir, make, dimension, baseline):
 def test_a_prediction_without_error_or_density_is_drawn(run_dir, make):
     from safetensors.numpy import load_file, save_file
 
-    file = run_dir / "predictions" / "a.safetensors"
+    file = run_dir / "predictions" / "worst.safetensors"
     grid = Grid.of([6.0, 5.0, 5.0], (24, 20, 20))
-    make.prediction(run_dir, "a", grid, baseline=False)
+    make.prediction(run_dir, "worst", grid, baseline=False)
     about = {"id": "a", "role": "worst", "grid": json.dumps(grid.to_dict()), "species": "[]", "positions": "[]"}
     zero = load_file(file)["reference"] * 0
     save_file({"predicted": zero, "reference": zero}, file, metadata=about)
@@ -166,19 +226,19 @@ def test_a_prediction_without_error_or_density_is_drawn(run_dir, make):
 @pytest.mark.parametrize(
     ("kinds", "sentence"),
     [
-        ({"step", "sample", "summary"}, "No validation was recorded."),
-        ({"sample", "summary"}, "No optimiser steps are recorded"),
-        ({"step", "validation"}, "No test structure has been evaluated."),
-        (set(), "This run has no test results"),
+        ((Step, Evaluated, Results), "No validation was recorded."),
+        ((Evaluated, Results), "No optimiser steps are recorded"),
+        ((Step, Validation), "No test structure has been evaluated."),
+        ((), "This run has no test results"),
     ],
 )
-def test_what_is_missing_is_said(run_dir, make, kinds, sentence, undrawn):
-    make.write_events(run_dir, [event for event in make.events() if event["event"] in kinds])
+def test_what_is_missing_is_said(run_dir, events, make, kinds, sentence, undrawn):
+    make.write_events(run_dir, [event for event in events if isinstance(event, kinds)])
     assert sentence in read(run_dir).text
 
 
-def test_without_baseline_predictions_provenance(run_dir, make, undrawn):
-    make.write_events(run_dir, make.events(baseline=False))
+def test_without_baseline_predictions_provenance(run_dir, events, make, undrawn):
+    make.write_events(run_dir, map(make.without_baseline, events))
     (run_dir / "provenance.json").unlink()
     shutil.rmtree(run_dir / "predictions")
     text = read(run_dir).text
@@ -188,30 +248,35 @@ def test_without_baseline_predictions_provenance(run_dir, make, undrawn):
     assert "names a reference" in text
 
 
-def test_summary_is_worked_out_where_the_run_was_stopped_before_it(run_dir, make, undrawn):
-    lines = [event for event in make.events() if event["event"] != "summary"]
-    make.write_events(run_dir, lines)
-    mean = sum(event["nmae"] for event in lines if event["event"] == "sample") / 12
-    assert f"off by {mean:.2f} % of the electrons" in read(run_dir).text
+def test_summary_is_worked_out_where_the_run_was_stopped_before_it(run_dir, events, make, undrawn):
+    make.write_events(run_dir, [event for event in events if not isinstance(event, Results)])
+    errors = [event.metrics["nmae"] for event in events if isinstance(event, Evaluated)]
+    mean = sum(errors) / len(errors)
+    assert f"off by {number(mean)} % of the electrons" in read(run_dir).text
+    assert list(read_run(run_dir).summary) == list(events[-1].metrics)
 
 
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("steps", [1, 3])
-def test_very_short_runs(run_dir, make, samples, steps):
+def test_very_short_runs(run_dir, events, make, samples, steps):
     shutil.rmtree(run_dir / "predictions")
-    make.write_events(run_dir, make.events(steps=steps, samples=samples))
+    short = [event for event in events if (step_of(event) or 0) <= steps and not isinstance(event, Evaluated)]
+    tested = [event for event in events if isinstance(event, Evaluated)][:samples]
+    make.write_events(run_dir, [*short, *tested])
     read(run_dir)
 
 
-def test_values_that_are_not_finite_do_not_break_figures(run_dir, make):
+def test_values_that_are_not_finite_do_not_break_figures(run_dir, events, make):
     shutil.rmtree(run_dir / "predictions")
-    lines = make.events()
-    for event in lines:
-        for key in ("loss", "gradient_norm", "low_density_nmae"):
-            if key in event:
-                event[key] = float("nan")
-    lines[-1]["metrics"]["low_density_nmae"]["mean"] = None
-    make.write_events(run_dir, lines)
+    nan = float("nan")
+    for place, event in enumerate(events):
+        if isinstance(event, Step):
+            events[place] = replace(event, loss=nan, gradient_norm=nan)
+        elif isinstance(event, Validation):
+            events[place] = replace(event, loss=nan)
+        elif isinstance(event, Evaluated):
+            events[place] = replace(event, metrics={**event.metrics, "low_density_nmae": nan})
+    make.write_events(run_dir, with_metric(events, "low_density_nmae", mean=nan))
     assert "nan" not in read(run_dir).text.split("Provenance")[0].split()
 
 
@@ -219,13 +284,13 @@ def test_values_that_are_not_finite_do_not_break_figures(run_dir, make):
     ("file", "content", "message"),
     [
         ("metrics.jsonl", None, "metrics.jsonl does not exist"),
-        ("metrics.jsonl", '{"event": "step", "step": 1}\n{"event": "st', "metrics.jsonl, line 2, is not JSON"),
+        ("metrics.jsonl", '\n{"event": "st\n', "metrics.jsonl, line 2, is not JSON"),
         ("metrics.jsonl", "[1]\n", "line 1, holds list"),
         ("metrics.jsonl", '{"event": "step", "loss": 1}\n', "without 'step'"),
         ("config.yaml", None, "config.yaml does not exist"),
         ("config.yaml", "a: [", "is not YAML"),
         ("provenance.json", "{", "provenance.json is not JSON"),
-        ("predictions/a.safetensors", "broken", "is not a prediction"),
+        ("predictions/worst.safetensors", "broken", "is not a prediction"),
     ],
 )
 def test_broken_files_are_refused_in_one_sentence(run_dir, file, content, message):
@@ -244,9 +309,8 @@ def test_importing_the_report_is_light():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_solves_that_did_not_converge_are_a_warning_on_the_page(run_dir, make, undrawn):
-    warning = {"event": "unconverged", "during": "training", "diagnostic": "unconverged", "count": 12, "of": 900}
-    make.write_events(run_dir, [*make.events(), {**warning, "step": 60}])
+def test_solves_that_did_not_converge_are_a_warning_on_the_page(run_dir, events, make, undrawn):
+    make.write_events(run_dir, [*events, Unconverged("training", "unconverged", count=12, of=900, step=6)])
     assert "Warning. l2: 12 of 900 solves in training did not converge" in read(run_dir).text
-    make.write_events(run_dir, make.events())
+    make.write_events(run_dir, events)
     assert "Warning" not in read(run_dir).text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -15,12 +14,17 @@ from safetensors.torch import load_file
 
 from edframe.errors import RunError
 from edframe.run.directory import FORMAT, Run
+from edframe.run.events import Evaluated, Results, Step, Validation
 from edframe.version import API_VERSION
 
 
 @pytest.fixture
 def run(tmp_path):
     return Run.create(tmp_path / "runs", "name", "seed: 1\n")
+
+
+def step(number, loss=0.1):
+    return Step(number, loss, learning_rate=1e-3, gradient_norm=0.01, seconds=0.5)
 
 
 def files(run):
@@ -96,17 +100,16 @@ def test_facts_are_merged(run):
 
 
 def test_events_come_back_and_a_line_cut_by_a_kill_is_left_out(run):
-    run.log({"event": "step", "step": 1, "loss": 0.1}, {"event": "step", "step": 2, "loss": 0.2})
+    run.log(step(1, 0.1), step(2, 0.2))
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"event": "step", "st')
-    assert [event["loss"] for event in run.events()] == [0.1, 0.2]
+    assert [event.loss for event in run.events()] == [0.1, 0.2]
 
 
 def test_rewind_drops_later_steps_and_results(run):
-    run.log(*({"event": "step", "step": step} for step in (1, 2, 3)), {"event": "validation", "step": 2})
-    run.log({"event": "sample", "id": "a"}, {"event": "summary", "samples": 1})
+    run.log(step(1), step(2), step(3), Validation(2, 5.0, 0.1), Evaluated("a", {"nmae": 5.0}), Results(1, {}))
     run.rewind(2)
-    assert [(event["event"], event["step"]) for event in run.events()] == [("step", 1), ("step", 2), ("validation", 2)]
+    assert run.events() == [step(1), step(2), Validation(2, 5.0, 0.1)]
 
 
 def test_tensors_come_back_with_their_header(run):
@@ -200,7 +203,7 @@ def small_disk(tmp_path):
 def test_full_disk_keeps_every_file_and_space_makes_it_work_again(small_disk):
     run = Run.create(small_disk, "name", "seed: 1\n")
     run.save_tensors("checkpoints/last.safetensors", {"a": torch.ones(10_000)}, {})
-    run.log({"event": "step", "step": 1})
+    run.log(step(1))
     (small_disk / "ballast").write_bytes(bytes(190_000))
     before = {name: (run.path / name).read_bytes() for name in files(run)}
     for action in (
@@ -211,13 +214,13 @@ def test_full_disk_keeps_every_file_and_space_makes_it_work_again(small_disk):
         with pytest.raises(RunError, match="the disk is full"):
             action()
     with pytest.raises(RunError, match=r"metrics\.jsonl cannot be written: the disk is full"):
-        run.log({"event": "step", "step": 2, "text": "x" * 200_000})
+        run.log(Evaluated("x" * 200_000, {}))
     before["metrics.jsonl"] = (run.path / "metrics.jsonl").read_bytes()
     assert {name: (run.path / name).read_bytes() for name in files(run)} == before
-    assert [event["step"] for event in run.events()] == [1]
+    assert run.events() == [step(1)]
     (small_disk / "ballast").unlink()
     run.rewind(1)
     run.save_tensors("checkpoints/last.safetensors", {"a": torch.zeros(10_000)}, {})
     assert not run.load_tensors("checkpoints/last.safetensors")[0]["a"].any()
     assert len(list(small_disk.iterdir())) == 1
-    assert json.loads((run.path / "metrics.jsonl").read_text()) == {"event": "step", "step": 1}
+    assert run.events() == [step(1)]

@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 from edframe.grid import Grid
 from edframe.run.directory import Run
+from edframe.run.events import Evaluated, Results, Unconverged
 
 ROLES = ("worst", "median", "best")
 
@@ -21,12 +22,12 @@ def events(finished):
 
 @pytest.fixture(scope="module")
 def samples(events):
-    return {event["id"]: event for event in events if event["event"] == "sample"}
+    return {event.id: event.metrics for event in events if isinstance(event, Evaluated)}
 
 
 @pytest.fixture(scope="module")
 def summary(events):
-    (event,) = [event for event in events if event["event"] == "summary"]
+    (event,) = [event for event in events if isinstance(event, Results)]
     return event
 
 
@@ -83,17 +84,15 @@ def test_predictions_hold_the_electrons_and_are_nonnegative(finished, samples):
 
 
 def test_summary_is_over_the_test_part(samples, summary):
-    assert summary["samples"] == len(samples) > 2
-    for name, row in summary["metrics"].items():
+    assert summary.samples == len(samples) > 2
+    for name, row in summary.metrics.items():
         values = np.array([sample[name] for sample in samples.values()])
-        assert (row["mean"], row["median"], row["max"]) == pytest.approx(
-            (values.mean(), np.median(values), values.max())
-        )
-        assert row["low"] <= row["mean"] <= row["high"]
+        assert (row.mean, row.median, row.max) == pytest.approx((values.mean(), np.median(values), values.max()))
+        assert row.low <= row.mean <= row.high
 
 
 def test_every_metric_has_its_unit(summary):
-    units = {name: row["unit"] for name, row in summary["metrics"].items()}
+    units = {name: row.unit for name, row in summary.metrics.items()}
     assert units.pop("l2")
     assert units == {
         "nmae": "%", "rmse": "e/Å³", "electron_count_error": "e", "dipole_error": "e·Å", "low_density_nmae": "%",
@@ -129,15 +128,13 @@ def test_diagnostics_are_logged_with_each_sample_and_unconverged_solves_counted(
     run, seen = Run.create(tmp_path, "name", ""), []
     losses = {"one": Solver(), "other": Solver()}
     evaluate(Baseline(), Loader(small.dataset(5), small.featurizer(), "cpu"), range(5), losses, run, seen.append)
-    samples = [event for event in run.events() if event["event"] == "sample"]
-    assert [event["one"] for event in samples] == [1, 2, 3, 4, 5]
-    assert samples[1]["diagnostics"] == {"one.unconverged": 0, "other.unconverged": 0}
-    warnings = [event for event in run.events() if event["event"] == "unconverged"]
-    assert [(w["during"], w["diagnostic"], w["count"], w["of"]) for w in warnings] == [
-        ("evaluation", "one.unconverged", 3, 5), ("evaluation", "other.unconverged", 3, 5),
-    ]  # fmt: skip
-    assert [event for event in seen if event["event"] == "unconverged"] == warnings
-    assert not set(run.events()[-1]["metrics"]) & {"diagnostics", "one.unconverged"}
+    samples = [event for event in run.events() if isinstance(event, Evaluated)]
+    assert [event.metrics["one"] for event in samples] == [1, 2, 3, 4, 5]
+    assert samples[1].diagnostics == {"one.unconverged": 0, "other.unconverged": 0}
+    warnings = [event for event in run.events() if isinstance(event, Unconverged)]
+    assert warnings == [Unconverged("evaluation", f"{name}.unconverged", count=3, of=5) for name in losses]
+    assert [event for event in seen if isinstance(event, Unconverged)] == warnings
+    assert "one.unconverged" not in run.events()[-1].metrics
 
 
 def test_interval_counts_a_group_as_one_draw(small, tmp_path):
@@ -166,6 +163,6 @@ def test_interval_counts_a_group_as_one_draw(small, tmp_path):
         dataset.centres = np.stack([dataset.centres[i % 3] for i in range(12)])
         run = Run.create(tmp_path, "name", "")
         evaluate(Baseline(), Loader(dataset, small.featurizer(), "cpu"), range(12), {}, run, lambda event: None)
-        row = run.events()[-1]["metrics"]["nmae"]
-        widths.append(row["high"] - row["low"])
+        row = run.events()[-1].metrics["nmae"]
+        widths.append(row.high - row.low)
     assert 0 < widths[0] < 0.8 * widths[1]

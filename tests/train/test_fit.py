@@ -15,8 +15,10 @@ from torch import nn
 from edframe.data.loading import Loader
 from edframe.data.splits import Split
 from edframe.errors import ConfigError
+from edframe.interfaces import Loss
 from edframe.metrics.standard import nmae
 from edframe.run.directory import Run
+from edframe.run.events import Evaluated, Fit, Progress, Results, Timing, Validation
 from edframe.train.checkpoint import BEST
 from edframe.train.fit import fit
 
@@ -43,6 +45,15 @@ class Mean(nn.Module):
         return self.mean.expand(len(channels), -1, -1, -1, -1)
 
 
+class Squared(Loss):
+    """Mean squared error."""
+
+    unit = "(e/Å³)²"
+
+    def __call__(self, predicted, reference, grid):
+        return (predicted - reference).square().mean((1, 2, 3, 4))
+
+
 @pytest.fixture
 def fitting(small, tmp_path):
     """Fits ``Mean`` in one run directory, again and again; ``shown`` collects what a person would see."""
@@ -50,8 +61,8 @@ def fitting(small, tmp_path):
     run = Run.create(tmp_path, "fitted", "name: fitted\n")
 
     def call(model):
-        return fit(model, Loader(dataset, small.featurizer(), "cpu"), PARTS, run=run, header={"a": "b"},
-                   show=shown.append)  # fmt: skip
+        loader = Loader(dataset, small.featurizer(), "cpu")
+        return fit(model, Squared(), loader, PARTS, run=run, header={"a": "b"}, show=shown.append)
 
     return SimpleNamespace(call=call, dataset=dataset, run=run, shown=shown)
 
@@ -59,8 +70,8 @@ def fitting(small, tmp_path):
 def test_each_training_sample_is_given_once_and_no_other(fitting):
     model = fitting.call(Mean())
     assert model.seen == [(fitting.dataset.ids[i], (1, 2, 6, 6, 6)) for i in PARTS.train]
-    progress = [(event["done"], event["total"]) for event in fitting.shown if event["event"] == "progress"]
-    assert progress == [(1, 3), (2, 3), (3, 3)]
+    progress = [event for event in fitting.shown if isinstance(event, Progress)]
+    assert progress == [Progress("fitting", done, 3) for done in (1, 2, 3)]
 
 
 def test_what_is_found_is_logged_with_the_error_on_the_validation_samples(fitting):
@@ -68,15 +79,17 @@ def test_what_is_found_is_logged_with_the_error_on_the_validation_samples(fittin
     densities = [torch.from_numpy(fitting.dataset[i].density)[None] for i in range(6)]
     mean = sum(densities[i] for i in PARTS.train) / 3
     expected = np.mean([float(nmae(mean, densities[i])) for i in PARTS.validation])
-    found, validation, timing = fitting.run.events()
-    assert (found["event"], found["samples"]) == ("fit", 3)
-    assert found["found"] == {"largest value": pytest.approx(float(mean.max()))}
-    assert (validation["event"], validation["nmae"]) == ("validation", pytest.approx(expected))
-    assert sum(timing[part] for part in ("data", "fit", "validation")) == pytest.approx(validation["seconds"])
-    assert [event for event in fitting.shown if event["event"] != "progress"] == [found, validation, timing]
+    fitted, validation, timing = fitting.run.events()
+    assert (fitted.samples, fitted.found) == (3, {"largest value": pytest.approx(float(mean.max()))})
+    assert (validation.step, validation.nmae) == (1, pytest.approx(expected))
+    squares = [float((mean - densities[i]).square().mean()) for i in PARTS.validation]
+    assert validation.loss == pytest.approx(np.mean(squares))
+    assert set(timing.parts) == {"data", "fit", "validation"}
+    assert sum(timing.parts.values()) == pytest.approx(validation.seconds)
+    assert [event for event in fitting.shown if not isinstance(event, Progress)] == [fitted, validation, timing]
     tensors, header = fitting.run.load_tensors(BEST)
     torch.testing.assert_close(tensors["mean"], mean[0])
-    assert (header["a"], header["nmae"]) == ("b", repr(validation["nmae"]))
+    assert (header["a"], header["nmae"]) == ("b", repr(validation.nmae))
 
 
 def test_a_fit_that_is_stopped_leaves_nothing_and_is_repeated_whole(fitting):
@@ -86,7 +99,7 @@ def test_a_fit_that_is_stopped_leaves_nothing_and_is_repeated_whole(fitting):
     assert not (fitting.run.path / BEST).exists()
     for _ in range(2):  # the second time in place of the first
         fitting.call(Mean())
-        assert [event["event"] for event in fitting.run.events()] == ["fit", "validation", "timing"]
+        assert [type(event) for event in fitting.run.events()] == [Fit, Validation, Timing]
 
 
 def test_a_model_without_fit_is_refused(fitting, small):
@@ -108,15 +121,15 @@ def fitted(edframe, tmp_path_factory):
 
 
 def validation_error(path):
-    (event,) = (event for event in Run(path).events() if event["event"] == "validation")
-    return event["nmae"]
+    (event,) = (event for event in Run(path).events() if isinstance(event, Validation))
+    return event.nmae
 
 
 def test_run_fits_and_evaluates(fitted):
     assert Run(fitted.path).provenance()["status"] == "finished"
-    kinds = [event["event"] for event in Run(fitted.path).events()]
+    kinds = [type(event) for event in Run(fitted.path).events()]
     data = Run(fitted.path).provenance()["dataset"]
-    assert kinds == ["fit", "validation", "timing"] + ["sample"] * data["test"] + ["summary"]
+    assert kinds == [Fit, Validation, Timing] + [Evaluated] * data["test"] + [Results]
     for text in (f"fitted to {data['train']} samples: kernel width ", "\nvalidation NMAE ", "seconds: data "):
         assert text in fitted.out
 

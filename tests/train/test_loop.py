@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from edframe.data.splits import Split
 from edframe.errors import RunError
 from edframe.interfaces import Loss
 from edframe.run.directory import Run
+from edframe.run.events import Step, Timing, Unconverged, Validation, step_of
 from edframe.train.checkpoint import BEST, LAST, Checkpoint
-from edframe.train.loop import Interrupted, learning_rate, train, validation_error
+from edframe.train.loop import Interrupted, learning_rate, train, validation_means
 
 SPLIT = Split(train=(0, 1, 2, 3, 4), validation=(5, 6), test=(7,))
 
@@ -82,7 +84,7 @@ def go(small, tmp_path):
 
 def stop_at(step, number):
     def watch(event, _):
-        if event["event"] == "step" and event["step"] == step:
+        if isinstance(event, Step) and event.step == step:
             os.kill(os.getpid(), number)
 
     return watch
@@ -90,8 +92,12 @@ def stop_at(step, number):
 
 def events(run):
     """All events but their seconds, and the timing, which is nothing but seconds."""
-    found = [event for event in run.events() if event["event"] != "timing"]
-    return [{key: value for key, value in event.items() if key != "seconds"} for event in found]
+    found = [event for event in run.events() if not isinstance(event, Timing)]
+    return [replace(event, seconds=0.0) if hasattr(event, "seconds") else event for event in found]
+
+
+def steps(run):
+    return [event for event in run.events() if isinstance(event, Step)]
 
 
 def assert_same_tensors(one, other, name):
@@ -118,7 +124,7 @@ def test_stopped_and_continued_run_equals_the_uninterrupted_one(go, number, step
 
 def test_continued_run_goes_on_from_the_checkpoint_and_logs_no_step_twice(go):
     def die(event, _):
-        if event == {**event, "event": "step", "step": 5}:
+        if isinstance(event, Step) and event.step == 5:
             raise KeyboardInterrupt  # no checkpoint since step 3, as after SIGKILL
 
     whole, _ = go()
@@ -127,7 +133,7 @@ def test_continued_run_goes_on_from_the_checkpoint_and_logs_no_step_twice(go):
     run = Run(next(path for path in whole.path.parent.iterdir() if path != whole.path))
     seen = []
     go(run, watch=lambda event, _: seen.append(event))
-    assert [event["step"] for event in seen if event["event"] == "step"] == [4, 5, 6, 7, 8]
+    assert [event.step for event in seen if isinstance(event, Step)] == [4, 5, 6, 7, 8]
     assert events(run) == events(whole)
     assert_same_tensors(run, whole, LAST)
 
@@ -139,7 +145,7 @@ def test_what_a_loss_keeps_of_moved_samples_survives_a_stop(go, batch_size, kill
     options = {"loss": Remembering(), "steps": 12, "batch_size": batch_size}
 
     def die(event, _):
-        if event == {**event, "event": "step", "step": 8}:
+        if isinstance(event, Step) and event.step == 8:
             raise KeyboardInterrupt
 
     whole, _ = go(**options)
@@ -171,9 +177,8 @@ def test_solves_that_did_not_converge_are_counted_over_a_stop(go, tmp_path):
     (path,) = (tmp_path / "runs").iterdir()
     seen = []
     run, _ = go(Run(path), watch=lambda event, _: seen.append(event), **options)
-    expected = {"event": "unconverged", "step": 12, "during": "training", "diagnostic": "unconverged"}
-    expected |= {"count": 4 * 2 + 2, "of": 24}
-    assert [event for event in run.events() if event["event"] == "unconverged"] == [expected]
+    expected = Unconverged("training", "unconverged", count=4 * 2 + 2, of=24, step=12)
+    assert [event for event in run.events() if isinstance(event, Unconverged)] == [expected]
     assert expected in seen
 
 
@@ -191,12 +196,12 @@ def test_checkpoint_holds_the_optimiser_the_average_and_the_buffers(go):
 def test_augmentation_and_seed_change_the_course(go, changed):
     """Or equality of two runs would prove nothing about their randomness."""
     (one, _), (other, _) = go(), go(**changed)
-    assert events(one)[0]["loss"] != events(other)[0]["loss"]
+    assert steps(one)[0].loss != steps(other)[0].loss
 
 
 def test_dropout_is_drawn_anew_each_step(go):
     run, _ = go(augment=False, batch_size=5, learning_rate=1e-12, warmup_steps=0, ema_decay=0)
-    losses = [event["loss"] for event in events(run) if event["event"] == "step"]
+    losses = [event.loss for event in steps(run)]
     assert len({round(loss, 7) for loss in losses}) > 4
 
 
@@ -222,7 +227,7 @@ def test_interrupt_in_the_last_step_keeps_the_training(go, tmp_path):
         go(watch=stop_at(8, signal.SIGINT))
     (path,) = (tmp_path / "runs").iterdir()
     run, _ = go(Run(path))
-    assert [event["step"] for event in run.events() if event["event"] == "step"] == list(range(1, 9))
+    assert [event.step for event in steps(run)] == list(range(1, 9))
     assert events(run) == events(go()[0])
 
 
@@ -261,8 +266,8 @@ def test_running_average_equals_a_loop_over_the_weights(go, small):
 
     def watch(event, model):
         nonlocal average
-        if event["event"] == "step":
-            decay = min(0.4, event["step"] / (event["step"] + 10))
+        if isinstance(event, Step):
+            decay = min(0.4, event.step / (event.step + 10))
             decays.append(decay)
             average = decay * average + (1 - decay) * model.first.weight.detach().double().numpy()
 
@@ -275,11 +280,11 @@ def test_running_average_equals_a_loop_over_the_weights(go, small):
 def test_weights_that_validated_best_are_returned(go):
     """Training uphill makes the model worse, so the first validation is the best."""
     run, returned = go(loss=Squared(-1.0), learning_rate=0.05)
-    validations = [event for event in run.events() if event["event"] == "validation"]
-    assert validations[0]["nmae"] < validations[1]["nmae"]
+    validations = [event for event in run.events() if isinstance(event, Validation)]
+    assert validations[0].nmae < validations[1].nmae
     tensors, header = run.load_tensors(BEST)
     assert header["step"] == "4"
-    assert float(header["nmae"]) == validations[0]["nmae"]
+    assert float(header["nmae"]) == validations[0].nmae
     assert all(torch.equal(tensors[key], value) for key, value in returned.state_dict().items())
 
 
@@ -292,26 +297,51 @@ def test_best_weights_from_before_a_stop_stay_the_best(go, tmp_path):
     assert run.load_tensors(BEST)[1]["step"] == "4"
 
 
-def test_validation_is_the_mean_nmae_of_the_baseline_for_a_model_that_returns_it(small):
+def test_validation_has_the_mean_errors_of_the_baseline_for_a_model_that_returns_it(small):
     class Baseline(torch.nn.Module):
         def forward(self, channels, baseline, grid, electrons):
             return baseline
 
     dataset = small.dataset(3)
-    expected = []
+    errors, squares = [], []
     for i in (0, 2):
         reference = dataset[i].density[0].astype(float)
         wide = small.gaussian(dataset.grids[i], dataset.centres[i], 1.2)
-        expected.append(100 * np.abs(wide - reference).sum() / reference.sum())
-    found = validation_error(Baseline(), Loader(dataset, small.featurizer(), "cpu"), [0, 2])
-    assert found == pytest.approx(np.mean(expected), rel=1e-5)
+        errors.append(100 * np.abs(wide - reference).sum() / reference.sum())
+        squares.append(((wide - reference) ** 2).mean())
+    found = validation_means(Baseline(), Squared(), Loader(dataset, small.featurizer(), "cpu"), [0, 2])
+    assert found == pytest.approx((np.mean(errors), np.mean(squares)), rel=1e-5)
+
+
+class Noisy(Remembering):
+    """Draws a random number at each call, and remembers what it is shown in a visit."""
+
+    def __call__(self, predicted, reference, grid):
+        return super().__call__(predicted, reference, grid) * (1 + 0.01 * torch.rand(len(predicted)))
+
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
+        if visit is None:
+            return self(predicted, reference, grid), {}
+        return super().with_diagnostics(predicted, reference, grid, visit)
+
+
+def test_the_loss_of_each_validation_is_logged_and_leaves_the_training_as_it_was(go):
+    """Validated after each step or after the last alone, the losses, weights and the optimiser are the same."""
+    often, _ = go(loss=Noisy(), evaluate_every=1)
+    once, _ = go(loss=Noisy(), evaluate_every=8)
+    validations = [event for event in often.events() if isinstance(event, Validation)]
+    assert [event.step for event in validations] == list(range(1, 9))
+    assert all(event.loss > 0 for event in validations)
+    assert [event.loss for event in steps(often)] == [event.loss for event in steps(once)]
+    assert [event.diagnostics for event in steps(often)] == [event.diagnostics for event in steps(once)]
+    assert_same_tensors(often, once, LAST)
 
 
 def test_loss_that_is_not_finite_stops_with_the_last_checkpoint_intact(go):
     loss = Squared()
 
     def watch(event, _):
-        loss.factor = math.nan if event.get("step") == 4 else 1.0
+        loss.factor = math.nan if step_of(event) == 4 else 1.0
 
     with pytest.raises(RunError, match=r"the loss is not finite at step 5 .* lower training.learning_rate"):
         go(watch=watch, loss=loss, evaluate_every=8)
@@ -338,6 +368,6 @@ def test_other_precisions_reach_the_model_and_nothing_else(go, monkeypatch, smal
     run, returned = go(precision=precision)
     assert seen == {inside}
     assert {value.dtype for value in returned.parameters()} == {torch.float32}
-    losses = [event["loss"] for event in events(run) if event["event"] == "step"]
-    usual = [event["loss"] for event in events(go()[0]) if event["event"] == "step"]
+    losses = [event.loss for event in steps(run)]
+    usual = [event.loss for event in steps(go()[0])]
     np.testing.assert_allclose(losses, usual, rtol=0.05)

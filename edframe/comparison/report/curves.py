@@ -39,7 +39,7 @@ def learning(outcomes: Sequence[Outcome], looks: Mapping[str, Look]) -> list[Pic
     """Validation NMAE against steps and against seconds, a figure for each of the first conditions."""
     every = conditions(outcomes)
     trained = [outcome for outcome in outcomes if len(outcome.validations) > 1]
-    errors = [event["nmae"] for outcome in trained for event in outcome.validations]
+    errors = [event.nmae for outcome in trained for event in outcome.validations]
     pictures = []
     for index, condition in enumerate(every[:SHOWN]):
         here = [outcome for outcome in trained if outcome.condition == condition]
@@ -71,7 +71,7 @@ def _learning(axes: Sequence[Axes], outcomes: Sequence[Outcome], look: Look, var
     by_step: dict[int, list[tuple[float, float]]] = {}
     for outcome in outcomes:
         for event in outcome.validations:
-            by_step.setdefault(event["step"], []).append((event["nmae"], event["seconds"]))
+            by_step.setdefault(event.step, []).append((event.nmae, event.seconds))
     steps = sorted(by_step)
     errors = [np.array([error for error, _ in by_step[step]]) for step in steps]
     times = [float(np.median([time for _, time in by_step[step]])) for step in steps]

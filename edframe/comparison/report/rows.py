@@ -119,7 +119,7 @@ def student(values: ArrayLike) -> Mean:
 
 def seconds(outcome: Outcome) -> float:
     """Of training, validation included: to the last event, else what the run took in all."""
-    ends = [event["seconds"] for event in (*outcome.steps, *outcome.validations) if "seconds" in event]
+    ends = [event.seconds for event in outcome.steps] + [event.seconds for event in outcome.validations]
     return float(max(ends)) if ends else float(Run(outcome.run).provenance().get("seconds", math.nan))
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from edframe.run.directory import Run
+from edframe.run.events import Step, to_dict
 
 TINY = {
     "data.grid": 12, "data.samples": 16, "splits.validation": 2, "model.widths": [4], "model.blocks": [0],
@@ -36,7 +37,7 @@ def test_run_logs_each_part_counts_what_did_not_converge_and_cites_the_parts(run
     assert (done.returncode, done.stderr) == (0, "")
     assert "Warning: sinkhorn: 4 of 4 solves in training did not converge" in done.stdout
     assert re.search(r"Warning: sinkhorn: (\d+) of \1 solves in evaluation did not converge", done.stdout)
-    steps = [event for event in Run(path).events() if event["event"] == "step"]
+    steps = [to_dict(event) for event in Run(path).events() if isinstance(event, Step)]
     weights = [0.0, 0.25, 0.5, 0.5]
     for weight, step in zip(weights, steps, strict=True):
         assert step["loss"] == pytest.approx(step["l1"] + weight * step["sinkhorn"], rel=1e-5)

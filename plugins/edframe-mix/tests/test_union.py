@@ -18,6 +18,7 @@ from edframe.grid import Grid
 from edframe.interfaces import Contents, Dataset
 from edframe.plugin import Component, ComponentConfig, hookimpl
 from edframe.run.directory import Run
+from edframe.run.events import Evaluated
 from edframe.sample import Sample
 from edframe.testing import checks, component
 
@@ -250,7 +251,7 @@ def test_a_run_trains_on_small_clusters_tests_on_larger_ones_and_predicts(edfram
     done = edframe(*train, "--set", "splits.test=n>1")
     assert (done.code, done.err) == (0, "")
     (path,) = (tmp_path / "runs").iterdir()
-    tested = [event["id"] for event in Run(path).events() if event["event"] == "sample"]
+    tested = [event.id for event in Run(path).events() if isinstance(event, Evaluated)]
     assert tested == ["li2o-2-00", "li2o-2-01"]
     assert {"edframe-mix", "edframe-pyscf"} <= set(Run(path).provenance()["versions"])
 
