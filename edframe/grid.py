@@ -164,9 +164,14 @@ class Grid:
         }
 
 
+def in_dimension(unit: str, dimension: int) -> str:
+    """``unit`` on grids of ``dimension`` axes, as printed: "e/Å^d" is e/Å² on two. One without Å^d stays as it is."""
+    return unit.replace("Å^d", "Å" + {1: "", 2: "²", 3: "³"}[dimension])
+
+
 def density_unit(dimension: int) -> str:
     """Unit of a density on grids of ``dimension`` axes, as printed: e/Å^d."""
-    return "e/Å" + {1: "", 2: "²", 3: "³"}[dimension]
+    return in_dimension("e/Å^d", dimension)
 
 
 def _fixes_axis(w: NDArray[np.int64], axis: int) -> bool:

@@ -237,7 +237,7 @@ class Loss(ABC):
     """How far a predicted density is from its reference: differentiable in the prediction, also a metric."""
 
     unit: str
-    """Unit of the value, as printed in tables."""
+    """Unit of the value, as tables print it; Å^d, as in "e/Å^d", becomes Å, Å² or Å³ by the dimension of the grid."""
 
     @abstractmethod
     def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:

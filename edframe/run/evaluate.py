@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edframe.data.loading import Batch, Loader
+from edframe.grid import in_dimension
 from edframe.interfaces import Loss
 from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import nmae, standard, units
@@ -44,7 +45,8 @@ def evaluate(
         ids.append(batch.samples[0].id)
         show(Progress("evaluation", done, len(indices)))
     dimension = loader.dataset.contents.dimension
-    named_units = {**units(dimension), **{name: loss.unit for name, loss in losses.items()}, "baseline_nmae": "%"}
+    own = {name: in_dimension(loss.unit, dimension) for name, loss in losses.items()}
+    named_units = {**units(dimension), **own, "baseline_nmae": "%"}
     drawn = [groups[i] for i in indices]
     summaries = {name: summarise([record[name] for record in records], groups=drawn) for name in records[0]}
     metrics = {name: Metric(named_units[name], **summary.to_dict()) for name, summary in summaries.items()}

@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import re
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from edframe.errors import EdframeError
-from edframe.grid import Grid
+from edframe.grid import Grid, in_dimension
 from edframe.interfaces import Loss
 from edframe.metrics.convergence import UNCONVERGED
 from edframe.testing import examples
 from edframe.testing.subject import Subject
 
 SHAPE = (6, 6, 4)
+LONGER = 1.25
+"""Factor by which lengths are multiplied."""
 
 
 def unit_is_named(subject: Subject) -> None:
-    """``unit`` is a string that tables print, such as 'e/Å³'."""
+    """``unit`` is a string that tables print, such as 'e/Å^d'."""
     unit = getattr(_loss(subject), "unit", None)
     assert isinstance(unit, str), f"a loss must have its unit as a string in `unit`, not {unit!r}"
+
+
+def unit_follows_from_the_grid(subject: Subject) -> None:
+    """``unit`` has the power of Å with which the value changes when all lengths do, in each dimension."""
+    loss = _loss(subject)
+    for shape, periodic in itertools.product((SHAPE[:1], SHAPE[:2], SHAPE), (True, False)):
+        predicted, reference, grid = _pair(shape, periodic=periodic)
+        d = grid.dimension
+        longer = Grid.of(LONGER * grid.vectors, grid.shape, grid.periodic)
+        try:
+            value = loss(predicted, reference, grid).detach()
+            other = loss(predicted / LONGER**d, reference / LONGER**d, longer).detach()
+        except EdframeError:
+            continue
+        unit = in_dimension(loss.unit, d)
+        assert d == 3 or "Å³" not in unit, (
+            f"the unit of a loss on grids of dimension {d} cannot be {unit}: write Å^d for what follows from the "
+            "dimension, as in 'e/Å^d', or refuse such grids with a DataError"
+        )
+        powers, stated = (other / value).log() / math.log(LONGER), _power_of_length(unit)
+        whole = powers.mean().round()
+        # A loss with a length or a density among its options has no power: then the unit cannot be seen here.
+        if stated is not None and bool((powers - whole).abs().max() < 0.02):
+            assert stated == whole, (
+                f"the value of a loss in {unit} must change with the power {stated} of the length in dimension {d}, "
+                f"but it changes with the power {whole:g}: write the unit that it has, with Å^d for what follows from "
+                "the dimension, as in 'e/Å^d'"
+            )
+
+
+def _power_of_length(unit: str) -> int | None:
+    """The power of Å in a unit such as e/Å³; None where that is not a product of powers of e, Å and numbers."""
+    factors = re.findall(r"([·/]?)([^·/²³]+)([²³]?)", unit)
+    if "".join("".join(factor) for factor in factors) != unit or {symbol for _, symbol, _ in factors} - {*"1%eÅ"}:
+        return None
+    powers = {"": 1, "²": 2, "³": 3}
+    return sum((-1 if sign == "/" else 1) * powers[power] for sign, symbol, power in factors if symbol == "Å")
 
 
 def one_number_per_sample(subject: Subject) -> None:
@@ -247,6 +289,7 @@ def _assert_same(first: Tensor, second: Tensor, message: str, tolerance: float =
 
 CHECKS = (
     unit_is_named,
+    unit_follows_from_the_grid,
     one_number_per_sample,
     zero_at_equality,
     nonnegative,

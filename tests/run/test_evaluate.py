@@ -137,6 +137,52 @@ def test_diagnostics_are_logged_with_each_sample_and_unconverged_solves_counted(
     assert "one.unconverged" not in run.events()[-1].metrics
 
 
+def test_unit_of_a_loss_follows_from_the_dimension_of_the_grid(tmp_path):
+    import torch
+    from pymatgen.core import Lattice, Structure
+
+    from edframe.data.loading import Loader
+    from edframe.interfaces import Contents, Dataset, Features, Featurizer, Loss
+    from edframe.run.evaluate import evaluate
+    from edframe.sample import Sample
+
+    grid = Grid.of([4.0, 4.0], (6, 6))
+
+    class Planes(Dataset):
+        ids = ("a", "b")
+        contents = Contents(("He",), 1, dimension=2)
+
+        def __getitem__(self, index):
+            density = np.full((1, 6, 6), 2 / 16, dtype=np.float32)
+            return Sample(self.ids[index], Structure(Lattice.cubic(4), ["He"], [[0.5, 0.5, 0.5]]), grid, density, 2.0)
+
+        def fingerprint(self):
+            return "made up"
+
+    class Nothing(Featurizer):
+        channels = ("nothing",)
+
+        def __call__(self, structures, grid, device):
+            return Features(torch.zeros(len(structures), 1, *grid.shape), None)
+
+    class Uniform(torch.nn.Module):
+        def forward(self, channels, baseline, grid, electrons):
+            return torch.full_like(channels, 2 / 16)
+
+    class Difference(Loss):
+        def __init__(self, unit):
+            self.unit = unit
+
+        def __call__(self, predicted, reference, grid):
+            return (predicted - reference).square().flatten(1).sum(1)
+
+    run = Run.create(tmp_path, "planes", "")
+    losses = {unit: Difference(unit) for unit in ("e/Å^d", "(e/Å^d)²", "Å²")}
+    evaluate(Uniform(), Loader(Planes(), Nothing(), "cpu"), range(2), losses, run, lambda event: None)
+    found = {name: metric.unit for name, metric in run.events()[-1].metrics.items()}
+    assert (found["rmse"], found["e/Å^d"], found["(e/Å^d)²"], found["Å²"]) == ("e/Å²", "e/Å²", "(e/Å²)²", "Å²")
+
+
 def test_interval_counts_a_group_as_one_draw(small, tmp_path):
     """Two groups of equal values: with every sample its own draw the interval is narrower than with two draws."""
     import torch

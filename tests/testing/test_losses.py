@@ -17,7 +17,7 @@ CHECKS = {check.__name__: check for check in losses.CHECKS}
 class Right(Loss):
     """Integral of the squared difference."""
 
-    unit = "e²/Å³"
+    unit = "e²/Å^d"
 
     def __init__(self, config):
         self.config = config
@@ -40,6 +40,27 @@ class Refusing(Right):
 
 class NoUnit(Right):
     unit = None
+
+
+class SpaceOnly(Right):
+    """Says e²/Å³ on planes, too."""
+
+    unit = "e²/Å³"
+
+
+class Rescaled(Right):
+    """Has a density among its options, so that its unit cannot be found by rescaling."""
+
+    unit = "(e/Å³)²"
+
+    def field(self, predicted, reference):
+        return torch.nn.functional.huber_loss(predicted, reference, reduction="none", delta=0.05)
+
+
+class PerVolume(Right):
+    """Says so, but integrates."""
+
+    unit = "e²/Å"
 
 
 class BatchMean(Right):
@@ -176,6 +197,13 @@ class InPlace(Right):
 
 WRONG = [
     ("unit_is_named", NoUnit, "unit as a string"),
+    ("unit_follows_from_the_grid", SpaceOnly, r"on grids of dimension 1 cannot be e²/Å³: write Å\^d"),
+    ("unit_follows_from_the_grid", Rescaled, r"on grids of dimension 1 cannot be \(e/Å³\)²: write Å\^d"),
+    (
+        "unit_follows_from_the_grid",
+        PerVolume,
+        "in e²/Å must change with the power -1 .* in dimension 2, but .*power -2",
+    ),
     ("one_number_per_sample", BatchMean, r"shape \[3\], not \(\)"),
     ("one_number_per_sample", Infinite, "must be finite"),
     ("zero_at_equality", Offset, "zero at equality"),

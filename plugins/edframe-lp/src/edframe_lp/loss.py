@@ -45,13 +45,13 @@ class L1Loss(Loss):
 class L2Loss(Loss):
     """``squared_error`` as a component."""
 
-    unit = "e/Å³"
+    unit = "e/Å^d"
 
     def __init__(self, config: LpConfig) -> None:
         self.config = config
 
     def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
-        """See ``squared_error``; on a grid of d axes the unit is e/Å^d."""
+        """See ``squared_error``."""
         return squared_error(predicted, reference, grid)
 
 
