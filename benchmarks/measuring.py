@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from edframe.files import whole
+
 Row = dict[str, Any]
 
 
@@ -51,10 +53,8 @@ class Results:
             each = content if isinstance(content, list) else [content]
             text = ",\n".join("  " + json.dumps(item) for item in each)
             lines.append(f'"{name}": [\n{text}\n]' if isinstance(content, list) else f'"{name}":\n{text}')
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".part")
-        unfinished.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-        unfinished.rename(self.path)
+        with whole(self.path) as file:
+            file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
 def setup(device: str) -> Row:

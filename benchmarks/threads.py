@@ -26,12 +26,12 @@ BUSY = "import numpy; a = numpy.random.rand(600, 600)\nwhile True: a @ a"
 def train() -> None:
     """Takes as many steps as each line of the input says; answers with the milliseconds of each."""
     import torch
+    from edframe.experiment import build
+    from edframe.registry import Registry
     from training import Trained
 
     from edframe.config import resolve
     from edframe.data.loading import Loader, Schedule
-    from edframe.experiment import build
-    from edframe.registry import Registry
     from edframe.seeds import seed_for
 
     registry = Registry.discover()

@@ -117,7 +117,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     silent = logging.CRITICAL + 1
     quiet = distributed.utils.silence_logging_cmgr(silent)
     with quiet, dask.config.set(LOCAL), _environment(), contextlib.ExitStack() as opened:
-        resource_tracker.ensure_running()  # started later, it would let interrupts through
+        if os.name == "posix":
+            resource_tracker.ensure_running()  # started later, it would let interrupts through
         if scheduler is not None:
             with ThreadPoolExecutor(1) as thread:  # for this one may have a loop of its own, as in a notebook
                 thread.submit(asyncio.run, _reach(scheduler)).result()
@@ -150,7 +151,9 @@ def _no_interrupts() -> Iterator[None]:
     """Ctrl-C and SIGTERM wait for the end; the threads started within, and their processes, never see a Ctrl-C."""
     came: list[int] = []
     handlers: dict[int, Any] = {}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by threads and processes
+    before: Any = None
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows, where the workers hear a Ctrl-C of their console
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by threads and processes
     if threading.current_thread() is threading.main_thread():  # for any other thread of this process may take a signal
         for waiting in (signal.SIGINT, signal.SIGTERM):
             handlers[waiting] = signal.signal(waiting, lambda number, _: came.append(number))
@@ -159,7 +162,8 @@ def _no_interrupts() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if came:
             signal.raise_signal(came[0])
 

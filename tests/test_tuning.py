@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import math
@@ -14,6 +13,7 @@ import numpy as np
 import optuna
 import pytest
 import yaml
+from filelock import FileLock
 from pydantic import Field
 
 import edframe.run.execute
@@ -24,7 +24,7 @@ from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, PluginError, RunError
 from edframe.plugin import ComponentConfig
 from edframe.tuning import figure, space, trial
-from edframe.tuning.journal import BEST, JOURNAL, finished, opened
+from edframe.tuning.journal import BEST, CONFIG, JOURNAL, LOCK, SPACE, finished, opened
 from edframe.tuning.study import completed, importances, tune, values_of
 
 RATE = "training.learning_rate"
@@ -198,7 +198,7 @@ def test_first_trial_is_the_experiment_itself_and_the_better_rate_wins(tiny_tune
     expected["training"]["learning_rate"] = GOOD
     assert recipe == expected
     assert [done for _, done in found.shown] == [0, 1, 2, 3, 4]
-    assert {path.name for path in found.folder.iterdir()} == {"config.yaml", "space.yaml", "journal.jsonl", "best.yaml"}
+    assert {path.name for path in found.folder.iterdir()} == {CONFIG, SPACE, JOURNAL, BEST, LOCK}
 
 
 @pytest.mark.parametrize("prune", [True, False])
@@ -268,10 +268,8 @@ def test_folder_in_use_or_of_another_study_is_refused(tiny_tune):
     before = (found.folder / JOURNAL).read_bytes()
     with pytest.raises(RunError, match=r"study of something else: its config.yaml differs; choose another by --study"):
         tiny_tune((BAD, GOOD), 2, settings={"training__steps": 7})
-    with (found.folder / JOURNAL).open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match="in use by another `edframe tune`"):
-            tiny_tune((BAD, GOOD), 2)
+    with FileLock(found.folder / LOCK), pytest.raises(RunError, match="in use by another `edframe tune`"):
+        tiny_tune((BAD, GOOD), 2)
     assert (found.folder / JOURNAL).read_bytes() == before
 
 

@@ -204,16 +204,15 @@ def _check(plans: Sequence[Planned], registry: Registry) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    from edframe.io.files import replacing
+    from edframe.files import whole
 
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole(file) as stream:
+            stream.write(text.encode())
     except OSError as error:
         raise RunError(
-            f"{file.parent} cannot be made: {error.strerror or error}; choose another folder by --out"
+            f"{file} cannot be written: {error.strerror or error}; choose another folder by --out"
         ) from error
-    with replacing(file) as stream:
-        stream.write(text.encode())
 
 
 def _summary(outcomes: Sequence[Outcome], found: Sequence[Effect]) -> None:

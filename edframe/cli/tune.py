@@ -101,11 +101,13 @@ def tune(
                 experiment, space, registry, folder, trials, show, prune=prune, workers=processes, scheduler=scheduler
             )
 
+    from edframe.files import whole
     from edframe.tuning.figure import figure
     from edframe.tuning.study import importances
 
     mattered = importances(found, space)
-    (folder / PICTURE).write_bytes(figure(finished(found), mattered))
+    with whole(folder / PICTURE) as file:
+        file.write(figure(finished(found), mattered))
     _summary(found, space, experiment, mattered)
     typer.echo(f"figure: {folder / PICTURE}\nedframe run {folder / BEST}")
 

@@ -6,7 +6,6 @@ Runs are independent pieces of work for ``edframe.jobs``; every function that th
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shlex
@@ -27,6 +26,7 @@ from edframe.config.experiment import Experiment
 from edframe.config.resolve import varied
 from edframe.contract.registry import Registry
 from edframe.errors import RunError
+from edframe.files import locked
 from edframe.io.files import replacing
 from edframe.run.build import build, fabric_for
 from edframe.run.directory import Run
@@ -191,16 +191,13 @@ def one_thread() -> Iterator[None]:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """The folder for this process alone. Raises RunError when another has it, or it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written: {error.strerror or error}; mend that and repeat") from error
-    with lock:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the system, should this process be killed
+            held.enter_context(locked(folder / ".lock"))
         except BlockingIOError as error:
             raise RunError(f"{folder} is being made by another `edframe compare`; wait for it, and repeat") from error
+        except OSError as error:
+            raise RunError(f"{folder} cannot be written: {error.strerror or error}; mend that and repeat") from error
         yield
 
 

@@ -8,13 +8,13 @@ import gzip
 import importlib
 import io
 import lzma
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from edframe.errors import DataError
+from edframe.files import whole
 
 PACKED = (".gz", ".bz2", ".xz", ".lzma", ".zst", ".lz4")
 """Endings of packed files; of zst and lz4, the libraries zstandard and lz4 are needed (``edframe[packed]``)."""
@@ -91,21 +91,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises DataError when it cannot be written; then ``path`` is what it was before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as raw:
+        with whole(path) as raw:
             if path.suffix.lower() in PACKED:
                 with _packed(raw, path) as packed:
                     yield packed
             else:
                 yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _packed(raw: IO[bytes], path: Path) -> IO[bytes]:

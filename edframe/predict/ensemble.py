@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edframe.config.leaves import leaves
 from edframe.data.loading import Loader
 from edframe.errors import RunError
 from edframe.io.files import replacing
@@ -80,7 +81,7 @@ def open_members(paths: Sequence[Path]) -> list[Run]:
             raise RunError(f"{run.path} is {status}, not finished; continue it by `edframe run --resume {run.path}`")
     first, seeds = runs[0], {runs[0].config().get("seed"): runs[0]}
     for run in runs[1:]:
-        ours, theirs = (dict(_flat(run.config())) for run in (first, run))
+        ours, theirs = (dict(leaves(run.config())) for run in (first, run))
         for key in (key for key in {**ours, **theirs} if key not in MAY_DIFFER and ours.get(key) != theirs.get(key)):
             raise RunError(
                 f"{run.path} is no member of one ensemble with {first.path}: {key} is {theirs.get(key)} there, "
@@ -207,11 +208,3 @@ class EnsemblePredictor:
 
 def _tested(run: Run) -> set[str]:
     return {event.id for event in run.events() if isinstance(event, Evaluated)}
-
-
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from edframe.config.leaves import leaves
+
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -43,19 +45,10 @@ def duration(seconds: Any) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested mapping as (dotted key, text) rows, in order."""
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        path = f"{prefix}.{key}" if prefix else str(key)
-        if isinstance(value, Mapping) and value:
-            rows.extend(flat(value, path))
-        elif isinstance(value, list | tuple):
-            rows.append((path, " ".join(str(item) for item in value) if path == "command" else _listed(value)))
-        elif value is not None:
-            rows.append((path, str(value)))
-    return rows
+def rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A nested mapping as (dotted key, text), in order, without what is None."""
+    return [(key, _text(value)) for key, value in leaves(values) if value is not None]
 
 
-def _listed(values: Any) -> str:
-    return ", ".join(str(item) for item in values)
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

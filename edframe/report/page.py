@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files as resources
@@ -13,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edframe.errors import RunError
+from edframe.files import whole
 from edframe.metrics.convergence import in_one_sentence
 from edframe.metrics.standard import DESCRIPTIONS
 from edframe.report import curves, densities
-from edframe.report.numbers import duration, flat, interval, number
+from edframe.report.numbers import duration, interval, number, rows
 from edframe.report.read import ROLES, Prediction, RunFiles, read_run
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ def build(directory: Path) -> Path:
     numbers, structures = _number_pictures(run), _density_pictures(run)
     figures = directory / "figures"
     try:
-        figures.mkdir(exist_ok=True)
         for picture in (*numbers.values(), *structures):
             _replace(figures / f"{picture.name}.png", picture.image)
         bibliography = "\n\n".join(run.references) or "% No component of this run names a reference."
@@ -85,7 +83,7 @@ def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[
         validated=bool(run.validations),
         fit=_fit(run),
         config_text=run.config_text,
-        provenance=flat(provenance),
+        provenance=rows(provenance),
         references=run.references,
     )
 
@@ -234,15 +232,5 @@ def _caption(sample: Prediction, plane: str) -> str:
 
 
 def _replace(file: Path, content: bytes) -> None:
-    """Write beside ``file``, then rename over it: a reader sees the old report or the new one, never half of one."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a report from being shared
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole(file) as stream:
+        stream.write(content)

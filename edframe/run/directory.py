@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edframe.errors import RunError
+from edframe.files import whole
 from edframe.run.events import Event, read, step_of, to_lines
 from edframe.version import API_VERSION
 
@@ -162,17 +161,8 @@ def _safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
 
 
 def _write_whole(target: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with whole(target, unfinished=target.with_name(f".{target.name}.tmp")) as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
 
 
 def _reason(error: OSError) -> str:

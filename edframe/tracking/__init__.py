@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+from edframe.config.leaves import leaves
 from edframe.contract.registry import suggest
 from edframe.errors import ConfigError, PluginError
 from edframe.run.directory import Run
@@ -39,7 +40,7 @@ GROUPS: dict[type[Any], str] = {Step: "training", Validation: "validation", Timi
 
 
 class Tracker(Protocol):
-    """One tracker, opened for a run by ``factory(run, parameters)``; ``parameters`` as by ``flattened``.
+    """One tracker, opened for a run by ``factory(run, parameters)``; ``parameters`` as by ``parameters_of``.
 
     It may have been opened for the run before: then ``log`` gets again what a former session has logged.
     """
@@ -99,7 +100,7 @@ def opened(names: Iterable[str], run: Run, start_step: int) -> Iterator[Show]:
                 with leaving_out(name):
                     tracker.log(numbers, last)
 
-    parameters = flattened(run.config()) if names else {}
+    parameters = parameters_of(run.config()) if names else {}
     for name in names:
         with leaving_out(name):
             factory = getattr(importlib.import_module(f"{__name__}.{name}"), TRACKERS[name])
@@ -137,12 +138,7 @@ def scalars(event: Event | Progress) -> dict[str, float]:
     }
 
 
-def flattened(tree: Mapping[str, Any], path: str = "") -> dict[str, str | float]:
+def parameters_of(tree: Mapping[str, Any]) -> dict[str, str | float]:
     """The leaves of a configuration by dotted keys; numbers and text as they are, all else as JSON."""
-    leaves: dict[str, str | float] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            leaves |= flattened(value, f"{path}{key}.")
-        else:
-            leaves[f"{path}{key}"] = value if type(value) in (str, int, float) else json.dumps(value)
-    return leaves
+    plain = (str, int, float)
+    return {key: value if type(value) in plain else json.dumps(value) for key, value in leaves(tree)}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
 for _variable, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -23,6 +20,8 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Metric, Param  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
+from edframe.data.cache import cache_folder  # noqa: E402
+from edframe.files import locked  # noqa: E402
 from edframe.run.directory import Run  # noqa: E402
 
 TAG = "edframe.run.directory"
@@ -46,7 +45,7 @@ class MLflow:
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces each table that it makes
         place = run.path.resolve()
         store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{place.parent / 'mlflow.db'}"
-        with _alone(place.parent):  # two that make the tables at a time hinder each other
+        with locked(cache_folder() / "mlflow.lock", wait=True):  # two that make the tables at a time hinder each other
             self._client = MlflowClient(store)
         experiment = self._experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or "edframe")
         found = self._client.search_runs([experiment], f"tags.`{TAG}` = '{place.name}'", max_results=1)
@@ -94,14 +93,3 @@ class MLflow:
             self._client.log_batch(self._run, metrics=self._waiting[first : first + METRICS])
         self._waiting.clear()
         self._sent = time.monotonic()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """While open, no other process is in here with the same folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

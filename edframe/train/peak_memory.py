@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,5 +32,12 @@ def peak_memory(device: torch.device) -> int:
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return 1024 * int(line.split()[1])
+    try:
+        import resource
+    except ImportError:  # on Windows
+        import psutil  # type: ignore[import-untyped]
+
+        resident = psutil.Process().memory_info()
+        return int(getattr(resident, "peak_wset", resident.rss))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

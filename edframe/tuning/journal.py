@@ -10,7 +10,7 @@ trials.png      all trials, and how much each option mattered
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edframe.errors import PluginError, RunError
+from edframe.files import locked, whole
 
 if TYPE_CHECKING:
     import optuna
 
 CONFIG, SPACE, JOURNAL, BEST, PICTURE = "config.yaml", "space.yaml", "journal.jsonl", "best.yaml", "trials.png"
+LOCK = ".lock"
 SCRATCH = ".trial-"
 """Beginning of the names of folders that exist during a trial."""
 
@@ -43,7 +45,9 @@ def imported() -> Any:
 def loaded(folder: Path, sampler: Any = None, pruner: Any = None) -> optuna.Study:
     """The study in a folder, as its journal has it now; begun where the journal is empty."""
     library = imported()
-    storage = library.storages.JournalStorage(library.storages.journal.JournalFileBackend(str(folder / JOURNAL)))
+    journal, path = library.storages.journal, str(folder / JOURNAL)
+    lock = journal.JournalFileOpenLock(path) if os.name == "nt" else None  # the usual one is a link, a right there
+    storage = library.storages.JournalStorage(journal.JournalFileBackend(path, lock))
     begin = library.load_study if library.get_all_study_names(storage) else library.create_study
     study: optuna.Study = begin(study_name="edframe", storage=storage, sampler=sampler, pruner=pruner)
     return study
@@ -68,13 +72,11 @@ def opened(folder: Path, config: Mapping[str, Any], searched: Mapping[str, Any])
         if (folder / name).exists() and _other(yaml.safe_load((folder / name).read_text(encoding="utf-8")), content):
             raise RunError(f"{folder} is the study of something else: its {name} differs; choose another by --study")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / JOURNAL).open("ab+") as journal:
-            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the system, should this process be killed
-            _mend(journal)
+        with locked(folder / LOCK):
+            _mend(folder / JOURNAL)
             for name, content in written.items():
-                text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-                (folder / name).write_text(text, encoding="utf-8")
+                with whole(folder / name) as file:
+                    file.write(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
             for left in folder.glob(f"{SCRATCH}*"):
                 shutil.rmtree(left, ignore_errors=True)
             study = loaded(folder)
@@ -99,7 +101,8 @@ def _other(then: Any, now: Mapping[str, Any]) -> bool:
     return not isinstance(then, Mapping) or {**then, "device": ""} != {**now, "device": ""}
 
 
-def _mend(journal: Any) -> None:
+def _mend(file: Path) -> None:
     """Cut off a last line that a full disk or a power failure left unfinished: the next would be joined to it."""
-    journal.seek(0)
-    journal.truncate(journal.read().rfind(b"\n") + 1)
+    with file.open("ab+") as journal:
+        journal.seek(0)
+        journal.truncate(journal.read().rfind(b"\n") + 1)

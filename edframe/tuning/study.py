@@ -16,6 +16,7 @@ from edframe.config.resolve import varied
 from edframe.contract.component import Range
 from edframe.contract.registry import Registry
 from edframe.errors import DataError, RunError
+from edframe.files import whole
 from edframe.tuning.journal import BEST, SPACE, finished, imported, opened
 from edframe.tuning.space import Space, to_plain, value_at
 
@@ -136,6 +137,5 @@ def _write_best(study: optuna.Study, base: dict[str, Any], space: Space, registr
     header += (
         f"# Validation NMAE {best.value:.4g} %, the best of {len(finished(study))} trials (trial {best.number}).\n\n"
     )
-    temporary = folder / f".{BEST}.tmp"
-    temporary.write_text(header + found.to_yaml(), encoding="utf-8")
-    temporary.replace(folder / BEST)
+    with whole(folder / BEST) as file:
+        file.write((header + found.to_yaml()).encode())

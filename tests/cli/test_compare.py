@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -15,6 +14,7 @@ import time
 import pandas
 import pytest
 import yaml
+from filelock import FileLock
 
 from edframe.run.directory import Run
 from edframe.run.events import Evaluated, Step, to_dict
@@ -205,8 +205,7 @@ def test_equal_time_is_measured_once_and_kept(compare, arguments, tmp_path, monk
 def test_a_run_that_another_process_makes_is_waited_for_by_name(compare, arguments, compared, tmp_path):
     (place,) = {path.name for path in (compared[0] / "runs").iterdir()} - set(list(results(compared[0]))[1:])
     (tmp_path / "runs" / place).mkdir(parents=True)
-    with (tmp_path / "runs" / place / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(tmp_path / "runs" / place / ".lock"):
         found = compare(*arguments(tmp_path))
     assert found.code == 2
     assert f"{place} is being made by another `edframe compare`" in found.err

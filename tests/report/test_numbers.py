@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from edframe.report.numbers import duration, flat, interval, number
+from edframe.report.numbers import duration, interval, number, rows
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,6 @@ def test_duration(seconds, text):
     assert duration(seconds) == text
 
 
-def test_flat():
-    nested = {"command": ["edframe", "run"], "versions": {"torch": "2"}, "seeds": [1, 2], "none": None}
-    assert flat(nested) == [("command", "edframe run"), ("versions.torch", "2"), ("seeds", "1, 2")]
+def test_rows():
+    nested = {"command": "edframe run", "versions": {"torch": "2"}, "seeds": [1, 2], "none": None}
+    assert rows(nested) == [("command", "edframe run"), ("versions.torch", "2"), ("seeds", "1, 2")]

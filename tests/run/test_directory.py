@@ -89,7 +89,7 @@ def test_reader_sees_the_old_file_or_the_new_one(run, monkeypatch):
     seen = []
     monkeypatch.setattr(os, "fsync", lambda _: seen.append((run.path / "config.yaml").read_bytes()))
     run.write("config.yaml", b"seed: 2\n")
-    assert seen == [b"seed: 1\n"]
+    assert seen == [b"seed: 1\n", b"seed: 2\n"]  # the second time it is the folder, with the new name
     assert run.config() == {"seed": 2}
 
 

@@ -12,6 +12,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from edframe.errors import DataError
+from edframe.files import locked, whole
 
 
 class Place(Protocol):
@@ -45,66 +46,35 @@ class Folder:
         self.root = root
 
     def get(self, key: str, start: int | None = None, stop: int | None = None) -> bytes:
-        descriptor = os.open(self.root / key, os.O_RDONLY)
-        try:
-            size = os.fstat(descriptor).st_size
-            first, last, _ = slice(start, stop).indices(size)
+        with (self.root / key).open("rb", buffering=0) as file:
+            first, last, _ = slice(start, stop).indices(os.fstat(file.fileno()).st_size)
+            file.seek(first)
             parts = []
-            while first < last and (part := os.pread(descriptor, last - first, first)):  # at most 2 GiB at once
+            while first < last and (part := file.read(last - first)):  # at most 2 GiB at once
                 parts.append(part)
                 first += len(part)
             return parts[0] if len(parts) == 1 else b"".join(parts)
-        finally:
-            os.close(descriptor)
 
     def put(self, key: str, data: bytes) -> None:
-        # There is one writer, so one name for unfinished files: what a killed writer left is written over.
-        path, unfinished = self.root / key, self._beside("unfinished")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except OSError:
-            unfinished.unlink(missing_ok=True)  # the disk may be full
-            raise
-        _sync_folder(path.parent)
+        with whole(self.root / key, unfinished=self._beside("unfinished")) as file:
+            file.write(data)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        import fcntl
-
-        try:
-            file = self._beside("lock").open("a")
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BaseException:
-                file.close()
-                raise
-        except BlockingIOError:
-            raise DataError(
-                f"{self.root} is being written by another process: wait for it to end, or write to another store"
-            ) from None
-        except OSError as error:
-            raise DataError(f"{self.root} cannot be written ({error.strerror or error})") from error
-        with file:
+                held.enter_context(locked(self._beside("lock")))
+            except BlockingIOError:
+                raise DataError(
+                    f"{self.root} is being written by another process: wait for it to end, or write to another store"
+                ) from None
+            except OSError as error:
+                raise DataError(f"{self.root} cannot be written ({error.strerror or error})") from error
             yield
 
     def _beside(self, name: str) -> Path:
         # Inside an array, where Zarr libraries do not look for members of the group.
-        folder = self.root / "index"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f".{name}"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return self.root / "index" / f".{name}"
 
 
 class Remote:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from edframe.files import whole
 from edframe_gaussian.tables import PATH
 
 FUNCTIONAL = "pbe"
@@ -113,10 +112,8 @@ def main() -> None:
         "unit": "e/angstrom^3",
         "elements": facts,
     }
-    with tempfile.NamedTemporaryFile(dir=out.parent, delete=False) as file:
+    with whole(out) as file:
         file.write(save(tables, metadata={"edframe": json.dumps(metadata)}))
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, out)
 
 
 if __name__ == "__main__":

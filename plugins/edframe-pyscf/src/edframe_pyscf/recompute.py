@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from edframe.errors import DataError
+from edframe.files import whole
 from edframe.jobs import run_jobs
 from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf import scf
@@ -117,10 +117,9 @@ def _level() -> dict[str, Any]:
 
 
 def _save(tensors: dict[str, NDArray[np.float32]], target: Path, metadata: dict[str, str]) -> None:
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata=metadata)
-        os.replace(temporary, target)
+        with whole(target) as file:
+            file.write(save(tensors, metadata=metadata))
     except (OSError, SafetensorError) as error:
         raise _unwritable(target, error) from error
 
