@@ -4,9 +4,9 @@
     python benchmarks/another_valence.py FOLDER [--samples 30] [--seed 0]
 
 FOLDER gets one folder per sample with a CHGCAR, as VASP would leave it without the files that tell the electrons. Half
-of the samples are cubic cells of 8 atoms (32 electrons), half are triclinic cells of 4 (16 electrons), strained and with
-atoms displaced by 0.1 Å in each direction. LDA, HGH pseudopotentials 3li.1 and 9f.7, 30 hartree, one k-point: made to be
-quick, not converged. A finished sample is left as it is, so a stopped command goes on. Then
+of the samples are cubic cells of 8 atoms (32 electrons), half are triclinic cells of 4 (16 electrons), strained, and
+each atom is displaced by 0.1 Å in each direction. LDA, HGH pseudopotentials 3li.1 and 9f.7, 30 hartree, one k-point:
+made to be quick, not converged. A finished sample is left as it is, so a stopped command goes on. Then
 
     edframe run --data vasp --set "data.files=[FOLDER/*]"
 """
@@ -66,7 +66,7 @@ def structure(index: int, seed: int) -> Structure:
     rng = np.random.default_rng([seed, index])
     if index % 2 == 0:
         cell, sites = SIDE * np.eye(3), 0.5 * np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]])
-        lithium, fluorine = sites, sites + [0.5, 0, 0]
+        lithium, fluorine = sites, sites + np.array([0.5, 0, 0])
     else:
         cell = SIDE * np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [1.0, 1.0, 0.0]])
         lithium, fluorine = np.array([[0, 0, 0], [0, 0, 0.5]]), np.array([[0.5, 0.5, 0.25], [0.5, 0.5, 0.75]])

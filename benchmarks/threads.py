@@ -1,6 +1,6 @@
 """What waiting threads cost: a step of the default training with several settings of OpenMP, quiet and shared.
 
-    python benchmarks/threads.py [--rounds 6] [--steps 8] [--settings default brief passive]
+    python benchmarks/threads.py [--rounds 6] [--steps 8] [--settings default 10000 1000 passive]
 
 One process per setting, each started with it in its environment, takes the same training steps in turn, some at a time,
 so that what else the machine does meets all of them alike. Shared: two more processes compute on one thread each
@@ -17,7 +17,8 @@ import sys
 
 SETTINGS = {
     "default": {},
-    "brief": {"GOMP_SPINCOUNT": "10000"},
+    "10000": {"GOMP_SPINCOUNT": "10000"},
+    "1000": {"GOMP_SPINCOUNT": "1000"},
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 BUSY = "import numpy; a = numpy.random.rand(600, 600)\nwhile True: a @ a"
@@ -26,12 +27,12 @@ BUSY = "import numpy; a = numpy.random.rand(600, 600)\nwhile True: a @ a"
 def train() -> None:
     """Takes as many steps as each line of the input says; answers with the milliseconds of each."""
     import torch
-    from edframe.experiment import build
-    from edframe.registry import Registry
     from training import Trained
 
-    from edframe.config import resolve
+    from edframe.config.resolve import resolve
+    from edframe.contract.registry import Registry
     from edframe.data.loading import Loader, Schedule
+    from edframe.run.build import build
     from edframe.seeds import seed_for
 
     registry = Registry.discover()

@@ -190,7 +190,8 @@ class PointFeaturizer(Protocol):
 
     def at(self, structure: Structure, grid: Grid, points: Tensor, device: torch.device | str) -> Features:
         """Channels ``[1, c, p]`` and baseline ``[1, s, p]`` at ``points``, ``[p, d]`` in fractions of the lattice
-        vectors of ``grid``; at grid points, what a call gives, to 1e-4 of its maximum. Raises what a call does."""
+        vectors of ``grid``. At grid points the channels are what a call gives, to 1e-4 of their maximum, and so is the
+        baseline up to one factor near 1, which may depend on the whole grid. Raises what a call does."""
 
 
 @runtime_checkable

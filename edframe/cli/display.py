@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from edframe.metrics.convergence import in_one_sentence
-from edframe.run.events import Event, Fit, Progress, Results, Step, Timing, Unconverged, Validation
+from edframe.run.events import Event, FeaturizerFit, Fit, Progress, Results, Step, Timing, Unconverged, Validation
 
 if TYPE_CHECKING:
     from edframe.config.experiment import Experiment
@@ -68,9 +68,10 @@ class Display:
             case Step():
                 self._loss = event.loss if self._loss is None else 0.95 * self._loss + 0.05 * event.loss
                 self._advance("training", event.step, self._experiment.training.steps, f"loss {self._loss:.3g}")
-            case Fit():
+            case Fit() | FeaturizerFit():
                 numbers = ", ".join(f"{name} {value:.3g}" for name, value in event.found.items())
-                self._console.print(f"fitted to {event.samples} samples: {numbers or 'done'}", soft_wrap=True)
+                who = "featurizer " if isinstance(event, FeaturizerFit) else ""
+                self._console.print(f"{who}fitted to {event.samples} samples: {numbers or 'done'}", soft_wrap=True)
             case Validation():
                 reached = f"step {event.step:>6}  loss {self._loss:.3g}  " if self._loss is not None else ""
                 self._console.print(f"{reached}validation NMAE {event.nmae:.2f}%  {event.seconds:.0f} s")

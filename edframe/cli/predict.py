@@ -31,6 +31,9 @@ def predict(
     electrons: Annotated[
         float | None, typer.Option("--electrons", min=0, help="Valence electrons; default: of the neutral atoms.")
     ] = None,
+    charge: Annotated[
+        float, typer.Option("--charge", help="Of the cell: so many electrons fewer than in the neutral atoms.")
+    ] = 0.0,
     symmetrise: Annotated[
         bool, typer.Option("--symmetrise", help="Average over the cell's symmetries: up to 48 times slower.")
     ] = False,
@@ -59,6 +62,8 @@ def predict(
     from edframe.io.structures import read_structure
 
     io.format_of(file)
+    if charge and electrons is not None:
+        raise ConfigError("--electrons says how many there are, and --charge that they differ; give one of the two")
     atoms = read_structure(structure)
     own = points_of(structure)
     shape = _asked(grid, like, spacing) or (own.shape if own and spacing is None else None)
@@ -76,11 +81,11 @@ def predict(
     where = fabric_for(experiment).device
     if ensemble is None:
         predictor = Predictor(trained, experiment, registry, where, symmetrise=symmetrise)
-        sample, spread = predictor(atoms, shape=shape, spacing=spacing, electrons=electrons), None
+        sample, spread = predictor(atoms, shape=shape, spacing=spacing, electrons=electrons, charge=charge), None
         novelty = predictor.novelty(atoms)
     else:
         members = EnsemblePredictor(ensemble, experiment, registry, where, symmetrise=symmetrise)
-        sample, spread, expected = members(atoms, shape=shape, spacing=spacing, electrons=electrons)
+        sample, spread, expected = members(atoms, shape=shape, spacing=spacing, electrons=electrons, charge=charge)
         novelty = members.novelty(atoms)
     volume = replace(volume_of(sample), origin=own.origin if own else (0.0, 0.0, 0.0))
     written = io.write(file, volume, spin=spin)

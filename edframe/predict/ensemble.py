@@ -9,7 +9,7 @@ import copy
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from edframe.config.leaves import leaves
 from edframe.data.loading import Loader
 from edframe.errors import RunError
+from edframe.interfaces import FittedFeaturizer
 from edframe.io.files import replacing
 from edframe.predict.calibration import Calibration, expected_nmae
 from edframe.predict.predictor import Predictor, load_best, predicted_sample
 from edframe.report.calibration import calibration_figure
 from edframe.run.directory import Run
 from edframe.run.events import Evaluated
+from edframe.train.featurizer import restore_featurizer
 from edframe.train.loop import predict
 
 if TYPE_CHECKING:
@@ -114,19 +116,27 @@ def calibrate(
         parts.dataset.fingerprint() != runs[0].provenance()["dataset"]["fingerprint"]
     ):
         raise RunError(f"{runs[0].path} was made from other data or splits than there are now; repeat its runs")
-    loader = Loader(parts.dataset, parts.featurizer, device)
-    models = []
+    models, featurizers = [], []
     for run in runs:
-        model = copy.deepcopy(parts.model)
+        model, featurizer = copy.deepcopy(parts.model), copy.deepcopy(parts.featurizer)
         load_best(model, run)
         models.append(model.to(device).eval())
+        restore_featurizer(featurizer, run)
+        featurizers.append(featurizer)
+    loader = Loader(parts.dataset, featurizers[0], device)
     done, total = 0, len(parts.split.validation) + len(parts.split.test)
 
     def predictions(indices: Iterable[int]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         nonlocal done
         for batch in loader.stream([index] for index in indices):
-            with torch.no_grad():
-                densities = [predict(model, batch)[0, 0].double().cpu().numpy() for model in models]
+            densities = []
+            for model, featurizer in zip(models, featurizers, strict=True):
+                seen = batch
+                if isinstance(featurizer, FittedFeaturizer):  # members may have other training samples
+                    structures = [sample.structure for sample in batch.samples]
+                    seen = replace(batch, features=featurizer(structures, batch.grid, device))
+                with torch.no_grad():
+                    densities.append(predict(model, seen)[0, 0].double().cpu().numpy())
             yield np.stack(densities), batch.density[0, 0].double().cpu().numpy()
             done += 1
             advance(done, total)
@@ -188,14 +198,20 @@ class EnsemblePredictor:
         shape: Sequence[int] | None = None,
         spacing: float | None = None,
         electrons: float | None = None,
+        charge: float = 0.0,
     ) -> tuple[Sample, NDArray[np.float64], float]:
         """The mean density, its calibrated standard deviation ``[s, x, y, z]`` in e/Å³, and the expected NMAE in %.
 
         Arguments and errors as of ``Predictor``. The mean is nonnegative and integrates to the electrons, as each
         member's density does.
         """
-        inputs = self.members[0].inputs(structure, shape, spacing, electrons)
-        densities = np.stack([member.density(inputs) for member in self.members]).astype(np.float64)
+        inputs = self.members[0].inputs(structure, shape, spacing, electrons, charge)
+        found = [self.members[0].density(inputs)]
+        for member in self.members[1:]:
+            if isinstance(member.featurizer, FittedFeaturizer):  # members may have other training samples
+                inputs = replace(inputs, features=member.featurizer([structure], inputs.grid, member.device))
+            found.append(member.density(inputs))
+        densities = np.stack(found).astype(np.float64)
         spread = densities.std(0, ddof=1)
         sample = predicted_sample(structure, inputs, densities.mean(0), self.ensemble.path.name)
         expected = expected_nmae(spread[0], self.ensemble.factor, inputs.electrons, inputs.grid)

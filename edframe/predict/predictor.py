@@ -14,6 +14,7 @@ from pymatgen.core.structure import Structure
 from torch import Tensor, nn
 
 from edframe.config.experiment import Experiment
+from edframe.electrons import Valence
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, Featurizer
@@ -21,6 +22,7 @@ from edframe.predict.novelty import Novelty, TrainingSet
 from edframe.predict.symmetry import Symmetrised
 from edframe.sample import Sample
 from edframe.train.checkpoint import BEST
+from edframe.train.featurizer import restore_featurizer
 
 if TYPE_CHECKING:
     from edframe.contract.registry import Registry
@@ -61,8 +63,10 @@ class Predictor:
         self.device = device
         self.name = run.path.name
         self.training_set = TrainingSet.load(run)
+        self.valence = Valence.load(json.loads(header["valence"])) if "valence" in header else None
 
         self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)
+        restore_featurizer(self.featurizer, run)
         self.model: nn.Module = experiment.model.make(
             registry,
             channels=len(self.featurizer.channels),
@@ -81,19 +85,25 @@ class Predictor:
         shape: Sequence[int] | None = None,
         spacing: float | None = None,
         electrons: float | None = None,
+        charge: float = 0.0,
     ) -> Sample:
         """The density of a periodic structure, as a Sample whose source names the run.
 
         shape: numbers of points; None: by spacing. spacing: largest voxel edge in Å; None: that of the training data.
-        electrons: None: those of the featurizer's baseline, the neutral atoms. Raises DataError for a species that was
-        not trained on, and where there is no baseline to count electrons by.
+        electrons: None: those of the neutral atoms, as the training data tell, less ``charge``. Raises DataError for a
+        species that was not trained on, and where the training data do not tell the electrons.
         """
-        inputs = self.inputs(structure, shape, spacing, electrons)
+        inputs = self.inputs(structure, shape, spacing, electrons, charge)
         return predicted_sample(structure, inputs, self.density(inputs), self.name)
 
     @torch.no_grad()
     def inputs(
-        self, structure: Structure, shape: Sequence[int] | None, spacing: float | None, electrons: float | None
+        self,
+        structure: Structure,
+        shape: Sequence[int] | None,
+        spacing: float | None,
+        electrons: float | None,
+        charge: float = 0.0,
     ) -> Inputs:
         """What the model sees of a structure; arguments and errors as of a call."""
         if self.contents.dimension != 3:
@@ -102,10 +112,18 @@ class Predictor:
         grid = Grid.of(structure.lattice.matrix, chosen)
         features = self.featurizer([structure], grid, self.device)
         if electrons is None:
-            if features.baseline is None:
-                raise DataError(f"the featurizer of {self.name} knows no number of electrons; give --electrons")
-            electrons = float(round(float(features.baseline[0, 0].sum(dtype=torch.float64)) * grid.voxel_volume, 3))
+            electrons = self._neutral(structure, features, grid) - charge
+        if not electrons > 0:
+            raise DataError(f"{structure.formula} with a charge of {charge:g} has no electrons, {electrons:g}")
         return Inputs(grid, features, electrons)
+
+    def _neutral(self, structure: Structure, features: Features, grid: Grid) -> float:
+        """The electrons of the neutral atoms; in a run of an older edframe, those of the featurizer's baseline."""
+        if self.valence is not None:
+            return self.valence.count(structure)
+        if features.baseline is None:
+            raise DataError(f"{self.name}, of an older edframe, knows no number of electrons; give --electrons")
+        return float(round(float(features.baseline[0, 0].sum(dtype=torch.float64)) * grid.voxel_volume, 3))
 
     @torch.no_grad()
     def density(self, inputs: Inputs) -> NDArray[np.float32]:

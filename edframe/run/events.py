@@ -54,6 +54,16 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class FeaturizerFit:
+    """A featurizer was fitted to so many samples in so many seconds, before step 1, and found these numbers."""
+
+    samples: int
+    seconds: float
+    found: Mapping[str, float] = field(default_factory=dict)
+    step: int = 0
+
+
+@dataclass(frozen=True)
 class Timing:
     """Where the time of the last ``steps`` steps went: seconds of each part. peak_memory: in bytes, where known."""
 
@@ -116,7 +126,7 @@ class Progress:
     total: int
 
 
-Event = Step | Validation | Fit | Timing | Unconverged | Evaluated | Results
+Event = Step | Validation | Fit | FeaturizerFit | Timing | Unconverged | Evaluated | Results
 """What is kept."""
 
 Show = Callable[[Event | Progress], None]
@@ -126,6 +136,7 @@ KINDS: dict[str, type[Event]] = {
     "step": Step,
     "validation": Validation,
     "fit": Fit,
+    "featurizer": FeaturizerFit,
     "timing": Timing,
     "unconverged": Unconverged,
     "sample": Evaluated,

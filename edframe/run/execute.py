@@ -16,6 +16,7 @@ from torch import nn
 from edframe.config.experiment import Experiment
 from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
+from edframe.electrons import Valence
 from edframe.interfaces import FittedModel
 from edframe.predict.novelty import describe_training_set
 from edframe.report import write_report
@@ -25,6 +26,7 @@ from edframe.run.evaluate import evaluate
 from edframe.run.events import Show
 from edframe.run.provenance import facts_of, now, record_start
 from edframe.train.checkpoint import Checkpoint
+from edframe.train.featurizer import Samples, fit_featurizer
 from edframe.train.fit import fit
 from edframe.train.loop import Interrupted, train
 
@@ -61,14 +63,18 @@ def learn(
     experiment: Experiment, parts: Parts, run: Run, fabric: Fabric, *, start: Checkpoint, show: Show
 ) -> tuple[nn.Module, Loader]:
     """The model with its best weights, trained from ``start`` or fitted, and the loader of its samples."""
-    loader = Loader(parts.dataset, parts.featurizer, fabric.device, experiment.training.workers)
+    dataset, train_on = parts.dataset, parts.split.train
+    fit_featurizer(parts.featurizer, dataset, train_on, fabric=fabric, run=run, show=show)
+    loader = Loader(dataset, parts.featurizer, fabric.device, experiment.training.workers)
+    valence = Valence.of(Samples(dataset, train_on), dataset.contents.species)
     header = {
-        "contents": json.dumps(asdict(parts.dataset.contents)),
+        "contents": json.dumps(asdict(dataset.contents)),
         "channels": json.dumps(list(parts.featurizer.channels)),
-        "spacing": repr(float(parts.dataset[parts.split.train[0]].grid.spacing.max())),
+        "spacing": repr(float(dataset[train_on[0]].grid.spacing.max())),
+        "valence": json.dumps(asdict(valence)),
     }
     if fabric.is_global_zero:  # before the first checkpoint, so that the novelty of each prediction can be judged
-        describe_training_set(parts.dataset, parts.split.train, run)
+        describe_training_set(dataset, train_on, run)
     if isinstance(parts.model, FittedModel):
         return fit(parts.model, parts.loss, loader, parts.split, run=run, header=header, show=show), loader
     model = train(

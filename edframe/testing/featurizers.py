@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from pymatgen.core.structure import Structure
 from torch import Tensor
 
 from edframe.errors import EdframeError
 from edframe.grid import Grid
-from edframe.interfaces import Features, Featurizer
+from edframe.interfaces import Features, Featurizer, FittedFeaturizer, PointFeaturizer
 from edframe.testing import examples
 from edframe.testing.subject import Subject
 
@@ -140,8 +141,77 @@ def unknown_species_is_refused(subject: Subject) -> None:
     raise AssertionError("a structure with a species that is not in the contents must be refused with a DataError")
 
 
-def _featurizer(subject: Subject) -> Featurizer:
+def fit_is_repeatable(subject: Subject) -> None:
+    """What is fitted to the samples is the same when they are fitted again, whatever was fitted before."""
+    fitted = _unfitted(subject)
+    if not isinstance(fitted, FittedFeaturizer):
+        return
+    fitted.fit(examples.labelled())
+    first = {name: tensor.clone() for name, tensor in fitted.state().items()}
+    fitted.fit(examples.labelled(seed=1))
+    fitted.fit(examples.labelled())
+    for name, tensor in fitted.state().items():
+        same = torch.equal(tensor, first[name])
+        assert same, f"`fit` must give the same for the same samples: '{name}' differs after another fit between"
+
+
+def fit_depends_on_the_samples(subject: Subject) -> None:
+    """What is fitted differs for other samples, and is not taken from elsewhere."""
+    states = []
+    for seed in (0, 1):
+        fitted = _unfitted(subject)
+        if not isinstance(fitted, FittedFeaturizer):
+            return
+        found = fitted.fit(examples.labelled(seed=seed))
+        finite = all(np.isfinite(value) for value in found.values())
+        assert finite, f"`fit` must return finite numbers to log; it returned {dict(found)}"
+        states.append(fitted.state())
+    same = all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    assert not same, "`fit` finds the same for other samples: then it need not be fitted"
+
+
+def state_restores_the_picture(subject: Subject) -> None:
+    """A new featurizer with the stored state gives the same picture, bit for bit."""
+    from safetensors.torch import load, save
+
+    fitted, fresh, grid = _featurizer(subject), _unfitted(subject), examples.box()
+    if not isinstance(fitted, FittedFeaturizer) or not isinstance(fresh, FittedFeaturizer):
+        return
+    fresh.restore(load(save({name: tensor.contiguous() for name, tensor in fitted.state().items()})))
+    for here, (there,) in _fields(*(each(examples.molecules(grid), grid, "cpu") for each in (fitted, fresh))):
+        same = torch.equal(here, there)
+        assert same, "`restore` must bring back all that `fit` found: after a round trip the picture differs"
+
+
+def points_are_those_of_the_grid(subject: Subject) -> None:
+    """The picture at single points is that on the grid; of the baseline, up to one factor near 1."""
+    featurizer, grid = _featurizer(subject), examples.box()
+    if not isinstance(featurizer, PointFeaturizer):
+        return
+    structure = examples.molecules(grid)[0]
+    whole = featurizer([structure], grid, "cpu")
+    chosen = torch.from_numpy(np.random.default_rng(0).choice(grid.points, 200, replace=False))
+    fractions = torch.from_numpy(grid.fractions().reshape(-1, grid.dimension))[chosen]
+    found = featurizer.at(structure, grid, fractions, "cpu")
+    _assert_same(whole.channels.flatten(2)[..., chosen], found.channels, "the channels at points must be the grid's")
+    if whole.baseline is not None:
+        assert found.baseline is not None, "the baseline at points is missing"
+        expected = whole.baseline.flatten(2)[..., chosen]
+        factor = float((expected * found.baseline).sum() / found.baseline.square().sum())
+        assert abs(factor - 1) < 0.05, f"the baseline at points is {factor:.3g} times smaller than that on the grid"
+        _assert_same(expected, factor * found.baseline, "the baseline at points must be the grid's")
+
+
+def _unfitted(subject: Subject) -> Featurizer:
     return subject.make(examples.CONTENTS)  # type: ignore[no-any-return]
+
+
+def _featurizer(subject: Subject) -> Featurizer:
+    """Ready for use: fitted, where it is to be fitted."""
+    featurizer = _unfitted(subject)
+    if isinstance(featurizer, FittedFeaturizer):
+        featurizer.fit(examples.labelled())
+    return featurizer
 
 
 def _features(subject: Subject, grid: Grid | None = None, structures: Sequence[Structure] | None = None) -> Features:
@@ -177,4 +247,8 @@ CHECKS = (
     picture_is_deterministic,
     structures_stay_untouched,
     unknown_species_is_refused,
+    fit_is_repeatable,
+    fit_depends_on_the_samples,
+    state_restores_the_picture,
+    points_are_those_of_the_grid,
 )

@@ -10,7 +10,7 @@ import torch
 
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.interfaces import Features, Featurizer
+from edframe.interfaces import Features, Featurizer, FittedFeaturizer
 from edframe.testing import checks, featurizers
 
 CHECKS = {check.__name__: check for check in featurizers.CHECKS}
@@ -66,6 +66,68 @@ class Ordered(Right):
 
     def blob(self, index, fractions, grid):
         return (1 + index) * super().blob(index, fractions, grid)
+
+
+class Fitted(Right, FittedFeaturizer):
+    """Gaussians as high as the densities fitted to, also at single points."""
+
+    def __init__(self, config, contents):
+        super().__init__(config, contents)
+        self.height = None
+
+    def fit(self, samples):
+        self.height = torch.tensor(np.mean([sample.density.max() for sample in samples]))
+        return {"height": float(self.height)}
+
+    def state(self):
+        return {"height": self.height}
+
+    def restore(self, state):
+        self.height = state["height"]
+
+    def final(self, channels):
+        return (channels * self.height).float()
+
+    def at(self, structure, grid, points, device):
+        whole = self([structure], grid, device)
+        index = (points * torch.tensor(grid.shape)).round().long() % torch.tensor(grid.shape)
+        flat = (index * torch.tensor([grid.shape[1] * grid.shape[2], grid.shape[2], 1])).sum(-1)
+        return Features(whole.channels.flatten(2)[..., flat], 1.01 * whole.baseline.flatten(2)[..., flat])
+
+
+class Accumulating(Fitted):
+    def fit(self, samples):
+        before = self.height or 0
+        super().fit(samples)
+        self.height = self.height + before
+        return {}
+
+
+class Ignoring(Fitted):
+    def fit(self, samples):
+        self.height = torch.tensor(1.0)
+        return {}
+
+
+class Infinite(Fitted):
+    def fit(self, samples):
+        super().fit(samples)
+        return {"condition": float("inf")}
+
+
+class Forgetful(Fitted):
+    def restore(self, state):
+        self.height = state["height"].round()
+
+
+class ElsewherePoints(Fitted):
+    def at(self, structure, grid, points, device):
+        return super().at(structure, grid, points + 1 / 12, device)
+
+
+class WithoutBaselineAtPoints(Fitted):
+    def at(self, structure, grid, points, device):
+        return Features(super().at(structure, grid, points, device).channels, None)
 
 
 class OneName(Right):
@@ -167,10 +229,16 @@ WRONG = [
     ("picture_is_deterministic", Noisy, "no random numbers"),
     ("structures_stay_untouched", Wrapping, "must not modify"),
     ("unknown_species_is_refused", Overlooking, "must be refused"),
+    ("fit_is_repeatable", Accumulating, "same for the same samples: 'height'"),
+    ("fit_depends_on_the_samples", Ignoring, "need not be fitted"),
+    ("fit_depends_on_the_samples", Infinite, "finite numbers"),
+    ("state_restores_the_picture", Forgetful, "round trip"),
+    ("points_are_those_of_the_grid", ElsewherePoints, "channels at points"),
+    ("points_are_those_of_the_grid", WithoutBaselineAtPoints, "baseline at points is missing"),
 ]
 
 
-@pytest.mark.parametrize("featurizer", [Right, Refusing, Ordered])
+@pytest.mark.parametrize("featurizer", [Right, Refusing, Ordered, Fitted])
 @pytest.mark.parametrize("check", checks("featurizer"), ids=str)
 def test_right_featurizer_passes(subject_of, check, featurizer):
     check(subject_of("featurizer", featurizer))

@@ -17,6 +17,7 @@ from edframe.grid import Grid
 from edframe.predict.predictor import load_best
 from edframe.run.build import build
 from edframe.run.directory import Run
+from edframe.train.featurizer import restore_featurizer
 from edframe.train.loop import predict
 
 
@@ -92,7 +93,9 @@ def predictions(outcome: Outcome, ids: Sequence[str], registry: Registry) -> lis
     """For each sample what the run's best weights predict."""
     experiment, _ = resolve(registry, outcome.run / "config.yaml")
     parts = build(experiment, registry, lambda done, total: None)
-    load_best(parts.model, Run(outcome.run))
+    run = Run(outcome.run)
+    load_best(parts.model, run)
+    restore_featurizer(parts.featurizer, run)
     model, loader = parts.model.eval(), Loader(parts.dataset, parts.featurizer, "cpu")
     places = {name: index for index, name in enumerate(parts.dataset.ids)}
     found = []

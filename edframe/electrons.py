@@ -1,0 +1,155 @@
+"""How many electrons atoms bring, as the training samples tell, for structures whose density is not known."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edframe.errors import DataError
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+    from edframe.sample import Sample
+
+TOLERANCE = 0.02
+"""Electrons by which a sample may differ from the sum over its atoms."""
+SAMPLES = 1000
+"""Samples that are asked at most."""
+CORES: tuple[tuple[range, tuple[int, ...]], ...] = (
+    (range(1, 3), (0,)),
+    (range(3, 5), (2, 0)),
+    (range(5, 11), (2,)),
+    (range(11, 13), (10, 4, 2)),
+    (range(13, 19), (10,)),
+    (range(19, 31), (18, 12, 10)),
+    (range(31, 33), (28, 18)),
+    (range(33, 37), (28,)),
+    (range(37, 49), (36, 30, 28)),
+    (range(49, 51), (46, 36)),
+    (range(51, 55), (46,)),
+    (range(55, 72), (54, 48, 46)),
+    (range(72, 81), (68, 62, 60)),
+    (range(81, 84), (78, 68)),
+    (range(84, 87), (78,)),
+    (range(87, 104), (86, 80, 78)),
+)
+"""Atomic numbers, and the electrons that pseudopotentials of these elements leave out: closed shells, without the outer
+p or s and p shells of metals (_pv and _sv of VASP), or the outer d shell behind them (_d)."""
+MOST = 200_000
+"""Combinations of cores that are tried at most."""
+
+
+@dataclass(frozen=True)
+class Valence:
+    """Electrons ``[species]`` that a neutral atom of each species brings.
+
+    settled: the numbers hold for each species by itself. Otherwise the data tell sums alone (LiF: 8 electrons, perhaps
+    1 + 7 or 3 + 5), and ``span`` ``[row, species]`` are the compositions whose combinations can be counted.
+    """
+
+    species: tuple[str, ...]
+    electrons: tuple[float, ...]
+    settled: bool
+    span: tuple[tuple[float, ...], ...] = ()
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], species: Sequence[str]) -> Valence:
+        """By ``source["valence"]`` (species → electrons) where all of the samples have it, else from their electrons.
+
+        At most ``SAMPLES`` of them are asked, drawn evenly. Integers that differ from the atomic number by a core of
+        closed shells are preferred, where exactly one choice of them agrees with more than half of the samples: some
+        may be charged. Else the numbers are solved for, as far as the compositions determine them; charged samples
+        without a majority of neutral ones tell nothing.
+        """
+        counts: dict[tuple[int, ...], list[float]] = defaultdict(list)
+        stated: dict[str, set[float]] = defaultdict(set)
+        silent = False
+        for place in np.unique(np.linspace(0, len(samples) - 1, min(len(samples), SAMPLES)).astype(int)):
+            sample = samples[int(place)]
+            row = [0] * len(species)
+            for site in sample.structure:
+                row[species.index(site.specie.symbol)] += 1
+            counts[tuple(row)].append(sample.electrons)
+            said = sample.source.get("valence")
+            silent |= said is None
+            for symbol, electrons in (said or {}).items():
+                stated[symbol].add(float(electrons))
+        if not silent and all(len(stated[symbol]) == 1 for symbol in species):
+            return cls(tuple(species), tuple(next(iter(stated[symbol])) for symbol in species), settled=True)
+        rows = np.array(list(counts), dtype=float)
+        found = _by_cores(rows, list(counts.values()), species)
+        if found is not None:
+            return cls(tuple(species), tuple(found.tolist()), settled=True)
+        values = np.array([np.median(electrons) for electrons in counts.values()])
+        solved, _, rank, _ = np.linalg.lstsq(rows, values, rcond=1e-9)
+        whole = np.rint(solved)
+        if np.abs(rows @ whole - values).max() <= TOLERANCE:
+            solved = whole
+        if np.abs(rows @ solved - values).max() > TOLERANCE:  # charged, and no sum over atoms
+            return cls(tuple(species), tuple(solved.tolist()), settled=False)
+        span = tuple(map(tuple, np.linalg.svd(rows)[2][:rank].tolist()))
+        return cls(tuple(species), tuple(solved.tolist()), bool(rank == len(species)), span)
+
+    @classmethod
+    def load(cls, facts: Mapping[str, Any]) -> Valence:
+        """What ``vars`` of one gave, from JSON."""
+        return cls(
+            tuple(facts["species"]), tuple(facts["electrons"]), facts["settled"], tuple(map(tuple, facts["span"]))
+        )
+
+    def count(self, structure: Structure) -> float:
+        """The electrons of a neutral structure.
+
+        Raises DataError for other species, and where the training samples do not tell.
+        """
+        formula = structure.composition.formula
+        row = np.zeros(len(self.species))
+        for site in structure:
+            if site.specie.symbol not in self.species:
+                raise DataError(
+                    f"{formula}: the training data hold {', '.join(self.species)}, and tell nothing of the electrons "
+                    f"of {site.specie.symbol}"
+                )
+            row[self.species.index(site.specie.symbol)] += 1
+        if not self.settled:
+            span = np.array(self.span).reshape(-1, len(self.species))
+            if np.abs(row - row @ span.T @ span).max() > 1e-6 * row.max():
+                raise DataError(
+                    f"{formula}: the training data do not tell how many electrons {' and '.join(self.species)} each "
+                    "bring, only those of structures with the proportions of the samples; give --electrons"
+                )
+        return float(row @ np.array(self.electrons))
+
+
+def cores(number: int) -> tuple[int, ...]:
+    """Electrons that pseudopotentials of the element with atomic number ``number`` leave out."""
+    return next((found for numbers, found in CORES if number in numbers), ())
+
+
+def _by_cores(
+    rows: NDArray[np.float64], counts: Sequence[Sequence[float]], species: Sequence[str]
+) -> NDArray[np.float64] | None:
+    """The one choice of closed-shell cores that agrees with most samples, and more than half; None: none or several."""
+    from pymatgen.core.periodic_table import Element
+
+    choices = [[Element(symbol).Z - core for core in cores(Element(symbol).Z)] for symbol in species]
+    if np.prod([float(len(choice)) for choice in choices]) > MOST:
+        return None
+    everything = tuple(Element(symbol).Z for symbol in species)
+    candidates = np.array(sorted({*itertools.product(*choices), everything}), dtype=float)
+    sums = candidates @ rows.T
+    agreeing = np.zeros(len(candidates))
+    for column, electrons in enumerate(counts):
+        agreeing += (np.abs(sums[:, column, None] - np.array(electrons)) <= TOLERANCE).sum(1)
+    most = agreeing.max()
+    if 2 * most <= sum(map(len, counts)) or (agreeing == most).sum() > 1:
+        return None
+    chosen: NDArray[np.float64] = candidates[agreeing.argmax()]
+    return chosen

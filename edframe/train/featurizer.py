@@ -1,0 +1,94 @@
+"""Featurizers that are fitted to the training samples: fitted once, kept with the checkpoints, restored from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
+
+from lightning_fabric import Fabric
+
+from edframe.errors import DataError, RunError
+from edframe.interfaces import Dataset, Featurizer, FittedFeaturizer
+from edframe.run.directory import Run
+from edframe.run.events import FeaturizerFit, Progress, Show
+from edframe.sample import Sample
+
+FITTED = "checkpoints/featurizer.safetensors"
+"""Written whole before the first checkpoint, and never again: it belongs to every checkpoint of the run."""
+
+
+class Samples(Sequence[Sample]):
+    """Some samples of a dataset, each read when it is asked for; ``seen(done, total)`` tells how far a pass is."""
+
+    def __init__(
+        self, dataset: Dataset, indices: Sequence[int], seen: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        self._dataset, self._indices, self._seen = dataset, tuple(indices), seen
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Samples: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | Samples:
+        if isinstance(index, slice):
+            return Samples(self._dataset, self._indices[index])
+        return self._dataset[self._indices[index]]
+
+    def __iter__(self) -> Iterator[Sample]:
+        for done, index in enumerate(self._indices, start=1):
+            yield self._dataset[index]
+            self._seen(done, len(self))
+
+
+def fit_featurizer(
+    featurizer: Featurizer,
+    dataset: Dataset,
+    train: Sequence[int],
+    *,
+    fabric: Fabric,
+    run: Run,
+    show: Show,
+) -> None:
+    """Fit a FittedFeaturizer to the samples at ``train`` and keep it in the run; what is kept there is restored.
+
+    The first process fits, the others wait for what it finds. Logs what that is, as a "featurizer" event of step 0.
+    Other featurizers stay as they are.
+    """
+    if not isinstance(featurizer, FittedFeaturizer):
+        return
+    if fabric.is_global_zero and not (run.path / FITTED).exists():
+        began = time.perf_counter()
+
+        def seen(done: int, total: int) -> None:
+            show(Progress("fitting the featurizer", done, total))
+
+        found = dict(featurizer.fit(Samples(dataset, train, seen)))
+        event = FeaturizerFit(len(train), time.perf_counter() - began, found)
+        run.log(event)
+        show(event)
+        run.save_tensors(FITTED, featurizer.state(), {})
+    fabric.barrier()
+    restore_featurizer(featurizer, run)
+
+
+def restore_featurizer(featurizer: Featurizer, run: Run) -> None:
+    """Give a FittedFeaturizer what it found in a run; others stay as they are.
+
+    Raises RunError when it is not there, or does not fit the featurizer.
+    """
+    if not isinstance(featurizer, FittedFeaturizer):
+        return
+    state, _ = run.load_tensors(FITTED)
+    try:
+        featurizer.restore(state)
+    except (DataError, KeyError, RuntimeError, ValueError) as error:
+        raise RunError(
+            f"{run.path / FITTED} does not fit the featurizer ({error}), for its plugin changed since; install the "
+            f"versions named in provenance.json, or repeat the run by `edframe run {run.path / 'config.yaml'}`"
+        ) from error
