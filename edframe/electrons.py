@@ -42,6 +42,8 @@ CORES: tuple[tuple[range, tuple[int, ...]], ...] = (
 )
 """Atomic numbers, and the electrons that pseudopotentials of these elements leave out: closed shells, without the outer
 p or s and p shells of metals (_pv and _sv of VASP), or the outer d shell behind them (_d)."""
+CHARGE = 0.6
+"""Electrons per atom that no charge of a cell amounts to."""
 MOST = 200_000
 """Combinations of cores that are tried at most."""
 
@@ -83,6 +85,8 @@ class Valence:
                 stated[symbol].add(float(electrons))
         if not silent and all(len(stated[symbol]) == 1 for symbol in species):
             return cls(tuple(species), tuple(next(iter(stated[symbol])) for symbol in species), settled=True)
+        from scipy.linalg import qr
+
         rows = np.array(list(counts), dtype=float)
         found = _by_cores(rows, list(counts.values()), species)
         if found is not None:
@@ -94,8 +98,8 @@ class Valence:
             solved = whole
         if np.abs(rows @ solved - values).max() > TOLERANCE:  # charged, and no sum over atoms
             return cls(tuple(species), tuple(solved.tolist()), settled=False)
-        span = tuple(map(tuple, np.linalg.svd(rows)[2][:rank].tolist()))
-        return cls(tuple(species), tuple(solved.tolist()), bool(rank == len(species)), span)
+        span = rows[qr(rows.T, mode="r", pivoting=True)[1][:rank]]
+        return cls(tuple(species), tuple(solved.tolist()), bool(rank == len(species)), tuple(map(tuple, span.tolist())))
 
     @classmethod
     def load(cls, facts: Mapping[str, Any]) -> Valence:
@@ -120,12 +124,28 @@ class Valence:
             row[self.species.index(site.specie.symbol)] += 1
         if not self.settled:
             span = np.array(self.span).reshape(-1, len(self.species))
-            if np.abs(row - row @ span.T @ span).max() > 1e-6 * row.max():
+            if not self.span or np.abs(np.linalg.lstsq(span.T, row)[0] @ span - row).max() > 1e-6 * row.max():
                 raise DataError(
                     f"{formula}: the training data do not tell how many electrons {' and '.join(self.species)} each "
                     "bring, only those of structures with the proportions of the samples; give --electrons"
                 )
         return float(row @ np.array(self.electrons))
+
+    def contradiction(self, electrons: Mapping[str, float]) -> str | None:
+        """How these electrons per species are not those of the data, in words; None where they may well be."""
+        theirs = np.array([electrons[symbol] for symbol in self.species])
+        apart = np.abs(theirs - np.array(self.electrons))
+        if self.settled and apart.max() > TOLERANCE:
+            worst = int(apart.argmax())
+            return (
+                f"{theirs[worst]:g} valence electrons of {self.species[worst]}, the data have {self.electrons[worst]:g}"
+            )
+        for row in np.array(self.span).reshape(-1, len(self.species)):
+            ours = float(row @ np.array(self.electrons))
+            if not self.settled and abs(row @ theirs - ours) > CHARGE * row.sum():
+                formula = "".join(f"{s}{n:g}" for s, n in zip(self.species, row, strict=True) if n)
+                return f"{row @ theirs:g} valence electrons of {formula}, the data have {ours:g}"
+        return None
 
 
 def cores(number: int) -> tuple[int, ...]:

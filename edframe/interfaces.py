@@ -144,6 +144,12 @@ class Featurizer(ABC):
         return False
 
     @property
+    def electrons(self) -> Mapping[str, float] | None:
+        """Electrons of each species in the baseline, where they are fixed beforehand: a run on data with others is
+        refused."""
+        return None
+
+    @property
     def ordered(self) -> bool:
         """Whether the channels depend on the order in which atoms are listed, as with one channel per atom."""
         return False

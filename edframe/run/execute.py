@@ -17,6 +17,7 @@ from edframe.config.experiment import Experiment
 from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
 from edframe.electrons import Valence
+from edframe.errors import DataError
 from edframe.interfaces import FittedModel
 from edframe.predict.novelty import describe_training_set
 from edframe.report import write_report
@@ -64,9 +65,15 @@ def learn(
 ) -> tuple[nn.Module, Loader]:
     """The model with its best weights, trained from ``start`` or fitted, and the loader of its samples."""
     dataset, train_on = parts.dataset, parts.split.train
+    valence = Valence.of(Samples(dataset, train_on), dataset.contents.species)
+    wrong = valence.contradiction(parts.featurizer.electrons) if parts.featurizer.electrons else None
+    if wrong:
+        raise DataError(
+            f"the featurizer '{experiment.featurizer.name}' superposes atoms with {wrong}; use --featurizer atoms, "
+            "which fits its atoms to the data"
+        )
     fit_featurizer(parts.featurizer, dataset, train_on, fabric=fabric, run=run, show=show)
     loader = Loader(dataset, parts.featurizer, fabric.device, experiment.training.workers)
-    valence = Valence.of(Samples(dataset, train_on), dataset.contents.species)
     header = {
         "contents": json.dumps(asdict(dataset.contents)),
         "channels": json.dumps(list(parts.featurizer.channels)),

@@ -11,10 +11,12 @@ from edframe.testing import checks, component
     [
         ("gaussian", {}),
         ("gaussian", {"channels": "per_atom"}),
+        ("atoms", {}),
+        ("atoms", {"widths": ()}),
         ("sad", {}),
         ("sad", {"widths": ()}),
     ],
-    ids=["gaussian", "gaussian-per-atom", "sad", "sad-densities-alone"],
+    ids=["gaussian", "gaussian-per-atom", "atoms", "atoms-densities-alone", "sad", "sad-densities-alone"],
 )
 def test_conformance(check, name, options):
     check(component("featurizer", name, options))

@@ -15,8 +15,9 @@ def test_importing_the_plugin_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_offers_two_featurizers():
-    assert [(c.kind, c.name) for c in edframe_featurizers()] == [("featurizer", "gaussian"), ("featurizer", "sad")]
+def test_offers_three_featurizers():
+    offered = [(c.kind, c.name) for c in edframe_featurizers()]
+    assert offered == [("featurizer", "gaussian"), ("featurizer", "atoms"), ("featurizer", "sad")]
 
 
 @pytest.mark.parametrize("config", [GaussianConfig, SADConfig])

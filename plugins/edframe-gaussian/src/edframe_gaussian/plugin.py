@@ -79,6 +79,16 @@ class SADConfig(ComponentConfig):
     search: ClassVar[Search] = {"widths": Among(((), (0.3,), (0.5,), (0.25, 0.5), (0.5, 1.0)))}
 
 
+class AtomsConfig(ComponentConfig):
+    """Options of the featurizer ``atoms``."""
+
+    widths: Widths = (0.5,)
+    """Standard deviations in Å, each in (0, 2], of Gaussians that accompany the densities: one further channel per
+    element and width. They reach where a density is steep or has a hole. Empty for densities alone."""
+
+    search: ClassVar[Search] = {"widths": Among(((), (0.3,), (0.5,), (0.25, 0.5), (0.5, 1.0)))}
+
+
 @hookimpl
 def edframe_featurizers() -> Iterable[Component]:
     """Gaussians on the atoms, and superposed atomic densities."""
@@ -91,6 +101,14 @@ def edframe_featurizers() -> Iterable[Component]:
             factory="edframe_gaussian.gaussian:GaussianFeaturizer",
             api=1,
             references=(BROCKHERDE_2017,),
+        ),
+        Component(
+            kind="featurizer",
+            name="atoms",
+            summary="superposed atoms fitted to the training densities, per element and as the baseline to correct",
+            config=AtomsConfig,
+            factory="edframe_gaussian.fitted:AtomsFeaturizer",
+            api=1,
         ),
         Component(
             kind="featurizer",

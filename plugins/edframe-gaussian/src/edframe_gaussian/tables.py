@@ -93,8 +93,8 @@ def _facts(file: Any) -> dict[str, Any]:
 class RadialSpline:
     """A density as a cubic spline in the distance, evaluated with torch: never negative, zero beyond its last knot.
 
-    values: ``[n]`` at ``spacing * arange(n)`` Å. The slope is zero at both ends: at a nucleus a pseudo-density is
-    smooth, and at the cutoff it has faded.
+    values: ``[n]`` at ``spacing * arange(n)`` Å, the last at the ``cutoff``. The slope is zero at both ends: at a
+    nucleus a pseudo-density is smooth, and at the cutoff it has faded.
     """
 
     def __init__(self, values: NDArray[np.float64], spacing: float) -> None:
@@ -102,6 +102,7 @@ class RadialSpline:
         coefficients = np.pad(spline.c[::-1], ((0, 0), (0, 1)))  # [power, interval]; one more interval of zeros
         self._coefficients = torch.as_tensor(coefficients.copy(), dtype=torch.float32)
         self._per_length = 1.0 / spacing
+        self.cutoff = spacing * (len(values) - 1)
 
     def __call__(self, squared: Tensor) -> Tensor:
         """Values at squared distances (Å², float32), of the same shape."""
