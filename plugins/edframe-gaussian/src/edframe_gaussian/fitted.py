@@ -59,7 +59,7 @@ class AtomsFeaturizer(FittedFeaturizer):
         """
         species = self.contents.species
         found = fit_atoms(samples, species)
-        radii = SPACING * np.arange(round(CUTOFF / SPACING) + 1)
+        radii = (np.arange(round(CUTOFF / SPACING) + 1) * SPACING).astype(np.float64)
         valence = Valence.of(samples, species)
         self.restore({
             "densities": torch.from_numpy(found.profile(radii)),
@@ -125,9 +125,8 @@ class AtomsFeaturizer(FittedFeaturizer):
         if not self._radial:
             raise DataError("the featurizer 'atoms' is not fitted yet; `edframe run` fits it to the training samples")
         if grid.dimension != self.contents.dimension:
-            raise DataError(
-                f"the featurizer 'atoms' was fitted on grids of dimension {self.contents.dimension}, not {grid.dimension}"
-            )
+            fitted = self.contents.dimension
+            raise DataError(f"the featurizer 'atoms' was fitted in {fitted} dimensions, the grid has {grid.dimension}")
 
     def _electrons(self, structure: Structure) -> float:
         """Of the neutral atoms; where the data do not tell these, what the fitted atoms hold."""

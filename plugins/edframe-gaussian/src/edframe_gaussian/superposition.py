@@ -26,6 +26,8 @@ POINTS = 6000
 """Of each sample: half spread evenly, half by the density."""
 SAMPLES = 200
 """That are fitted to at most, drawn evenly: there are few coefficients."""
+JUDGED = 8
+"""Of them that tell the error."""
 SMOOTH = 1e-10
 """Of the penalty on second differences, which decides where no point lies."""
 
@@ -84,7 +86,7 @@ def fit_atoms(samples: Sequence[Sample], species: Sequence[str]) -> Fit:
     size = len(species) * count
     matrix, vector = np.zeros((size, size)), np.zeros(size)
     atoms, electrons = np.zeros(len(species)), 0.0
-    kept = []
+    kept: list[tuple[NDArray[np.float64], ...]] = []
     for place in np.unique(np.linspace(0, len(samples) - 1, min(len(samples), SAMPLES)).astype(int)):
         sample = samples[int(place)]
         design, density, chance, kinds = _drawn(sample, species, int(place))
@@ -93,7 +95,8 @@ def fit_atoms(samples: Sequence[Sample], species: Sequence[str]) -> Fit:
         vector += density @ weighted
         atoms += np.bincount(kinds, minlength=len(species))
         electrons += sample.electrons
-        kept.append((design, density, chance)) if len(kept) < 8 else None
+        if len(kept) < JUDGED:
+            kept.append((design, density, chance))
     missing = [symbol for symbol, number in zip(species, atoms, strict=True) if number == 0]
     if missing:
         raise DataError(f"no training sample fitted to has {', '.join(missing)}: its atom cannot be fitted")
@@ -101,7 +104,8 @@ def fit_atoms(samples: Sequence[Sample], species: Sequence[str]) -> Fit:
     integral = integrals(dimension)
     bends = np.diff(np.eye(count), 2, axis=0)
     matrix += SMOOTH * np.trace(matrix) / size * np.kron(np.eye(len(species)), bends.T @ bends)
-    solved = _solve(matrix, vector, np.kron(atoms, integral), electrons).reshape(len(species), count)
+    row = np.kron(atoms, integral).astype(np.float64)
+    solved = _solve(matrix, vector, row, electrons).reshape(len(species), count)
     errors = [(np.abs(d @ solved.ravel() - y) / p).sum() / (y / p).sum() for d, y, p in kept]
     return Fit(solved, solved @ integral, 100 * float(np.mean(errors)))
 
