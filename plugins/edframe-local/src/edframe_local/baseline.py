@@ -1,0 +1,41 @@
+"""The model ``baseline``: a featurizer's baseline as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from edframe.errors import DataError
+from edframe.grid import Grid
+from edframe.interfaces import Features
+from edframe.sample import Sample
+from edframe_local.electrons import with_electrons
+from edframe_local.plugin import BaselineConfig
+
+
+class Baseline(nn.Module):
+    """The baseline, never negative and with the right electrons; nothing is learnt. See ``with_electrons``."""
+
+    def __init__(self, config: BaselineConfig, channels: int, spins: int, dimension: int) -> None:
+        super().__init__()
+
+    def fit(self, samples: Iterable[tuple[Features, Sample]]) -> Mapping[str, float]:
+        """Nothing to find. Raises DataError where the featurizer gives no baseline."""
+        for features, _ in samples:
+            self._of(features.baseline)
+            break
+        return {}
+
+    def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
+        """The density ``[b, s, x, y, z]`` in e/Å^d. Raises DataError without a baseline."""
+        return with_electrons(self._of(baseline), electrons, grid.voxel_volume)
+
+    @staticmethod
+    def _of(baseline: Tensor | None) -> Tensor:
+        if baseline is None:
+            raise DataError(
+                "the model baseline has nothing to give, because the featurizer has no baseline; use local, or another "
+                "that has one"
+            )
+        return baseline

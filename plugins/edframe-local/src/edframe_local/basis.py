@@ -1,0 +1,126 @@
+"""Functions of the atoms around a point that do not change under rotations, mirrors, permutations and translations."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edframe_local.harmonics import solid_harmonics
+from edframe_local.neighbours import Surroundings
+
+CORE = 0.2
+"""Å within which radial functions and harmonics flatten out, so that they are smooth at the nucleus itself."""
+
+
+def radial(distances: Tensor, count: int, cutoff: float) -> Tensor:
+    """f_n of ``distances`` ``[…]`` in Å for n < ``count``: ``[…, n]``, 0 from the cut-off on, smooth everywhere.
+
+    f_n(d) = (1 + cos(πd/r_c))/2 · cos(nπt), t from 0 to 1, like d up to ``CORE`` and like √d beyond: finest where
+    densities are steepest.
+    """
+    d = distances.clamp(max=cutoff)
+    fade = 0.5 * (1 + torch.cos((math.pi / cutoff) * d))
+    t = d / (((d * d + CORE**2).sqrt() + CORE) * (math.hypot(cutoff, CORE) - CORE)).sqrt()
+    waves = torch.cos(math.pi * t)[..., None]
+    found = [torch.ones_like(waves), waves]
+    for _ in range(count - 2):  # cos(nx) = 2 cos(x) cos((n−1)x) − cos((n−2)x)
+        found.append(2 * waves * found[-1] - found[-2])
+    return torch.cat(found[:count], -1) * fade[..., None]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The invariants of one point. In their order, with A_snlm the sum of f_n(d) Y_lm over the neighbours of species s:
+
+    - two bodies (the point and an atom): Σ f_n(d) for each species and n < ``pairs``;
+    - three: Σ_m A_snlm A_s'n'lm for each two (s, n), (s', n') with n < ``radial`` and l ≤ ``angular``, of these
+      the ``triples`` of lowest degree n + n' + l;
+    - four and more: products of these with A_sn00, the ``products`` of lowest degree.
+
+    species: how many. dimension: 1, 2 or 3. cutoff: r_c in Å. Atoms are summed before products are taken, so the cost
+    of a point is linear in its neighbours. After Drautz, Phys. Rev. B 99, 014104 (2019), with the point in the place of
+    the central atom as in Focassio et al., npj Comput. Mater. 9, 87 (2023).
+    """
+
+    species: int
+    dimension: int
+    cutoff: float
+    pairs: int
+    radial: int
+    angular: int
+    triples: int
+    products: int
+
+    @cached_property
+    def triples_listed(self) -> list[tuple[int, int, int]]:
+        """(l, i, j) of the triples, by degree; i ≤ j number the channels (s, n), species · radial of them."""
+        channels = range(self.species * self.radial)
+        largest = min(self.angular, 1) if self.dimension == 1 else self.angular
+        every = [
+            (ell, i, j) for ell in range(largest + 1) for i, j in itertools.combinations_with_replacement(channels, 2)
+        ]
+        every.sort(key=lambda t: (t[1] % self.radial + t[2] % self.radial + t[0], t))
+        return every[: self.triples]
+
+    @cached_property
+    def products_listed(self) -> list[tuple[int, int]]:
+        """The products in order: (place of a triple, channel (s, n)) by their degree."""
+        degree = [i % self.radial + j % self.radial + ell for ell, i, j in self.triples_listed]
+        every = itertools.product(range(len(degree)), range(self.species * self.radial))
+        ranked = sorted(every, key=lambda p: (degree[p[0]] + p[1] % self.radial, p))
+        return ranked[: self.products]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many invariants there are of two, of three, and of more bodies."""
+        return self.species * self.pairs, len(self.triples_listed), len(self.products_listed)
+
+    @property
+    def size(self) -> int:
+        """How many invariants there are."""
+        return sum(self.sizes)
+
+    def __call__(self, around: Surroundings) -> tuple[NDArray[np.int64], Tensor]:
+        """Which points, ``[n]``, and their invariants, ``[n, size]``."""
+        two, moments = self.sums(around)
+        real = around.points.reshape(-1) >= 0
+        if not real.all():
+            keep = torch.as_tensor(np.flatnonzero(real), device=two.device)
+            two, moments = two[keep], [a[keep] for a in moments]
+        three = self.triples_of(moments, self.triples)
+        return around.points.reshape(-1)[real], torch.cat([two, three, self._more(three, moments)], 1)
+
+    def sums(self, around: Surroundings) -> tuple[Tensor, list[Tensor]]:
+        """Σ f_n per species, ``[n, species · pairs]``, and for each l A, ``[n, species · radial, m]``."""
+        largest = max((ell for ell, _, _ in self.triples_listed), default=0)
+        two: list[Tensor] = []
+        moments: list[list[Tensor]] = [[] for _ in range(largest + 1)]
+        for vectors in around.vectors:
+            flat = vectors.flatten(0, 1)
+            squared = flat.square().sum(-1)
+            functions = radial(squared.sqrt(), max(self.pairs, self.radial), self.cutoff)
+            two.append(functions[..., : self.pairs].sum(1))
+            directions = flat / (squared + CORE**2).sqrt()[..., None]
+            harmonics = solid_harmonics(directions, largest)
+            every = functions[..., : self.radial].transpose(1, 2) @ torch.cat(harmonics, -1)
+            for part, ours in zip(torch.split(every, [h.shape[-1] for h in harmonics], -1), moments, strict=True):
+                ours.append(part)
+        return torch.cat(two, 1), [torch.cat(parts, 1) for parts in moments]
+
+    def triples_of(self, moments: list[Tensor], count: int) -> Tensor:
+        """The first ``count`` invariants of three bodies, ``[n, count]``, from A."""
+        channels = self.species * self.radial
+        listed = [ell * channels**2 + i * channels + j for ell, i, j in self.triples_listed[:count]]
+        squares = torch.cat([(a @ a.transpose(1, 2)).flatten(1) for a in moments], 1)
+        return squares.index_select(1, torch.tensor(listed, device=squares.device))
+
+    def _more(self, three: Tensor, moments: list[Tensor]) -> Tensor:
+        listed = torch.tensor(self.products_listed, device=three.device, dtype=torch.long).reshape(-1, 2)
+        return three.index_select(1, listed[:, 0]) * moments[0][..., 0].index_select(1, listed[:, 1])

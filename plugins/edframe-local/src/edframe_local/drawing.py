@@ -1,0 +1,58 @@
+"""Points drawn from the training densities, and what is to be learnt there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edframe.interfaces import Featurizer
+from edframe.sample import Sample
+from edframe_local.neighbours import Images
+
+TYPICAL = 0.3
+"""Density in e/Å^d from which on a point is drawn as often as any."""
+RARE = 0.05
+"""How often a point in the vacuum is drawn, in units of that."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Points of one sample. base and target ``[p, s]`` in e/Å^d; places ``[p, d]`` in Å; volume ``[p]`` in Å^d.
+
+    volume: what a point stands for, so that Σ volume · f estimates the integral of f over the cell.
+    """
+
+    images: Images
+    places: NDArray[np.float64]
+    base: NDArray[np.float64]
+    target: NDArray[np.float64]
+    volume: NDArray[np.float64]
+
+
+def draw(
+    sample: Sample, base: NDArray[np.float64], species: Sequence[str], cutoff: float, count: int, seed: int
+) -> Draw:
+    """About ``count`` points of ``sample``, more where ``base`` ``[s, …]`` is high; the same for one seed."""
+    spins = len(sample.density)
+    flat = base.reshape(spins, -1)
+    wanted = np.minimum(1.0, RARE + flat[0] / TYPICAL)
+    probability = wanted * min(1.0, count / wanted.sum())
+    chosen = np.flatnonzero(np.random.default_rng([seed, count]).random(len(wanted)) < probability)
+    fractions = np.stack(np.unravel_index(chosen, sample.grid.shape), -1) / np.array(sample.grid.shape)
+    return Draw(
+        images=Images.of(sample.structure, sample.grid, species, cutoff),
+        places=fractions @ sample.grid.vectors,
+        base=flat[:, chosen].T,
+        target=sample.density.reshape(spins, -1)[:, chosen].T.astype(np.float64),
+        volume=sample.grid.voxel_volume / probability[chosen],
+    )
+
+
+def base_density(featurizer: Featurizer, sample: Sample) -> NDArray[np.float64]:
+    """The baseline of ``featurizer`` for ``sample``, ``[s, …]`` in e/Å^d."""
+    features = featurizer([sample.structure], sample.grid, "cpu")
+    assert features.baseline is not None
+    return features.baseline[0].double().numpy()

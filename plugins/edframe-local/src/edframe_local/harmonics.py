@@ -1,0 +1,50 @@
+"""Real regular solid harmonics in 1, 2 and 3 dimensions, polynomials of the coordinates."""
+
+from __future__ import annotations
+
+from math import factorial, sqrt
+
+import torch
+from torch import Tensor
+
+
+def solid_harmonics(vectors: Tensor, largest: int) -> list[Tensor]:
+    """R_lm of ``vectors`` ``[…, d]``: for each l up to ``largest`` a tensor ``[…, m]``.
+
+    The sum over m of R_lm(u) R_lm(v) is (uv)^l times the Legendre polynomial P_l of the cosine between u and v for
+    d = 3 (m = 2l + 1 of Racah's normalisation, Condon–Shortley phase left out), times cos(lφ) for d = 2 (m = 2, or 1
+    for l = 0), and the l-th power of the product for d = 1 (l ≤ 1). So it depends on lengths and the angle alone.
+    """
+    if vectors.shape[-1] == 1:
+        return [torch.ones_like(vectors), vectors][: largest + 1]
+    x, y = vectors[..., 0], vectors[..., 1]
+    cosines, sines = [torch.ones_like(x)], [torch.zeros_like(x)]  # ρ^m cos(mφ) and ρ^m sin(mφ)
+    for m in range(largest):
+        cosines.append(cosines[m] * x - sines[m] * y)
+        sines.append(sines[m] * x + cosines[m] * y)
+    if vectors.shape[-1] == 2:
+        pairs = zip(cosines[1:], sines[1:], strict=True)
+        return [cosines[0][..., None], *(torch.stack(pair, -1) for pair in pairs)]
+    heights = _heights(vectors[..., 2], vectors.square().sum(-1), largest)
+    found = []
+    for ell in range(largest + 1):
+        row = []
+        for m in range(-ell, ell + 1):
+            k = abs(m)
+            scale = sqrt((2 if m else 1) * factorial(ell - k) / factorial(ell + k))
+            row.append(scale * heights[ell, k] * (sines if m < 0 else cosines)[k])
+        found.append(torch.stack(row, -1))
+    return found
+
+
+def _heights(z: Tensor, squared: Tensor, largest: int) -> dict[tuple[int, int], Tensor]:
+    """r^(l−m) times the m-th derivative of P_l at z/r, by the recurrence of the associated Legendre functions."""
+    found = {}
+    double_factorial = 1.0
+    for m in range(largest + 1):
+        found[m, m] = torch.full_like(z, double_factorial)
+        double_factorial *= 2 * m + 1
+        for ell in range(m + 1, largest + 1):
+            below = (ell + m - 1) * squared * found[ell - 2, m] if ell > m + 1 else 0
+            found[ell, m] = ((2 * ell - 1) * z * found[ell - 1, m] - below) / (ell - m)
+    return found

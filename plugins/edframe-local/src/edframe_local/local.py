@@ -1,0 +1,141 @@
+"""The featurizer ``local``: a baseline, corrected by the linear model of the invariants of each point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from pymatgen.core.structure import Structure
+from torch import Tensor
+
+from edframe.contract.registry import Registry
+from edframe.errors import DataError
+from edframe.grid import Grid
+from edframe.interfaces import Contents, Features, Featurizer, FittedFeaturizer
+from edframe.sample import Sample
+from edframe_local import linear
+from edframe_local.basis import Basis
+from edframe_local.drawing import Draw, base_density, draw
+from edframe_local.evaluation import Contracted
+from edframe_local.neighbours import Images, Surroundings, surroundings
+from edframe_local.plugin import LocalConfig
+
+TOGETHER = 64
+"""Grid points next to each other that share a list of atoms."""
+ENTRIES = 2**14
+"""Pairs of a point and an atom at once: with the default basis some 10 kB each."""
+ORDERS = ("two bodies", "three bodies", "more bodies")
+
+
+class LocalFeaturizer(FittedFeaturizer):
+    """The channels of ``base``, then the corrections by body order; the baseline of ``base`` plus their sum.
+
+    The correction of a point is a linear function of the invariants of its surroundings (``Basis``), fitted in closed
+    form to points of the training densities, drawn more often where the density is high. Exactly invariant under
+    rotations, mirror images, permutations and translations; nothing beyond r_c of a point matters to it. Cost per
+    point: linear in the atoms within r_c, whatever the size of the cell; memory: bounded by a part of the grid.
+
+    Sources: Focassio et al., npj Comput. Mater. 9, 87 (2023); Drautz, Phys. Rev. B 99, 014104 (2019).
+    """
+
+    def __init__(self, config: LocalConfig, contents: Contents) -> None:
+        self.config = config
+        self.contents = contents
+        (name,) = config.base
+        component = Registry.discover().get("featurizer", name)
+        self.base: Featurizer = component.load()(component.config(**config.options.get(name, {})), contents)
+        if not self.base.has_baseline:
+            raise DataError(f"local corrects the baseline of another featurizer, and {name} gives none; use base=[sad]")
+        self.basis = Basis(
+            species=len(contents.species),
+            dimension=contents.dimension,
+            cutoff=config.cutoff,
+            pairs=config.pairs,
+            radial=config.radial,
+            angular=config.angular,
+            triples=config.triples,
+            products=config.products,
+        )
+        self.coefficients = torch.zeros(0, contents.spins, dtype=torch.float64)
+
+    @property
+    def corrections(self) -> Sequence[str]:
+        """The parts of the correction."""
+        return ORDERS
+
+    @property
+    def channels(self) -> list[str]:
+        """Those of the base, then each part of the correction, the total's and the magnetisation's."""
+        kinds = ("", " of the magnetisation")[: self.contents.spins]
+        return [*self.base.channels, *(f"{part}{kind}" for part in self.corrections for kind in kinds)]
+
+    @property
+    def has_baseline(self) -> bool:
+        """True."""
+        return True
+
+    def fit(self, samples: Sequence[Sample]) -> Mapping[str, float]:
+        """The base where it is fitted, then the coefficients. Raises DataError without samples."""
+        if not len(samples):
+            raise DataError("local is fitted to training samples, and there are none")
+        found: dict[str, float] = {}
+        if isinstance(self.base, FittedFeaturizer):
+            found |= {f"{self.config.base[0]}: {name}": value for name, value in self.base.fit(samples).items()}
+        draws = self.drawn(samples, self.config.points)
+        self.coefficients, chosen = linear.fit(self.basis, draws, self.config.weight, self.config.folds, "cpu")
+        return found | {"coefficients": float(self.basis.size), **chosen}
+
+    def drawn(self, samples: Sequence[Sample], points: int) -> list[Draw]:
+        """About ``points`` points, an equal part of them of each sample."""
+        count = max(1, points // len(samples))
+        return [
+            draw(sample, base_density(self.base, sample), self.contents.species, self.config.cutoff, count, seed)
+            for seed, sample in enumerate(samples)
+        ]
+
+    def state(self) -> Mapping[str, Tensor]:
+        """The coefficients, and what the base has found."""
+        inner = self.base.state() if isinstance(self.base, FittedFeaturizer) else {}
+        return {"coefficients": self.coefficients, **{f"base.{name}": tensor for name, tensor in inner.items()}}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Raises DataError for a state of other options or contents."""
+        shape = (self.basis.size, self.contents.spins)
+        coefficients = state.get("coefficients")
+        if coefficients is None or coefficients.shape != shape:
+            raise DataError(
+                f"what is stored for local has no coefficients of shape {shape}: it is of other options or data"
+            )
+        self.coefficients = coefficients.double()
+        if isinstance(self.base, FittedFeaturizer):
+            self.base.restore({name[5:]: tensor for name, tensor in state.items() if name.startswith("base.")})
+
+    def __call__(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Features:
+        """Channels and baseline on the grid. Raises DataError before it was fitted, and where the base does."""
+        features = self.base(structures, grid, device)
+        assert features.baseline is not None
+        pairs = zip(structures, features.baseline, strict=True)
+        corrections = torch.stack([self.corrected(structure, grid, base) for structure, base in pairs])
+        baseline = features.baseline + corrections.sum(1)
+        baseline[:, 0].clamp_(min=0)
+        return Features(torch.cat([features.channels, corrections.flatten(1, 2)], 1), baseline)
+
+    def corrected(self, structure: Structure, grid: Grid, base: Tensor) -> Tensor:
+        """The parts of the correction of ``base`` ``[s, …]`` in e/Å^d: ``[part, s, …]`` float32 on its device."""
+        if not len(self.coefficients):
+            raise DataError("local has no coefficients yet: it is fitted by `edframe run`")
+        evaluate = self.evaluator(base.flatten(1).T)
+        found = base.new_zeros(len(self.corrections), self.contents.spins, grid.points)
+        images = Images.of(structure, grid, self.contents.species, self.config.cutoff)
+        points = grid.coordinates().reshape(-1, grid.dimension)
+        for around in surroundings(points, images, together=TOGETHER, entries=ENTRIES, device=base.device):
+            which = torch.as_tensor(around.points.reshape(-1), device=base.device)
+            real = which >= 0
+            found[:, :, which[real]] = evaluate(around)[real].permute(1, 2, 0)
+        return found.reshape(*found.shape[:2], *grid.shape)
+
+    def evaluator(self, base: Tensor) -> Callable[[Surroundings], Tensor]:
+        """What gives the parts of the correction of ``base`` ``[p, s]``: ``[n, part, s]``, n all points of a part of
+        the grid, those that fill up too."""
+        contracted = Contracted.of(self.basis, self.coefficients.to(base.device))
+        return lambda around: contracted(*self.basis.sums(around))
