@@ -13,13 +13,13 @@ from torch import Tensor
 from edframe_local.basis import Basis
 from edframe_local.drawing import Draw
 from edframe_local.neighbours import Images, surroundings
-from edframe_local.ridge import Normal, cross_validated
+from edframe_local.ridge import Normal
 
 Weight = Literal["l1", "relative", "l2"]
 
 FLOOR = 1e-3
 """e/Å^d below which densities count alike in the relative weight."""
-REGULARISATIONS = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+REGULARISATIONS = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 ENTRIES = 2**15
 """Pairs of a point and an atom at once, which bounds the memory: some 10 kB each."""
 
@@ -32,6 +32,14 @@ def invariants(
         yield basis(around)
 
 
+def tabulated(basis: Basis, drawn: Draw, device: torch.device | str) -> Tensor:
+    """The invariants of all points of a draw, ``[p, size]`` float32."""
+    table = torch.empty(len(drawn.places), basis.size, device=device)
+    for which, functions in invariants(basis, drawn.places, drawn.images, device, together=8):
+        table[torch.as_tensor(which, device=device)] = functions
+    return table
+
+
 def fit(
     basis: Basis, draws: Sequence[Draw], weight: Weight, folds: int, device: torch.device | str
 ) -> tuple[Tensor, Mapping[str, float]]:
@@ -39,43 +47,48 @@ def fit(
 
     ``relative`` weighs the square of an error by 1/(ρ₀ + ``FLOOR``), ρ₀ the base density; ``l2`` not at all; ``l1``
     makes the relative fit, then once more with 1/(|error| + ε), so that absolute errors are what counts. The
-    regularisation is the one of least error when every ``folds``-th sample is held out.
+    regularisation is the one of least mean absolute error when every ``folds``-th sample is held out. Memory: the
+    invariants of all points, in float32.
     """
-    parts = [Normal.empty(basis.size, draws[0].target.shape[1], device) for _ in range(min(folds, len(draws)))]
-    for number, drawn in enumerate(draws):
-        for which, functions in invariants(basis, drawn.places, drawn.images, device, together=8):
-            weights = drawn.volume[which]
-            if weight != "l2":
-                weights = weights / (drawn.base[which, 0] + FLOOR)
-            parts[number % len(parts)].add(functions, _rest(drawn, which, device), _on(weights, device))
-    if len(parts) > 1:
-        regularisation, error = cross_validated(parts, REGULARISATIONS)
-    else:
-        regularisation, error = REGULARISATIONS[3], float("nan")
+    tables = [tabulated(basis, drawn, device) for drawn in draws]
+    rests = [_on(drawn.target - drawn.base, device) for drawn in draws]
+    scales = [_on(drawn.base[:, 0] + FLOOR, device) for drawn in draws]
+    volumes = [_on(drawn.volume, device) for drawn in draws]
+    parts = [Normal.empty(basis.size, rests[0].shape[1], device) for _ in range(min(folds, len(draws)))]
+    for number, (table, rest, scale, volume) in enumerate(zip(tables, rests, scales, volumes, strict=True)):
+        parts[number % len(parts)].add(table, rest, volume if weight == "l2" else volume / scale)
     total = sum(parts[1:], parts[0])
+    held = [(number % len(parts), *sample) for number, sample in enumerate(zip(tables, rests, volumes, strict=True))]
+    regularisation, error = _chosen(total, parts, held) if len(parts) > 1 else (REGULARISATIONS[2], float("nan"))
     parts.clear()
     coefficients = total.solve(regularisation)
-    if weight == "l1":
-        coefficients = _reweighted(basis, draws, coefficients, regularisation, device)
-    return coefficients, {"regularisation": regularisation, "cross-validation error over the base's": error**0.5}
+    if weight == "l1":  # once more, with weights from the errors: iteratively reweighted least squares
+        again = Normal.empty(basis.size, rests[0].shape[1], device)
+        for table, rest, scale, volume in zip(tables, rests, scales, volumes, strict=True):
+            left = (rest - table.double() @ coefficients)[:, 0].abs()
+            again.add(table, rest, volume / (left + 1e-3 * scale.sqrt()))
+        coefficients = again.solve(regularisation)
+    return coefficients, {"regularisation": regularisation, "cross-validation error, e per sample": error}
 
 
-def _reweighted(
-    basis: Basis, draws: Sequence[Draw], coefficients: Tensor, regularisation: float, device: torch.device | str
-) -> Tensor:
-    """The fit again, with weights from the errors of the last: one step of iteratively reweighted least squares."""
-    again = Normal.empty(len(coefficients), coefficients.shape[1], device)
-    for drawn in draws:
-        for which, functions in invariants(basis, drawn.places, drawn.images, device, together=8):
-            rest = _rest(drawn, which, device)
-            scale = _on((drawn.base[which, 0] + FLOOR) ** 0.5, device)
-            error = (rest - functions.double() @ coefficients)[:, 0].abs()
-            again.add(functions, rest, _on(drawn.volume[which], device) / (error + 1e-3 * scale))
-    return again.solve(regularisation)
+def _chosen(
+    total: Normal, parts: Sequence[Normal], held: Sequence[tuple[int, Tensor, Tensor, Tensor]]
+) -> tuple[float, float]:
+    """The regularisation of least ∫|error| over samples that were held out, and its mean over them.
 
-
-def _rest(drawn: Draw, which: NDArray[np.int64], device: torch.device | str) -> Tensor:
-    return _on(drawn.target[which] - drawn.base[which], device)
+    held: of each sample its part, invariants, what was to be learnt, and volumes. Absolute errors, because the square
+    of one sample far from all others would decide alone.
+    """
+    errors = torch.zeros(len(REGULARISATIONS), dtype=torch.float64)
+    for number, part in enumerate(parts):
+        rest = total - part
+        coefficients = torch.stack([rest.solve(r)[:, 0] for r in REGULARISATIONS], 1)
+        for place, table, wanted, volume in held:
+            if place == number:
+                left = (table @ coefficients.float()).double() - wanted[:, :1]
+                errors += (left.abs() * volume[:, None]).sum(0).cpu()
+    best = int(errors.argmin())
+    return REGULARISATIONS[best], float(errors[best]) / len(held)
 
 
 def _on(array: NDArray[np.float64], device: torch.device | str) -> Tensor:

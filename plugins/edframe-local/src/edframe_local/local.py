@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 from torch import Tensor
 
@@ -13,7 +16,7 @@ from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, Featurizer, FittedFeaturizer
 from edframe.sample import Sample
-from edframe_local import linear
+from edframe_local import linear, subgrid
 from edframe_local.basis import Basis
 from edframe_local.drawing import Draw, base_density, draw
 from edframe_local.evaluation import Contracted
@@ -125,13 +128,27 @@ class LocalFeaturizer(FittedFeaturizer):
         if not len(self.coefficients):
             raise DataError("local has no coefficients yet: it is fitted by `edframe run`")
         evaluate = self.evaluator(base.flatten(1).T)
-        found = base.new_zeros(len(self.corrections), self.contents.spins, grid.points)
         images = Images.of(structure, grid, self.contents.species, self.config.cutoff)
-        points = grid.coordinates().reshape(-1, grid.dimension)
-        for around in surroundings(points, images, together=TOGETHER, entries=ENTRIES, device=base.device):
-            which = torch.as_tensor(around.points.reshape(-1), device=base.device)
-            real = which >= 0
-            found[:, :, which[real]] = evaluate(around)[real].permute(1, 2, 0)
+        coordinates = grid.coordinates().reshape(-1, grid.dimension)
+        found = base.new_zeros(len(self.corrections), self.contents.spins, grid.points)
+
+        def fill(points: NDArray[np.int64]) -> None:
+            parts = surroundings(coordinates[points], images, together=TOGETHER, entries=ENTRIES, device=base.device)
+            for around in parts:
+                real = around.points >= 0
+                which = np.where(real, points[around.points], -1)
+                values = evaluate(replace(around, points=which))[torch.as_tensor(real.ravel(), device=base.device)]
+                found[:, :, torch.as_tensor(which[real], device=base.device)] = values.permute(1, 2, 0)
+
+        if subgrid.halved(grid):
+            second, near = subgrid.chosen(structure.frac_coords[:, : grid.dimension], grid)
+            fill(np.concatenate([second, near]))
+            coarse = found[:, :, second].reshape(*found.shape[:2], *(n // 2 for n in grid.shape))
+            exact = found[:, :, near]
+            found = subgrid.interpolated(coarse, grid.dimension).flatten(2)
+            found[:, :, near] = exact
+        else:
+            fill(np.arange(grid.points))
         return found.reshape(*found.shape[:2], *grid.shape)
 
     def evaluator(self, base: Tensor) -> Callable[[Surroundings], Tensor]:

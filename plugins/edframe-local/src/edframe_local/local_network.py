@@ -13,7 +13,7 @@ from edframe.interfaces import Contents
 from edframe.sample import Sample
 from edframe.seeds import seed_for
 from edframe_local.evaluation import Contracted
-from edframe_local.linear import invariants
+from edframe_local.linear import tabulated
 from edframe_local.local import ORDERS, LocalFeaturizer
 from edframe_local.neighbours import Surroundings
 from edframe_local.network import PointNetwork, train
@@ -58,9 +58,9 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         functions = torch.empty(sum(counts), self.seen)
         linear = torch.empty(sum(counts), self.contents.spins)
         for start, drawn in zip(np.cumsum([0, *counts[:-1]]), draws, strict=True):
-            for which, found in invariants(self.basis, drawn.places, drawn.images, "cpu", together=8):
-                functions[start + which] = found[:, : self.seen]
-                linear[start + which] = (found.double() @ self.coefficients).float()
+            table = tabulated(self.basis, drawn, "cpu")
+            rows = slice(start, start + len(table))
+            functions[rows], linear[rows] = table[:, : self.seen], (table.double() @ self.coefficients).float()
         base, target, volume = (
             torch.from_numpy(np.concatenate([getattr(drawn, name) for drawn in draws])).float()
             for name in ("base", "target", "volume")

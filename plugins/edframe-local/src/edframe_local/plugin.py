@@ -49,11 +49,12 @@ class LocalConfig(ComponentConfig):
     products: int = Field(600, ge=0)
     """Terms of four and more bodies, at most, likewise."""
     points: int = Field(30_000, ge=100)
-    """Grid points, about, that the coefficients are fitted to, of all training samples together."""
+    """Grid points, about, that the coefficients are fitted to, of all training samples together; 4 bytes for each of
+    the terms."""
     weight: Literal["l1", "relative", "l2"] = "l1"
     """What counts of an error e: its absolute value (the relative fit, reweighted once), e² over the base density, or
     e²."""
-    folds: int = Field(3, ge=2)
+    folds: int = Field(5, ge=2)
     """Parts of the training samples, in their order, that are held out in turn to choose the regularisation."""
 
     search: ClassVar[Search] = {"cutoff": Among((5.0, 5.5, 6.0)), "products": Among((0, 300, 600, 1200))}

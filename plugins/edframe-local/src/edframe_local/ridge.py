@@ -1,8 +1,7 @@
-"""Ridge regression from sums over points: normal equations per fold, and the regularisation by cross-validation."""
+"""Ridge regression from sums over points."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,16 +10,15 @@ from torch import Tensor
 
 @dataclass
 class Normal:
-    """Σ v f fᵀ ``[size, size]``, Σ v f yᵀ ``[size, s]`` and Σ v y² ``[s]`` in float64, over points of weight v."""
+    """Normal equations: Σ v f fᵀ ``[size, size]`` and Σ v f yᵀ ``[size, s]`` in float64, over points of weight v."""
 
     products: Tensor
     moments: Tensor
-    squares: Tensor
 
     @classmethod
     def empty(cls, size: int, targets: int, device: torch.device | str) -> Normal:
         """No points yet."""
-        shapes = ((size, size), (size, targets), (targets,))
+        shapes = ((size, size), (size, targets))
         return cls(*(torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes))
 
     def add(self, functions: Tensor, targets: Tensor, weights: Tensor) -> None:
@@ -33,13 +31,12 @@ class Normal:
         else:
             self.products += f.T @ f
         self.moments += f.T @ y
-        self.squares += y.square().sum(0)
 
     def __add__(self, other: Normal) -> Normal:
-        return Normal(self.products + other.products, self.moments + other.moments, self.squares + other.squares)
+        return Normal(self.products + other.products, self.moments + other.moments)
 
     def __sub__(self, other: Normal) -> Normal:
-        return Normal(self.products - other.products, self.moments - other.moments, self.squares - other.squares)
+        return Normal(self.products - other.products, self.moments - other.moments)
 
     def solve(self, regularisation: float) -> Tensor:
         """Coefficients ``[size, s]``: columns are scaled to mean square 1, then ``regularisation`` is added."""
@@ -52,16 +49,3 @@ class Normal:
             matrix.diagonal().add_(1e-9)
             factor = torch.linalg.cholesky(matrix)
         return scale[:, None] * torch.cholesky_solve(self.moments * scale[:, None], factor)
-
-    def error(self, coefficients: Tensor) -> float:
-        """Σ v |y − fᵀc|² over the points and targets."""
-        explained = (coefficients * (2 * self.moments - self.products @ coefficients)).sum()
-        return max(0.0, float(self.squares.sum() - explained))
-
-
-def cross_validated(folds: Sequence[Normal], regularisations: Sequence[float]) -> tuple[float, float]:
-    """The regularisation with the least error on each fold of a fit to the others, and that error over Σ v y²."""
-    total = sum(folds[1:], folds[0])
-    errors = [sum(held.error((total - held).solve(r)) for held in folds) for r in regularisations]
-    best = min(range(len(errors)), key=errors.__getitem__)
-    return regularisations[best], errors[best] / max(float(total.squares.sum()), 1e-300)
