@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -70,7 +71,14 @@ def root(
     """
 
 
+WAITING = ("GOMP_SPINCOUNT", "10000")
+"""How long threads of OpenMP wait busily for the next piece of work before they sleep. By default they spin for
+milliseconds, and where other processes share the cores, they spin on time that these and the working thread need."""
+
+
 def main() -> None:
     """Run the command line."""
     leave_at_once()
+    if "OMP_WAIT_POLICY" not in os.environ:  # it says the same, and is the user's word
+        os.environ.setdefault(*WAITING)  # read when torch is loaded, here and in the processes that start from here
     app()

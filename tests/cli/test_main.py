@@ -125,3 +125,43 @@ main()
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (found.returncode, found.stdout, found.stderr) == (130, "", "Stopped.\n")
+
+
+WAITING = """
+import sys
+from edframe.cli import main
+sys.argv = ["edframe", "--version"]
+try:
+    main()
+except SystemExit:
+    pass
+import torch
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")],
+    ids=["nothing set", "its own count", "its own policy"],
+)
+def test_threads_wait_briefly_unless_the_user_says_otherwise(environment, given, spins):
+    """OpenMP itself says, when torch loads it, how long its threads spin."""
+    plain = {key: value for key, value in environment.items() if not key.startswith(("GOMP", "OMP_WAIT"))}
+    found = subprocess.run(
+        [sys.executable, "-c", WAITING], capture_output=True, text=True,
+        env={**plain, **given, "OMP_DISPLAY_ENV": "VERBOSE"},
+    )  # fmt: skip
+    assert f"GOMP_SPINCOUNT = '{spins}'" in found.stderr
+
+
+def test_threads_of_workers_wait_as_briefly(environment):
+    """Dask's local processes have the environment of the one that started them."""
+    code = f"""
+if __name__ == "__main__":
+    {WAITING.replace(chr(10), chr(10) + "    ")}
+    from edframe.jobs import run_jobs
+    print(*sorted(dict(run_jobs("os:getenv", ["GOMP_SPINCOUNT"] * 2, workers=2)).values()))
+"""
+    plain = {key: value for key, value in environment.items() if not key.startswith(("GOMP", "OMP_WAIT"))}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=plain)
+    assert found.stdout.splitlines()[-1] == "10000 10000", found.stderr
