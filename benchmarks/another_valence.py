@@ -26,6 +26,7 @@ from pymatgen.core.structure import Structure
 from edframe import io
 from edframe.grid import Grid
 from edframe.io.units import BOHR
+from edframe.resampling import fourier
 
 SIDE = 4.03
 """Of the cube of 4 LiF, Å."""
@@ -33,6 +34,8 @@ DISPLACED = 0.1
 """Standard deviation of each coordinate, Å."""
 STRAINED = 0.03
 """Standard deviation of the entries of the strain."""
+CUTOFF = 30
+"""Of the plane waves, hartree."""
 VALENCE = {"Li": 1, "F": 7}
 POTENTIALS = {"Li": "3li.1.hgh", "F": "9f.7.hgh"}
 INPUT = """pp_dirpath "{potentials}"
@@ -44,7 +47,7 @@ typat {types}
 acell 1 1 1
 rprim {cell}
 xred {places}
-ecut 30
+ecut {cutoff}
 nband {bands}
 occopt 1
 kptopt 1
@@ -93,6 +96,7 @@ def solve(atoms: Structure, folder: Path, potentials: str) -> io.Volume:
         cell=numbers(" ".join(f"{x:.12f}" for x in row) for row in atoms.lattice.matrix / BOHR),
         places=numbers(" ".join(f"{x:.12f}" for x in row) for row in atoms.frac_coords),
         bands=electrons // 2,
+        cutoff=CUTOFF,
     )
     (folder / "x.abi").write_text(text)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -109,6 +113,9 @@ def solve(atoms: Structure, folder: Path, potentials: str) -> io.Volume:
     total = density.sum() * grid.voxel_volume
     if abs(total - electrons) > 1e-6 * electrons:
         raise RuntimeError(f"{folder}: the density of ABINIT integrates to {total:.6f} e, not to {electrons} e")
+    # A density of plane waves is the same on any finer grid. A U-Net takes six times as long where it cannot halve one.
+    finer = [8 * -(-n // 8) for n in density.shape]
+    density, grid = fourier(density, grid, finer)
     return io.Volume(atoms, grid, {"total": density}, comment=atoms.formula)
 
 

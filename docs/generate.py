@@ -78,9 +78,16 @@ def configuration() -> str:
     for name, field in FixedKeys.model_fields.items():
         if is_model(field.annotation):
             parts += [f"## `{name}`\n", f"{field.annotation.__doc__}\n", table(field.annotation, f"{name}.")]
+    datasets = [registry.provided["dataset", name][0] for name in registry.names("dataset")]
+    ours = [provided.component for provided in datasets if provided.distribution in plugins]
+    other = "".join(
+        f" For {', '.join(f'`{dataset.name}`' for dataset in ours if dataset.featurizer == name)} it is `{name}`."
+        for name in dict.fromkeys(dataset.featurizer for dataset in ours if dataset.featurizer)
+    )
     for block, kind in BLOCKS.items():
         default = DEFAULTS[block]["name"]
-        parts.append(f"## `{block}`: the {kind}\n\nThe default is `name: {default}`.\n")
+        suited = other if kind == "featurizer" else ""
+        parts.append(f"## `{block}`: the {kind}\n\nThe default is `name: {default}`.{suited}\n")
         for name in registry.names(kind):
             (provided, *_) = registry.provided[kind, name]
             if provided.distribution in plugins:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from edframe.sample import Sample
 
-TOLERANCE = 0.02
-"""Electrons by which a sample may differ from the sum over its atoms."""
+TOLERANCE, RELATIVE = 0.02, 5e-4
+"""Electrons, and fraction of them, by which a sample may differ from the sum over its atoms: grids blur integrals."""
 SAMPLES = 1000
 """Samples that are asked at most."""
 CORES: tuple[tuple[range, tuple[int, ...]], ...] = (
@@ -94,9 +94,9 @@ class Valence:
         values = np.array([np.median(electrons) for electrons in counts.values()])
         solved, _, rank, _ = np.linalg.lstsq(rows, values, rcond=1e-9)
         whole = np.rint(solved)
-        if np.abs(rows @ whole - values).max() <= TOLERANCE:
+        if (np.abs(rows @ whole - values) <= _near(values)).all():
             solved = whole
-        if np.abs(rows @ solved - values).max() > TOLERANCE:  # charged, and no sum over atoms
+        if (np.abs(rows @ solved - values) > _near(values)).any():  # charged, and no sum over atoms
             return cls(tuple(species), tuple(solved.tolist()), settled=False)
         span = rows[qr(rows.T, mode="r", pivoting=True)[1][:rank]]
         return cls(tuple(species), tuple(solved.tolist()), bool(rank == len(species)), tuple(map(tuple, span.tolist())))
@@ -153,6 +153,11 @@ def cores(number: int) -> tuple[int, ...]:
     return next((found for numbers, found in CORES if number in numbers), ())
 
 
+def _near(electrons: NDArray[np.float64]) -> NDArray[np.float64]:
+    near: NDArray[np.float64] = TOLERANCE + RELATIVE * electrons
+    return near
+
+
 def _by_cores(
     rows: NDArray[np.float64], counts: Sequence[Sequence[float]], species: Sequence[str]
 ) -> NDArray[np.float64] | None:
@@ -167,7 +172,8 @@ def _by_cores(
     sums = candidates @ rows.T
     agreeing = np.zeros(len(candidates))
     for column, electrons in enumerate(counts):
-        agreeing += (np.abs(sums[:, column, None] - np.array(electrons)) <= TOLERANCE).sum(1)
+        values = np.array(electrons)
+        agreeing += (np.abs(sums[:, column, None] - values) <= _near(values)).sum(1)
     most = agreeing.max()
     if 2 * most <= sum(map(len, counts)) or (agreeing == most).sum() > 1:
         return None

@@ -58,18 +58,18 @@ class Folder(ComponentConfig):
     """Where the files are."""
 
 
-def record(kind, name, config=Plain):
-    return Component(kind, name, f"the {kind} {name}", config, f"made_up:{name}", 1)
+def record(kind, name, config=Plain, **fields):
+    return Component(kind, name, f"the {kind} {name}", config, f"made_up:{name}", 1, **fields)
 
 
 @hookimpl
 def edframe_datasets():
-    return [record("dataset", "li-o-li"), record("dataset", "vasp", Folder)]
+    return [record("dataset", "li-o-li", featurizer="sad"), record("dataset", "vasp", Folder)]
 
 
 @hookimpl
 def edframe_featurizers():
-    return [record("featurizer", "sad"), record("featurizer", "gaussian")]
+    return [record("featurizer", "sad"), record("featurizer", "gaussian"), record("featurizer", "atoms")]
 
 
 @hookimpl

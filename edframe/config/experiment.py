@@ -22,10 +22,11 @@ SECTION = "compare"
 
 DEFAULTS: dict[str, Any] = {
     "data": {"name": "li-o-li"},
-    "featurizer": {"name": "sad"},
+    "featurizer": {"name": "atoms"},
     "model": {"name": "unet"},
     "loss": {"name": "sinkhorn"},
 }
+"""A dataset may name another featurizer as its default, see ``Component.featurizer``."""
 
 
 class Splits(Searchable):

@@ -84,6 +84,7 @@ def validate(layers: Layers, registry: Registry) -> Experiment:
         if key not in known:
             raise ConfigError(f"{layers.where(key)}: there is no key '{key}'{suggest(key, known)}")
     fixed = _validated(FixedKeys, {k: v for k, v in layers.values.items() if k not in BLOCKS}, "", layers)
+    _suit(layers, registry)
     found = {block: _choose(block, kind, layers, registry) for block, kind in BLOCKS.items()}
     name = fixed.name or "-".join(found[block].name for block in ("data", "model", "loss"))
     metrics = tuple(_metric(metric, layers, registry) for metric in fixed.metrics)
@@ -91,6 +92,17 @@ def validate(layers: Layers, registry: Registry) -> Experiment:
         name=name, **found, metrics=metrics, splits=fixed.splits, training=fixed.training, seed=fixed.seed,
         device=fixed.device,
     )  # fmt: skip
+
+
+def _suit(layers: Layers, registry: Registry) -> None:
+    """Where no source named a featurizer, take that which the dataset's labels suit."""
+    data, featurizer = (layers.values.get(block) for block in ("data", "featurizer"))
+    if layers.gave("featurizer.name") or not isinstance(data, Mapping) or not isinstance(featurizer, Mapping):
+        return
+    if data.get("name") in registry.names("dataset"):
+        own = _find("dataset", data["name"], "data.name", layers, registry).featurizer
+        if own:
+            layers.values["featurizer"] = {**featurizer, "name": own}
 
 
 def _choose(block: str, kind: Kind, layers: Layers, registry: Registry) -> Choice:

@@ -53,6 +53,7 @@ class Layers:
         """Replace a whole component block by ``{name: name}``; a note says which options were dropped."""
         previous = self.values.get(block)
         if isinstance(previous, dict) and previous.get("name") == name:
+            self._sources.setdefault(f"{block}.name", f"--{block}")
             return None
         dropped = [key for key in previous if key != "name"] if isinstance(previous, dict) else []
         source = self.where(block)

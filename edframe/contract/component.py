@@ -124,7 +124,8 @@ class Component:
     kind: which of the four. name: what users type. summary: one line. config: the options' class.
     factory: ``"module:Class"``, imported only when the component is used. api: the API version of edframe
     (``edframe.API_VERSION``) it was written for, as a number: taken from the installed edframe it would always fit.
-    references: BibTeX entries.
+    references: BibTeX entries. featurizer: of a dataset, the one that suits its labels, taken where none is chosen;
+    empty: the default of edframe.
     """
 
     kind: Kind
@@ -134,6 +135,7 @@ class Component:
     factory: str
     api: int
     references: tuple[str, ...] = ()
+    featurizer: str = ""
 
     def load(self) -> Any:
         """Import and return the factory. Raises PluginError when the path does not resolve."""

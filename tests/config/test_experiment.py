@@ -51,6 +51,26 @@ def test_defaults_are_a_complete_experiment(registry):
 
 
 @pytest.mark.parametrize(
+    ("text", "choices", "settings", "chosen"),
+    [
+        (None, {"data": "vasp"}, ["data.folder=x"], "atoms"),
+        (None, {}, [], "sad"),
+        ("data: {name: vasp, folder: x}", {"data": "li-o-li"}, [], "sad"),
+        (None, {"data": "vasp", "featurizer": "sad"}, ["data.folder=x"], "sad"),
+        (None, {"featurizer": "atoms"}, [], "atoms"),
+        (None, {}, ["featurizer.name=atoms"], "atoms"),
+        ("featurizer: {name: atoms}", {}, [], "atoms"),
+    ],
+)
+def test_a_dataset_names_its_featurizer_and_the_user_has_the_last_word(
+    registry, write, text, choices, settings, chosen
+):
+    experiment, _ = resolve(registry, write(text) if text else None, choices, settings)
+    assert experiment.featurizer.name == chosen
+    assert resolve(registry, write(experiment.to_yaml()))[0].dump() == experiment.dump()
+
+
+@pytest.mark.parametrize(
     ("text", "flags", "settings", "steps"),
     [
         (None, {}, [], Training().steps),

@@ -66,7 +66,12 @@ class EthanolConfig(ComponentConfig):
 
 
 def _dataset(
-    name: str, summary: str, config: type[ComponentConfig], factory: str, references: tuple[str, ...] = ()
+    name: str,
+    summary: str,
+    config: type[ComponentConfig],
+    factory: str,
+    references: tuple[str, ...] = (),
+    featurizer: str = "",
 ) -> Component:
     return Component(
         kind="dataset",
@@ -76,6 +81,7 @@ def _dataset(
         factory=f"edframe_pyscf.{factory}",
         api=1,
         references=(PYSCF, PBE, GTH, *references),
+        featurizer=featurizer,
     )
 
 
@@ -87,6 +93,7 @@ def edframe_datasets() -> Iterable[Component]:
             "625 bent and stretched Li–O–Li, PBE/GTH valence densities (a reconstruction of a 2018 set)",
             LiOLiConfig,
             "li_o_li:LiOLi",
+            featurizer="sad",
         ),
         _dataset(
             "molecules",
@@ -100,6 +107,7 @@ def edframe_datasets() -> Iterable[Component]:
             QM9Config,
             "qm9:QM9",
             (QM9_GEOMETRIES, LI_2025),
+            featurizer="sad",
         ),
         _dataset(
             "md-ethanol",
@@ -107,6 +115,7 @@ def edframe_datasets() -> Iterable[Component]:
             EthanolConfig,
             "ethanol:Ethanol",
             (MD17,),
+            featurizer="sad",
         ),
         _dataset(
             "crystals",
@@ -120,5 +129,6 @@ def edframe_datasets() -> Iterable[Component]:
             "clusters of 1 to 4 Li2O at the level of li-o-li: larger systems for models trained on it",
             Li2OClustersConfig,
             "clusters:Li2OClusters",
+            featurizer="sad",
         ),
     ]
