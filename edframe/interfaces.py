@@ -9,6 +9,9 @@ A factory is called with its validated config and what it must know to be built:
 | model      | ``factory(config, channels=c, spins=s, dimension=d)`` |
 | loss       | ``factory(config)``                                   |
 
+A component made of others, whose options its config holds (``edframe.plugin.OptionsOf``), is given these as ``parts``,
+a mapping from their names.
+
 Torch is imported by the implementations, never here.
 """
 
@@ -202,7 +205,10 @@ class PointFeaturizer(Protocol):
 
 @runtime_checkable
 class Model(Protocol):
-    """Channels in, density out: an ``nn.Module``, trained by gradient, or fitted when it is a FittedModel."""
+    """Channels in, density out: an ``nn.Module``, trained by gradient, or fitted when it is a FittedModel.
+
+    Its factory raises DataError for spin channels or a dimension that it cannot treat.
+    """
 
     def __call__(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
         """The density ``[b, s, x, y, z]`` in e/Å^d: its total is nonnegative and integrates to ``electrons``

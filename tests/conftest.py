@@ -128,6 +128,13 @@ PLUGINS = {
     "unconfigured": "@hookimpl\ndef edframe_losses(): return [loss('unseen', config=dict)]",
     "renaming": "class Named(ComponentConfig):\n    name: str = ''\n"
     "@hookimpl\ndef edframe_losses(): return [loss('unseen', config=Named)]",
+    "dotted": "@hookimpl\ndef edframe_losses(): return [loss('l1.5')]",
+    "shouting": "@hookimpl\ndef edframe_losses(): return [loss('L1')]",
+    "spaced": "@hookimpl\ndef edframe_losses(): return [loss('l 1')]",
+    "holding": "from typing import Annotated, Any\nfrom edframe.plugin import OptionsOf\n"
+    "class Holding(ComponentConfig):\n    one: Annotated[dict[str, Any], OptionsOf('loss', named_in='one')] = {}\n"
+    "    other: Annotated[dict[str, Any], OptionsOf('model', named_in='other')] = {}\n"
+    "@hookimpl\ndef edframe_losses(): return [loss('unseen', config=Holding)]",
     "pathless": "@hookimpl\ndef edframe_losses(): return [loss('unseen', factory='somewhere.Loss')]",
     "factoryless": "@hookimpl\ndef edframe_losses(): return [loss('hollow', factory=__name__ + ':Absent'), "
     "loss('lost', factory='a_module_that_is_absent:Loss')]",

@@ -93,6 +93,8 @@ def fingerprints(plans: Sequence[Planned], registry: Registry, progress: Progres
     """The fingerprint of every dataset that is used, by ``data_key``; what is still to be made is made here, once."""
     found: dict[str, str] = {}
     for plan in plans:
+        plan.experiment.import_factories(registry)
+    for plan in plans:
         key = data_key(plan.experiment)
         if key not in found:
             dataset = plan.experiment.data.make(registry)

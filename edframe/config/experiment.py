@@ -129,8 +129,25 @@ class Choice:
             yield from part.components()
 
     def make(self, registry: Registry, *args: Any, **kwargs: Any) -> Any:
-        """The component itself: its factory, called with the options and what its kind must know to be built."""
-        return registry.get(self.kind, self.name).load()(self.options, *args, **kwargs)
+        """The component itself: its factory, called with the options and what its kind must know to be built.
+
+        Its parts are made first; those of its own kind must know the same. What a loss or a model returns is checked at
+        each call, see ``edframe.contract.guards``.
+        """
+        provided = registry.find(self.kind, self.name)
+        made = provided.component.build(self.options, self.make_parts(registry, *args, **kwargs), *args, **kwargs)
+        if self.kind not in ("loss", "model"):
+            return made
+        from edframe.contract.guards import guarded  # imports torch
+
+        return guarded(made, self.kind, provided.label, **{key: kwargs[key] for key in kwargs if key == "spins"})
+
+    def make_parts(self, registry: Registry, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The components whose options those of this one hold, by name."""
+        return {
+            part.name: part.make(registry, *args, **kwargs) if part.kind == self.kind else part.make(registry)
+            for part in self.parts
+        }
 
     def dump(self) -> dict[str, Any]:
         """The block as written in a config file."""
@@ -151,6 +168,19 @@ class Experiment:
     training: Training
     seed: int
     device: str
+
+    def components(self) -> list[Choice]:
+        """All chosen components, each followed by its parts."""
+        chosen = [self.data, self.featurizer, self.model, self.loss, *self.metrics]
+        return [part for choice in chosen for part in choice.components()]
+
+    def import_factories(self, registry: Registry) -> None:
+        """Import what the components are made by, so that one that cannot be had is known before there is any work.
+
+        Raises PluginError.
+        """
+        for choice in self.components():
+            registry.get(choice.kind, choice.name).load()
 
     def require_one_process(self, each: str) -> None:
         """Raises ConfigError for a device that stands for several; ``each`` says what is trained in one."""

@@ -105,6 +105,14 @@ def _suit(layers: Layers, registry: Registry) -> None:
             layers.values["featurizer"] = {**featurizer, "name": own}
 
 
+def chosen(component: Component, options: Mapping[str, Any], registry: Registry) -> Choice:
+    """A component with options that are given directly, and its parts. Raises ConfigError."""
+    layers = Layers({})
+    for key, value in options.items():  # a mapping that is given replaces the default
+        layers.put(f"options.{key}", value, "the options")
+    return _chosen(component, options, "options", layers, registry)
+
+
 def _choose(block: str, kind: Kind, layers: Layers, registry: Registry) -> Choice:
     value = layers.values[block]
     if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -110,7 +111,8 @@ class OptionsOf:
         options: Annotated[dict[str, dict[str, Any]], OptionsOf("loss", named_in="weights")] = {}
 
     kind: of those components. named_in: the mapping beside it whose keys are their names. Before a run, each is
-    validated by the config class of its component, and completed with its defaults.
+    validated by the config class of its component, and completed with its defaults. The components are built, and given
+    to the factory as ``parts``, a mapping from their names. A config class has one such field at most.
     """
 
     kind: Kind
@@ -147,3 +149,14 @@ class Component:
                 f"{self.kind} '{self.name}': its factory '{self.factory}' cannot be loaded ({error}). "
                 "Reinstall the plugin that provides it, or report this to its authors."
             ) from error
+
+    def build(self, options: ComponentConfig, parts: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """What the factory makes of its options and the arguments of its kind. Raises PluginError as ``load``.
+
+        parts: the components whose options it holds (``OptionsOf``), by name; a factory without an argument ``parts``
+        is not given them.
+        """
+        factory = self.load()
+        if parts and "parts" in inspect.signature(factory).parameters:
+            kwargs["parts"] = parts
+        return factory(options, *args, **kwargs)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import inspect
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pluggy
 
 from edframe.contract import hookspecs
-from edframe.contract.component import KINDS, Component, ComponentConfig, Kind
+from edframe.contract.component import KINDS, Component, ComponentConfig, Kind, OptionsOf
 from edframe.errors import PluginError
 from edframe.version import API_VERSION
 
@@ -22,6 +23,9 @@ HOOKS: dict[Kind, str] = {
     "dataset": "edframe_datasets",
 }
 
+NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+"""What a component's name looks like. It is a key: dots and equals signs, for instance, part the words of ``--set``."""
+
 
 @dataclass(frozen=True)
 class Provided:
@@ -30,6 +34,11 @@ class Provided:
     component: Component
     distribution: str
     version: str
+
+    @property
+    def label(self) -> str:
+        """Kind, name and distribution, as errors call it."""
+        return f"{self.component.kind} '{self.component.name}' of {self.distribution} {self.version}"
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,10 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     return f"{hint} Choices: {', '.join(choices)}" if near else f"{hint} choices: {', '.join(choices)}"
 
 
+def _is_mark(metadata: object) -> bool:
+    return isinstance(metadata, OptionsOf)
+
+
 def _check_hook_names(plugin: object) -> None:
     for attribute, value in vars(plugin).items():
         marked = inspect.isroutine(value) and hasattr(value, f"{hookspecs.PROJECT}_impl")
@@ -157,12 +170,20 @@ def _check_record(record: object, kind: Kind, hook: str) -> Component:
         older = record.api < API_VERSION
         upgrade = "upgrade the plugin" if older else "upgrade edframe"
         raise PluginError(f"{where} was written for API {record.api} and this edframe has API {API_VERSION}: {upgrade}")
+    if not NAME.fullmatch(record.name):
+        raise PluginError(
+            f"{where}: a name has the form of a key in config files, lower case letters and digits joined by '-' or "
+            f"'_', such as 'li-o-li'; rename it"
+        )
     if record.kind != kind:
         raise PluginError(f"{hook} returned {where}; it belongs to {HOOKS.get(record.kind, 'no hook')}")
     if not (isinstance(record.config, type) and issubclass(record.config, ComponentConfig)):
         raise PluginError(f"{where}: its config class must be a subclass of edframe.plugin.ComponentConfig")
     if "name" in record.config.model_fields:
         raise PluginError(f"{where}: its config class must not have a field 'name', which chooses the component")
+    holders = [key for key, field in record.config.model_fields.items() if any(map(_is_mark, field.metadata))]
+    if len(holders) > 1:
+        raise PluginError(f"{where}: options of other components are held by one field, not by {', '.join(holders)}")
     if record.factory.count(":") != 1:
         raise PluginError(f"{where}: its factory must read 'module:Class', not '{record.factory}'")
     return record

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edframe.contract.guards import check_features
 from edframe.data.augmentation import Motions, move
 from edframe.errors import DataError
 from edframe.grid import Grid
@@ -49,13 +50,25 @@ class Batch:
 
 
 class Loader:
-    """Makes batches of given samples on a device; ``workers`` threads read samples ahead, 0: none."""
+    """Makes batches of given samples on a device; ``workers`` threads read samples ahead, 0: none.
 
-    def __init__(self, dataset: Dataset, featurizer: Featurizer, device: torch.device | str, workers: int = 0) -> None:
+    label: what errors call the featurizer.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        featurizer: Featurizer,
+        device: torch.device | str,
+        workers: int = 0,
+        *,
+        label: str = "the featurizer",
+    ) -> None:
         self.dataset = dataset
         self.featurizer = featurizer
         self.device = torch.device(device)
         self.workers = workers
+        self.label = label
         self._pool = ThreadPoolExecutor(workers, "edframe-reader") if workers else None
         self._reading: dict[int, Future[tuple[Sample, Tensor]]] = {}
         self._kept: dict[int, Batch] = {}
@@ -110,6 +123,7 @@ class Loader:
         reading = self._reading.pop(index, None)
         sample, density = self._read(index) if reading is None else reading.result()
         features = self.featurizer([sample.structure], sample.grid, self.device)
+        check_features(features, self.featurizer.channels, sample.grid, 1, self.label)
         batch = Batch(
             samples=(sample,),
             grid=sample.grid,

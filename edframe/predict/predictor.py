@@ -14,6 +14,7 @@ from pymatgen.core.structure import Structure
 from torch import Tensor, nn
 
 from edframe.config.experiment import Experiment
+from edframe.contract.guards import check_features
 from edframe.electrons import Valence
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid
@@ -65,6 +66,7 @@ class Predictor:
         self.training_set = TrainingSet.load(run)
         self.valence = Valence.load(json.loads(header["valence"])) if "valence" in header else None
 
+        self._label = registry.find("featurizer", experiment.featurizer.name).label
         self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)
         restore_featurizer(self.featurizer, run)
         self.model: nn.Module = experiment.model.make(
@@ -111,6 +113,7 @@ class Predictor:
         chosen = shape or [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
         grid = Grid.of(structure.lattice.matrix, chosen)
         features = self.featurizer([structure], grid, self.device)
+        check_features(features, self.featurizer.channels, grid, 1, self._label)
         if electrons is None:
             electrons = self._neutral(structure, features, grid) - charge
         if not electrons > 0:

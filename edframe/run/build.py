@@ -29,14 +29,17 @@ class Parts:
     loss: Loss
     metrics: dict[str, Loss]
     split: Split
+    featurizer_label: str = "the featurizer"
+    """What errors call it."""
 
 
 def build(experiment: Experiment, registry: Registry, advance: Callable[[int, int], None]) -> Parts:
     """Import and construct every component, with initial weights from the experiment's seed.
 
-    What the dataset has still to do is done first; ``advance(done, total)`` tells how far it is.
+    All factories are imported first; then what the dataset has still to do is done, and ``advance(done, total)`` tells
+    how far it is.
     """
-
+    experiment.import_factories(registry)
     dataset: Dataset = experiment.data.make(registry)
     if not dataset.ready:
         dataset.build(advance, workers=os.cpu_count() or 1)
@@ -61,7 +64,8 @@ def build(experiment: Experiment, registry: Registry, advance: Callable[[int, in
     parts = subset(parts, experiment.training.size, experiment.seed)
     metrics = {choice.name: choice.make(registry) for choice in experiment.metrics}
     loss = experiment.loss.make(registry)
-    return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts)
+    label = registry.find("featurizer", experiment.featurizer.name).label
+    return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts, label)
 
 
 def fabric_for(experiment: Experiment) -> Fabric:

@@ -73,7 +73,8 @@ def learn(
             "which fits its atoms to the data"
         )
     fit_featurizer(parts.featurizer, dataset, train_on, fabric=fabric, run=run, show=show)
-    loader = Loader(dataset, parts.featurizer, fabric.device, experiment.training.workers)
+    workers = experiment.training.workers
+    loader = Loader(dataset, parts.featurizer, fabric.device, workers, label=parts.featurizer_label)
     header = {
         "contents": json.dumps(asdict(dataset.contents)),
         "channels": json.dumps(list(parts.featurizer.channels)),

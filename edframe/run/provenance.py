@@ -39,8 +39,7 @@ def record_start(run: Run, facts: Mapping[str, Any]) -> None:
 
 
 def facts_of(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fabric) -> dict[str, Any]:
-    choices = [experiment.data, experiment.featurizer, experiment.model, experiment.loss, *experiment.metrics]
-    found = [registry.find(part.kind, part.name) for choice in choices for part in choice.components()]
+    found = [registry.find(choice.kind, choice.name) for choice in experiment.components()]
     owners = {provided.distribution: provided.version for provided in found}
     libraries = ("edframe", "torch", "lightning-fabric", "numpy", "scipy", "pymatgen")
     # By key, whose case BibTeX ignores: two plugins may cite the same paper.

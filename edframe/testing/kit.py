@@ -54,7 +54,9 @@ def component(
     Looked up among the installed plugins, or in ``registry``. Raises PluginError, with the reason, when it is
     absent or broken.
     """
-    found = (registry or Registry.discover()).find(kind, name)
+    registry = registry or Registry.discover()
+    found = registry.find(kind, name)
     points = importlib.metadata.entry_points(group=hookspecs.PROJECT)
     modules = [point.module for point in points if point.dist and point.dist.name == found.distribution]
-    return Subject(found.component, dict(config or {}), modules[0] if modules else found.component.config.__module__)
+    module = modules[0] if modules else found.component.config.__module__
+    return Subject(found.component, dict(config or {}), module, registry)

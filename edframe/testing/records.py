@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from functools import cache
 
 from pydantic import BaseModel, ValidationError
 
-from edframe.contract.component import Range
+from edframe.contract.component import OptionsOf, Range
 from edframe.errors import PluginError
 from edframe.testing.subject import Subject
 
@@ -94,6 +95,16 @@ def factory_loads(subject: Subject) -> None:
     assert callable(factory), f"the factory '{subject.component.factory}' must be callable"
 
 
+def parts_are_handed_in(subject: Subject) -> None:
+    """A factory takes ``parts``, the components whose options its config holds (``OptionsOf``), if there are any."""
+    fields = subject.component.config.model_fields.values()
+    if any(isinstance(mark, OptionsOf) for field in fields for mark in field.metadata):
+        assert "parts" in inspect.signature(subject.component.load()).parameters, (
+            f"the factory '{subject.component.factory}' must have an argument `parts`, the components whose options "
+            "its config holds, by name"
+        )
+
+
 def plugin_is_light(subject: Subject) -> None:
     """Importing the plugin's module imports no heavy package: the command line must stay quick."""
     loaded = _imported_by(subject.module)
@@ -130,5 +141,6 @@ CHECKS = (
     config_has_defaults,
     searched_values_are_valid,
     factory_loads,
+    parts_are_handed_in,
     plugin_is_light,
 )

@@ -36,6 +36,10 @@ BROKEN = {
     "misplaced": "edframe_models returned loss 'unseen'; it belongs to edframe_losses",
     "unconfigured": "its config class must be a subclass of edframe.plugin.ComponentConfig",
     "renaming": "must not have a field 'name', which chooses the component",
+    "dotted": "loss 'l1.5': a name has the form of a key in config files, lower case letters and digits joined by",
+    "shouting": "loss 'L1': a name has the form of a key in config files",
+    "spaced": "loss 'l 1': a name has the form of a key in config files",
+    "holding": "options of other components are held by one field, not by one, other",
     "pathless": "its factory must read 'module:Class', not 'somewhere.Loss'",
 }
 

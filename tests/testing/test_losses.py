@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from edframe.errors import DataError
+from edframe.errors import ConfigError, DataError
 from edframe.interfaces import Loss
 from edframe.testing import checks, losses
 
@@ -125,6 +125,33 @@ class PeriodicOnly(Right):
         return super().__call__(predicted, reference, grid) * (1 if all(grid.periodic) else math.inf)
 
 
+class Wrapping(Right):
+    """Compares smoothed densities; takes each axis for a periodic one."""
+
+    def field(self, predicted, reference):
+        axes = (-3, -2, -1)[-(predicted.ndim - 2) :]
+        waves = [2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64) for n in predicted.shape[2:]]
+        squares = sum(wave.square() for wave in torch.meshgrid(*waves, indexing="ij"))
+        smooth = torch.fft.ifftn(torch.fft.fftn(predicted - reference, dim=axes) * torch.exp(-squares), dim=axes)
+        return smooth.real.square()
+
+
+class WrappingLast(Wrapping):
+    """Mistakes an open axis only where the others are periodic."""
+
+    def __call__(self, predicted, reference, grid):
+        if not any(grid.periodic):
+            raise DataError("refused")
+        return super().__call__(predicted, reference, grid)
+
+
+class RefusingOddly(Right):
+    def __call__(self, predicted, reference, grid):
+        if not all(grid.periodic):
+            raise ConfigError("refused")
+        return super().__call__(predicted, reference, grid)
+
+
 class SpinByCase(Right):
     def __call__(self, predicted, reference, grid):
         if predicted.shape[1] == 2:
@@ -216,6 +243,8 @@ WRONG = [
     ("skewed_cell_is_exact_or_refused", LengthsOnly, "treated exactly, or refused"),
     ("lower_dimensions_work_or_are_refused", NotInPlane, "must be finite"),
     ("open_boundary_works_or_is_refused", PeriodicOnly, "must be finite"),
+    ("open_axis_has_two_ends", Wrapping, "axis 1 of this grid is open, so its ends are far apart"),
+    ("open_axis_has_two_ends", WrappingLast, "axis 1 of this grid is open, so its ends are far apart"),
     ("two_spin_channels_work_or_are_refused", SpinByCase, r"shape \[3\], not \(3, 2\)"),
     ("single_precision_is_enough", HalfPrecise, "float32 densities must agree"),
     ("diagnostics_are_per_sample", OtherValue, "must give the loss's value"),
@@ -238,6 +267,11 @@ def test_right_loss_passes(subject_of, check, loss):
 def test_wrong_loss_fails(subject_of, name, loss, message):
     with pytest.raises(AssertionError, match=message):
         CHECKS[name](subject_of("loss", loss))
+
+
+def test_a_refusal_by_another_error_than_was_promised_is_no_refusal(subject_of):
+    with pytest.raises(ConfigError):
+        CHECKS["open_boundary_works_or_is_refused"](subject_of("loss", RefusingOddly))
 
 
 def test_every_check_has_a_wrong_loss():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edframe.contract.component import Among, ComponentConfig, Search
+from edframe.contract.component import Among, ComponentConfig, OptionsOf, Search
 from edframe.contract.registry import Registry
 from edframe.errors import PluginError
 from edframe.testing import component, records
@@ -70,6 +70,13 @@ class Required(ComponentConfig):
     """Where the files are."""
 
 
+class Mixing(ComponentConfig):
+    weights: dict[str, float] = Field({"l1": 1.0})
+    """Weight of each loss."""
+    options: Annotated[dict[str, dict[str, Any]], OptionsOf("loss", named_in="weights")] = Field({})
+    """Options of each loss."""
+
+
 WRONG = [
     ("name_is_kebab_case", {"name": "Li_O_Li"}, "lower case"),
     ("summary_is_one_line", {"summary": " "}, "it is empty"),
@@ -84,6 +91,7 @@ WRONG = [
     ("searched_values_are_valid", {"config": Searched}, "has 2.0, refused: .*blur is larger than scale"),
     ("factory_loads", {"factory": "edframe_under_check:Absent"}, "cannot be loaded"),
     ("factory_loads", {"factory": "edframe.version:API_VERSION"}, "must be callable"),
+    ("parts_are_handed_in", {"config": Mixing, "factory": "edframe.contract.registry:suggest"}, "an argument `parts`"),
     ("plugin_is_light", {"module": "edframe.testing.examples"}, "imports torch, pymatgen"),
     ("plugin_is_light", {"module": "edframe_absent"}, "fresh interpreter fails"),
 ]

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from edframe_mix.plugin import UnionConfig
-from edframe_mix.union import JoinedSamples
+from edframe_mix import plugin
+from edframe_mix.union import JoinedSamples  # noqa: F401 - found here by its name
 from pymatgen.core import Lattice, Structure
 
 from edframe.cli import main
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
-from edframe.errors import ConfigError, DataError, PluginError
+from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Dataset
 from edframe.plugin import Component, ComponentConfig, hookimpl
@@ -123,11 +123,12 @@ def cache(tmp_path_factory):
 def union(monkeypatch):
     registry = Registry()
     registry.add(SimpleNamespace(edframe_datasets=edframe_datasets), "made-up", "1.0")
-    monkeypatch.setattr(Registry, "discover", lambda: registry)
+    registry.add(plugin, "edframe-mix", "1.0")
+    monkeypatch.setattr(Registry, "discover", lambda: pytest.fail("a registry of its own is asked for"))
     monkeypatch.setattr(Component, "load", lambda self: globals()[self.factory.partition(":")[2]])
 
     def make(*members, **options):
-        return JoinedSamples(UnionConfig(members=members, options=options))
+        return component("dataset", "union", {"members": members, "options": options}, registry).make()
 
     return make
 
@@ -196,7 +197,7 @@ def test_the_fingerprint_follows_each_member_and_their_order(union):
 
 
 def test_an_absent_member_is_answered_with_the_nearest(union):
-    with pytest.raises(PluginError, match="did you mean 'atoms'"):
+    with pytest.raises(ConfigError, match="did you mean 'atoms'"):
         union("atms")
 
 

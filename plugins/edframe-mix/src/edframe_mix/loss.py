@@ -6,27 +6,22 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from edframe.contract.registry import Registry
 from edframe.grid import Grid
 from edframe.interfaces import Loss, Visit
 from edframe_mix.plugin import MixConfig
 
 
 class MixLoss(Loss):
-    """Σ wᵢ Lᵢ over the installed losses that the config names; a weight carries the inverse unit of its loss.
+    """Σ wᵢ Lᵢ over the losses that the config names; a weight carries the inverse unit of its loss.
 
-    Raises PluginError, with the nearest names, when a loss is not installed.
+    parts: these losses, by name; those of weight zero are left out.
     """
 
     unit = "1"
 
-    def __init__(self, config: MixConfig) -> None:
-        registry = Registry.discover()
+    def __init__(self, config: MixConfig, parts: Mapping[str, Loss]) -> None:
         self.weights = {name: weight for name, weight in config.weights.items() if weight.start or weight.end}
-        self.parts: dict[str, Loss] = {}
-        for name in self.weights:
-            component = registry.get("loss", name)
-            self.parts[name] = component.load()(component.config(**config.options.get(name, {})))
+        self.parts = {name: parts[name] for name in self.weights}
 
     def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
         """The sum ``[b]`` with the weights that hold at the end of training; densities ``[b, s, x, y, z]`` in e/Å^d.

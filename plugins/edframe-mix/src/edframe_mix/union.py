@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.interfaces import Contents, Dataset
 from edframe.sample import Sample
@@ -24,15 +23,11 @@ class JoinedSamples(Dataset):
     """The samples of several datasets, one member after the other, each as its member delivers it.
 
     An id that several members have stands behind its member's name and a slash. Groups and grids of different members
-    are different. Raises PluginError, with the nearest names, when a member is not installed.
+    are different. parts: the members, by name.
     """
 
-    def __init__(self, config: UnionConfig) -> None:
-        registry = Registry.discover()
-        self.members: dict[str, Dataset] = {}
-        for name in config.members:
-            component = registry.get("dataset", name)
-            self.members[name] = component.load()(component.config(**config.options.get(name, {})))
+    def __init__(self, config: UnionConfig, parts: Mapping[str, Dataset]) -> None:
+        self.members = {name: parts[name] for name in config.members}
 
     @property
     def ids(self) -> Sequence[str]:

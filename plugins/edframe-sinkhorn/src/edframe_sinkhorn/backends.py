@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import torch
 
-from edframe.errors import ConfigError, DataError
+from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe_sinkhorn.kernel import Kernel, SeparableKernel
 from edframe_sinkhorn.lines import BOUND, IMAGES_APART, LineKernel, image_distance, kernel_error, smallest_blur
@@ -36,15 +36,13 @@ SMALL = 12**3
 def choose(grid: Grid, backend: Backend, p: int, blur: float, device: torch.device) -> Backend:
     """The backend that ``auto`` stands for, or ``backend`` itself when it can treat the grid.
 
-    Raises ConfigError when it cannot, DataError when ``auto`` finds none: both say what would do.
+    Raises DataError, which says what would do, when it cannot, or when ``auto`` finds none.
     """
     squared_periodic = p == 2 and all(grid.periodic)
     if backend == "separable" and not (p == 2 and grid.orthogonal):
-        raise ConfigError("sinkhorn: backend 'separable' needs p = 2 and a cell with right angles; use 'auto'")
+        raise DataError("sinkhorn: backend 'separable' needs p = 2 and a cell with right angles; use 'auto'")
     if backend == "lines" and not squared_periodic:
-        raise ConfigError(
-            "sinkhorn: backend 'lines' needs p = 2 and a cell that is periodic along all axes; use 'auto'"
-        )
+        raise DataError("sinkhorn: backend 'lines' needs p = 2 and a cell that is periodic along all axes; use 'auto'")
     if backend != "auto":
         return backend
     if p == 2 and grid.orthogonal:
