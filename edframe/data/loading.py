@@ -75,17 +75,22 @@ class Loader:
         self._kept_bytes = 0
         self._motions: dict[Grid, Motions] = {}
 
-    def stream(self, batches: Iterable[Sequence[int]]) -> Iterator[Batch]:
-        """The batches of given indices in turn, the next ones being read meanwhile. Raises what ``batch`` raises."""
+    def stream(self, batches: Iterable[Sequence[int]], seeds: Iterable[int] | None = None) -> Iterator[Batch]:
+        """The batches of given indices in turn, the next ones being read meanwhile. Raises what ``batch`` raises.
+
+        seeds: one for each batch, which is then augmented by it; None: samples stay as they are.
+        """
         ahead: deque[Sequence[int]] = deque()
         coming = iter(batches)
+        motions = None if seeds is None else iter(seeds)
         while True:
             for indices in islice(coming, AHEAD * self.workers + 1 - len(ahead)):
                 self._read_ahead(indices)
                 ahead.append(indices)
             if not ahead:
                 return
-            yield self.batch(ahead.popleft())
+            batch = self.batch(ahead.popleft())
+            yield batch if motions is None else self.augmented(batch, next(motions))
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The samples at ``indices`` as one batch. Raises DataError when their grids differ."""

@@ -81,14 +81,14 @@ def train(
 
     processes = fabric.world_size
     schedule = Schedule(split.train, loader.dataset.buckets, options.batch_size * processes, seed, processes)
-    drawn = (schedule(step)[fabric.global_rank :: processes] for step in range(start.step, options.steps))
-    batches = loader.stream(drawn)
+    steps = range(start.step + 1, options.steps + 1)
+    drawn = (schedule(step - 1)[fabric.global_rank :: processes] for step in steps)
+    motions = (seed_for(seed, "augmentation", step, fabric.global_rank) for step in steps)
+    batches = loader.stream(drawn, motions if options.augment else None)
     with _stop_signals() as stopped:
-        for step in range(start.step + 1, options.steps + 1):
+        for step in steps:
             clock.start()
             batch = next(batches)
-            if options.augment:
-                batch = loader.augmented(batch, seed_for(seed, "augmentation", step, fabric.global_rank))
             clock.lap("data")
             wrapped.train()
             torch.manual_seed(seed_for(seed, "dropout", step, fabric.global_rank))
@@ -125,8 +125,8 @@ def train(
                         run.save_tensors(BEST, average.state_dict(), {**header, "step": str(step), "nmae": repr(error)})
             if last:
                 log(Timing(step, step - start.step, clock.seconds, peak_memory(fabric.device)))
-                steps = (event.diagnostics for event in run.events() if isinstance(event, Step))
-                for event in unconverged(steps, "training", samples=options.batch_size * fabric.world_size):
+                diagnosed = [event.diagnostics for event in run.events() if isinstance(event, Step)]
+                for event in unconverged(diagnosed, "training", samples=options.batch_size * fabric.world_size):
                     log(replace(event, step=step))
             if last or stop or step % options.checkpoint_every == 0:
                 if fabric.is_global_zero:

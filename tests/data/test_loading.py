@@ -134,6 +134,18 @@ def test_a_stream_gives_the_batches_in_order(workers, small):
         assert torch.equal(batch.density, alone.batch(indices).density)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stream_with_seeds_augments_each_batch_by_its_own(workers, small):
+    loader = Loader(small.dataset(4), small.featurizer(), "cpu", workers)
+    wanted, seeds = [[3, 1], [0], [3, 1]], [5, 6, 7]
+    alone = Loader(small.dataset(4), small.featurizer(), "cpu")
+    for indices, seed, batch in zip(wanted, seeds, loader.stream(wanted, iter(seeds)), strict=True):
+        expected = alone.augmented(alone.batch(indices), seed)
+        assert torch.equal(batch.density, expected.density)
+        assert torch.equal(batch.features.channels, expected.features.channels)
+        assert torch.equal(batch.motion, expected.motion)
+
+
 def test_a_stream_reads_ahead_but_not_far(small):
     loader = Loader(small.dataset(40), small.featurizer(), "cpu", workers=1)
     stream = loader.stream([i] for i in range(40))
