@@ -188,7 +188,7 @@ def _baselines(subject: Subject) -> tuple[bool, ...]:
     """With and without a baseline, or only with one: a model in closed form may refuse to be fitted without."""
     try:
         _model(subject, examples.box(SHAPE), baseline=False)
-    except EdframeError:
+    except DataError:
         return (True,)
     return (True, False)
 
