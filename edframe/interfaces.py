@@ -26,6 +26,7 @@ from edframe.errors import DataError
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Float, Shaped
     from pymatgen.core.structure import Structure
     from torch import Tensor
 
@@ -129,8 +130,8 @@ class Dataset(ABC):
 class Features:
     """What a model sees. channels ``[b, c, x, y, z]``; baseline ``[b, s, x, y, z]`` in e/Å^d, or None."""
 
-    channels: Tensor
-    baseline: Tensor | None
+    channels: Float[Tensor, "b c *grid"]
+    baseline: Float[Tensor, "b s *grid"] | None
 
 
 class Featurizer(ABC):
@@ -210,7 +211,13 @@ class Model(Protocol):
     Its factory raises DataError for spin channels or a dimension that it cannot treat.
     """
 
-    def __call__(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
+    def __call__(
+        self,
+        channels: Float[Tensor, "b c *grid"],
+        baseline: Float[Tensor, "b s *grid"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Float[Tensor, "b s *grid"]:
         """The density ``[b, s, x, y, z]`` in e/Å^d: its total is nonnegative and integrates to ``electrons``
         ``[b]`` (relative 1e-6). Neither depends on how much vacuum surrounds the atoms."""
 
@@ -236,13 +243,13 @@ class Visit(Protocol):
     step: int
     """The training step, from 1."""
 
-    def recall(self, name: str) -> Tensor | None:
+    def recall(self, name: str) -> Float[Tensor, "b *field"] | None:
         """What was kept under ``name`` at the last visit of each sample, NaN for a sample without; None without any.
 
         Fields ``[b, c, x, y, z]`` (float32, in the sample's present orientation) or numbers ``[b]`` (float64).
         """
 
-    def keep(self, name: str, values: Tensor) -> None:
+    def keep(self, name: str, values: Float[Tensor, "b *field"]) -> None:
         """Keep fields ``[b, c, x, y, z]`` or numbers ``[b]`` for the next visit, as far as memory allows."""
 
 
@@ -253,15 +260,21 @@ class Loss(ABC):
     """Unit of the value, as tables print it; Å^d, as in "e/Å^d", becomes Å, Å² or Å³ by the dimension of the grid."""
 
     @abstractmethod
-    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+    def __call__(
+        self, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+    ) -> Float[Tensor, "b"]:
         """One number per sample ``[b]``; both densities are ``[b, s, x, y, z]`` in e/Å^d on ``grid``.
 
         Raises DataError for a grid it cannot treat.
         """
 
     def with_diagnostics(
-        self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        self,
+        predicted: Float[Tensor, "b s *grid"],
+        reference: Float[Tensor, "b s *grid"],
+        grid: Grid,
+        visit: Visit | None = None,
+    ) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
         """The value ``[b]`` and named quantities ``[b]`` worth logging, such as a solver's marginal error.
 
         Training passes its ``visit``; evaluation passes none, and gets a value that depends on the densities alone.

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from edframe.grid import Grid
 from edframe.interfaces import Dataset, Features, Featurizer
 from edframe.sample import Sample
 from edframe.seeds import seed_for
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 KEPT_BYTES = 2 * 1024**3
 """Features and densities are kept in memory for their next visit up to this size; the rest is made again."""
@@ -38,11 +42,11 @@ class Batch:
     samples: tuple[Sample, ...]
     grid: Grid
     features: Features
-    density: Tensor
-    electrons: Tensor
-    motion: Tensor | None = None
+    density: Float[Tensor, "b s *grid"]
+    electrons: Float[Tensor, "b"]
+    motion: Int[Tensor, "b point"] | None = None
 
-    def moved(self, index: Tensor) -> Batch:
+    def moved(self, index: Int[Tensor, "b point"]) -> Batch:
         """Every field of an unmoved batch moved alike. ``samples`` keep their original places."""
         baseline = self.features.baseline
         features = Features(move(self.features.channels, index), None if baseline is None else move(baseline, index))

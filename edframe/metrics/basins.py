@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from edframe.grid import Grid
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from torch import Tensor
 
 TIE = 1e-6
 """Å². Squared distances that differ by less are equal by symmetry, but for rounding."""
 
 
-def basin_electrons(density: Tensor, grid: Grid, positions: Tensor) -> Tensor:
+def basin_electrons(density: Float[Tensor, "*grid"], grid: Grid, positions: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
     """Electrons nearest to each atom, ``[n]`` float64, of one density ``[x, y, z]`` in e/Å^d; together they are ∫ρ.
 
     positions: ``[n, d]`` in Å, in any image. On periodic axes an atom is as near as its nearest image, in cells of any

@@ -16,6 +16,7 @@ from edframe.grid import Grid, density_unit
 from edframe.metrics.basins import basin_electrons
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from torch import Tensor
 
 LOW_DENSITY = 0.05
@@ -49,23 +50,30 @@ UNITS = units()
 """Unit of each metric in three dimensions."""
 
 
-def nmae(predicted: Tensor, reference: Tensor) -> Tensor:
+def nmae(predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"]) -> Float[Tensor, "b"]:
     """∫|ρ−ρ̂| / ∫ρ in %, ``[b]``."""
     p, r = _total(predicted), _total(reference)
     return 100 * (p - r).abs().sum(1) / r.sum(1)
 
 
-def rmse(predicted: Tensor, reference: Tensor) -> Tensor:
+def rmse(predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"]) -> Float[Tensor, "b"]:
     """√⟨(ρ−ρ̂)²⟩ over all voxels in e/Å^d, ``[b]``. It falls when vacuum is added; NMAE does not."""
     return (_total(predicted) - _total(reference)).square().mean(1).sqrt()
 
 
-def electron_count_error(predicted: Tensor, electrons: Tensor, grid: Grid) -> Tensor:
+def electron_count_error(
+    predicted: Float[Tensor, "b s *grid"], electrons: Float[Tensor, "b"], grid: Grid
+) -> Float[Tensor, "b"]:
     """|∫ρ̂ − N| in electrons, ``[b]``; ``electrons`` is N ``[b]``."""
     return (_total(predicted).sum(1) * grid.voxel_volume - electrons.double()).abs()
 
 
-def dipole_error(predicted: Tensor, reference: Tensor, grid: Grid, centres: Tensor) -> Tensor:
+def dipole_error(
+    predicted: Float[Tensor, "b s *grid"],
+    reference: Float[Tensor, "b s *grid"],
+    grid: Grid,
+    centres: Float[Tensor, "b d"],
+) -> Float[Tensor, "b"]:
     """|∫ r (ρ̂−ρ) dV| in e·Å, ``[b]``.
 
     centres: ``[b, d]`` in Å, the middle of the atoms (see ``centre_of_atoms``). On periodic axes each voxel counts at
@@ -90,7 +98,9 @@ def dipole_error(predicted: Tensor, reference: Tensor, grid: Grid, centres: Tens
     return cartesian.square().sum(1).sqrt()
 
 
-def low_density_nmae(predicted: Tensor, reference: Tensor, threshold: float = LOW_DENSITY) -> Tensor:
+def low_density_nmae(
+    predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], threshold: float = LOW_DENSITY
+) -> Float[Tensor, "b"]:
     """NMAE over the voxels where the reference is below ``threshold`` (e/Å^d), in % of the electrons there, ``[b]``.
 
     NMAE is dominated by voxels near nuclei; this looks at the rest. nan where that region holds no electrons.
@@ -100,7 +110,12 @@ def low_density_nmae(predicted: Tensor, reference: Tensor, threshold: float = LO
     return 100 * ((p - r).abs() * low).sum(1) / (r * low).sum(1)
 
 
-def basin_error(predicted: Tensor, reference: Tensor, grid: Grid, positions: Tensor) -> Tensor:
+def basin_error(
+    predicted: Float[Tensor, "b s *grid"],
+    reference: Float[Tensor, "b s *grid"],
+    grid: Grid,
+    positions: Float[Tensor, "b n d"],
+) -> Float[Tensor, "b"]:
     """Mean over the atoms of |∫ (ρ̂−ρ) dV| over the points nearest to each, in electrons, ``[b]``.
 
     positions: ``[b, n, d]`` in Å. Charge moved from one atom to another counts at both, so twice over n; charge moved
@@ -112,8 +127,12 @@ def basin_error(predicted: Tensor, reference: Tensor, grid: Grid, positions: Ten
 
 
 def standard(
-    predicted: Tensor, reference: Tensor, grid: Grid, positions: Tensor, electrons: Tensor | None = None
-) -> dict[str, Tensor]:
+    predicted: Float[Tensor, "b s *grid"],
+    reference: Float[Tensor, "b s *grid"],
+    grid: Grid,
+    positions: Float[Tensor, "b n d"],
+    electrons: Float[Tensor, "b"] | None = None,
+) -> dict[str, Float[Tensor, "b"]]:
     """All metrics of this module by name, each ``[b]``; the names are the keys of UNITS and DESCRIPTIONS.
 
     positions: of the atoms, ``[b, n, d]`` in Å. electrons: ``[b]``; None: the integral of the reference.

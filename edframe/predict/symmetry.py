@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from edframe.data.augmentation import Motions, move, move_back
 from edframe.grid import Grid
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Symmetrised(nn.Module):
@@ -22,7 +26,13 @@ class Symmetrised(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
+    def forward(
+        self,
+        channels: Float[Tensor, "b c *grid"],
+        baseline: Float[Tensor, "b s *grid"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Float[Tensor, "b s *grid"]:
         """Density ``[b, s, x, y, z]`` in e/Å^d from ``channels`` ``[b, c, x, y, z]`` and ``electrons`` ``[b]``."""
         densities = self.turned(channels, baseline, grid, electrons)
         total, count = next(densities), 1
@@ -30,7 +40,13 @@ class Symmetrised(nn.Module):
             total, count = total + density, count + 1
         return total / count
 
-    def turned(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Iterator[Tensor]:
+    def turned(
+        self,
+        channels: Float[Tensor, "b c *grid"],
+        baseline: Float[Tensor, "b s *grid"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Iterator[Float[Tensor, "b s *grid"]]:
         """The model's density of the atoms turned by each operation, the identity first, and turned back."""
         for index in Motions(grid, channels.device).symmetries():
             same = index.expand(len(channels), -1)

@@ -20,6 +20,7 @@ from edframe.run.events import Event, read, step_of, to_lines
 from edframe.version import API_VERSION
 
 if TYPE_CHECKING:
+    from jaxtyping import Shaped
     from torch import Tensor
 
 FORMAT = 1
@@ -107,13 +108,15 @@ class Run:
         kept = [event for event in self.events() if (at := step_of(event)) is not None and at <= step]
         self.write("metrics.jsonl", to_lines(kept).encode())
 
-    def save_tensors(self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    def save_tensors(
+        self, name: str, tensors: Mapping[str, Shaped[Tensor, "..."]], metadata: Mapping[str, str]
+    ) -> None:
         """Write a safetensors file whole; the header carries the format, the plugin API and the configuration."""
         config = (self.path / "config.yaml").read_text(encoding="utf-8")
         header = {"format": str(FORMAT), "api": str(API_VERSION), "config": config, **metadata}
         self.write(name, _safetensors(tensors, header))
 
-    def load_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def load_tensors(self, name: str) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, str]]:
         """Read a safetensors file and its header. Raises RunError when it is absent or damaged."""
         from safetensors import SafetensorError, safe_open
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features
 from edframe.sample import Sample
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 CONTENTS = Contents(species=("Li", "O"), max_atoms=3)
 """What ``molecules`` holds."""
@@ -41,7 +45,7 @@ def sheared(grid: Grid) -> Grid:
     return Grid.of(vectors, grid.shape, grid.periodic)
 
 
-def relabelled(field: Tensor, dimension: int) -> Tensor:
+def relabelled(field: Float[Tensor, "*field"], dimension: int) -> Float[Tensor, "*field"]:
     """A field ``[…, n1, n2, …]`` on a grid, as it reads on ``sheared(grid)``: index (i, j) holds (i + j, j)."""
     n1, n2 = field.shape[-dimension], field.shape[-dimension + 1]
     i, j = torch.meshgrid(torch.arange(n1), torch.arange(n2), indexing="ij")
@@ -97,7 +101,7 @@ def bumps(grid: Grid, centres: NDArray[np.float64], radius: float) -> NDArray[np
     return values
 
 
-def densities(grid: Grid, batch: int = 3, spins: int = 1, seed: int = 0) -> Tensor:
+def densities(grid: Grid, batch: int = 3, spins: int = 1, seed: int = 0) -> Float[Tensor, "{batch} {spins} *grid"]:
     """Random densities ``[b, s, n1, …, nd]``, positive everywhere, float64; sample i holds 4 + i electrons."""
     rng = np.random.default_rng(seed)
     radius = 0.6 * float(np.abs(np.diag(grid.vectors)).min())
@@ -123,9 +127,9 @@ def points(grid: Grid, places: Sequence[Sequence[int]]) -> Tensor:
 class Inputs:
     """Arguments of a model, all zero farther than 2 Å from the centre of the atoms."""
 
-    channels: Tensor
-    baseline: Tensor
-    electrons: Tensor
+    channels: Float[Tensor, "b c *grid"]
+    baseline: Float[Tensor, "b s *grid"]
+    electrons: Float[Tensor, "b"]
 
 
 def inputs(grid: Grid, channels: int = 3, spins: int = 1, batch: int = 2, seed: int = 0) -> Inputs:

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from edframe.errors import RunError
 from edframe.run.directory import Run
 from edframe.train.visits import Visits
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
 
 LAST = "checkpoints/last.safetensors"
 BEST = "checkpoints/best.safetensors"
@@ -27,7 +30,7 @@ class Checkpoint:
     step: int = 0
     best: float = math.inf
     seconds: float = 0.0
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    tensors: Mapping[str, Shaped[Tensor, "..."]] = field(default_factory=dict)
 
     @classmethod
     def of(

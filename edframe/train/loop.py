@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from lightning_fabric import Fabric
@@ -30,6 +31,9 @@ from edframe.seeds import seed_for
 from edframe.train.checkpoint import BEST, Checkpoint
 from edframe.train.peak_memory import forget_peak, peak_memory
 from edframe.train.visits import Visits
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Interrupted(Exception):
@@ -148,7 +152,7 @@ def learning_rate(step: int, options: Training) -> float:
     return options.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def predict(model: nn.Module, batch: Batch) -> Tensor:
+def predict(model: nn.Module, batch: Batch) -> Float[Tensor, "b s *grid"]:
     """The density ``[b, s, x, y, z]`` of a batch, in e/Å^d."""
     features = batch.features
     density: Tensor = model(features.channels, features.baseline, batch.grid, batch.electrons)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edframe.data.augmentation import move, move_back
 from edframe.data.loading import Batch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 MEMORY_BYTES = 1024**3
 """What is kept on the device of the densities, and written with each checkpoint, stays below this size."""
@@ -31,20 +35,20 @@ class Visits:
         """What a loss is told of training step ``step``, in which it is given ``batch``."""
         return BatchVisit(step, self, batch)
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Float[Tensor, "..."]]:
         """All that is kept; not copies."""
         return dict(self._kept)
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def restore(self, state: Mapping[str, Float[Tensor, "..."]]) -> None:
         """Go on from what ``state`` returned, on any device."""
         self._kept = {key: value.to(self.device, copy=True) for key, value in state.items()}
         self._bytes = sum(value.nbytes for value in self._kept.values())
 
-    def get(self, key: str) -> Tensor | None:
+    def get(self, key: str) -> Float[Tensor, "*field"] | None:
         """What is kept under a key."""
         return self._kept.get(key)
 
-    def put(self, key: str, value: Tensor) -> None:
+    def put(self, key: str, value: Float[Tensor, "*field"]) -> None:
         """Keep a copy of ``value`` in place of the former one, or where there is room."""
         former = self._kept.pop(key, None)
         self._bytes -= 0 if former is None else former.nbytes
@@ -61,7 +65,7 @@ class BatchVisit:
     memory: Visits
     batch: Batch
 
-    def recall(self, name: str) -> Tensor | None:
+    def recall(self, name: str) -> Float[Tensor, "b *field"] | None:
         """Fields ``[b, c, x, y, z]`` or numbers ``[b]`` of this batch, NaN where there are none; None without any."""
         found = [self.memory.get(key) for key in self._keys(name)]
         known = next((value for value in found if value is not None), None)
@@ -71,7 +75,7 @@ class BatchVisit:
         values = torch.stack([absent if value is None else value for value in found])
         return values if values.ndim == 1 or self.batch.motion is None else move(values, self.batch.motion)
 
-    def keep(self, name: str, values: Tensor) -> None:
+    def keep(self, name: str, values: Float[Tensor, "b *field"]) -> None:
         """Keep fields ``[b, c, x, y, z]`` or numbers ``[b]``, without their gradient."""
         own = values.detach().to(torch.float64 if values.ndim == 1 else torch.float32)
         if values.ndim > 1 and self.batch.motion is not None:

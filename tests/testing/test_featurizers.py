@@ -245,6 +245,7 @@ def test_right_featurizer_passes(subject_of, check, featurizer):
 
 
 @pytest.mark.parametrize(("name", "featurizer", "message"), WRONG)
+@pytest.mark.usefixtures("any_shape")
 def test_wrong_featurizer_fails(subject_of, name, featurizer, message):
     with pytest.raises(AssertionError, match=message):
         CHECKS[name](subject_of("featurizer", featurizer))

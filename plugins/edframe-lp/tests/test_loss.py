@@ -99,6 +99,7 @@ def test_half_precision_does_not_overflow(l2):
 
 @pytest.mark.parametrize("loss", [L1Loss, L2Loss])
 @pytest.mark.parametrize("shape", [(2, 1, 3, 4), (2, 2, 3, 5), (2, 3, 5)])
+@pytest.mark.usefixtures("any_shape")
 def test_shapes_that_do_not_fit_are_refused_by_name(loss, shape):
     grid = Grid.of([2.0, 3.0], (3, 5))
     with pytest.raises(DataError, match=r"\[b, s, 3, 5\]"):

@@ -201,6 +201,7 @@ def test_a_density_equal_to_its_reference_has_zero_value_and_gradient(atoms, sha
         (lambda a: torch.cat([a, a]), "batches of one size"),
     ],
 )
+@pytest.mark.usefixtures("any_shape")
 def test_a_density_that_cannot_be_used_is_refused(spoil, message):
     a = torch.ones(1, *BOX.shape)
     with pytest.raises(DataError, match=message):

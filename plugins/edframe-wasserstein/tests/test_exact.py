@@ -149,6 +149,7 @@ def test_each_sample_is_solved_on_its_own_grid_and_weighted_by_what_comes_from_a
         (lambda a: torch.cat([a, a]), "batches of one size"),
     ],
 )
+@pytest.mark.usefixtures("any_shape")
 def test_a_density_that_cannot_be_used_is_refused(spoil, message):
     grid = Grid.of([3.0, 2.0], (4, 3))
     a = random_pair(grid)[0]

@@ -154,6 +154,7 @@ def test_projections_almost_resolve_a_shift_by_part_of_a_voxel(bump, part, charg
         (lambda a: torch.cat([a, a]), "batches of one size"),
     ],
 )
+@pytest.mark.usefixtures("any_shape")
 def test_a_density_that_cannot_be_used_is_refused(spoil, message):
     grid = Grid.of([3.0, 2.0], (4, 3), False)
     a = random_pair(grid)[0]

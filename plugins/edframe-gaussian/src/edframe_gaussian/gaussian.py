@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,12 +20,20 @@ from edframe_gaussian.atoms import Atoms
 from edframe_gaussian.plugin import GaussianConfig
 from edframe_gaussian.radial import add_superposition
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 CUTOFF = 6.0
 """Where a Gaussian ends, in widths: exp(−6²/2) = 1.5e-8 of its height, below the resolution of float32 (6e-8)."""
 
 
 def add_gaussians(
-    out: Tensor, width: float, atoms: Atoms, slots: NDArray[np.int64], numbers: Sequence[int], grid: Grid
+    out: Float[Tensor, "slot *grid"],
+    width: float,
+    atoms: Atoms,
+    slots: NDArray[np.int64],
+    numbers: Sequence[int],
+    grid: Grid,
 ) -> None:
     """Add Z exp(−r²/2σ²) around every atom and its periodic images to ``out[slot]``, in place.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edframe.grid import Grid
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 Radial = Callable[[Tensor], Tensor]
 """Maps squared distances (Å², float32) to values, element by element; negligible beyond the cutoff."""
@@ -20,7 +24,7 @@ _OUTSIDE = -(2**40)
 
 
 def add_superposition(
-    out: Tensor,
+    out: Float[Tensor, "slot *grid"],
     radial: Radial,
     cutoff: float,
     fractions: NDArray[np.float64],

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from edframe.errors import DataError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 PATH = Path(__file__).with_name("atomic_densities.safetensors")
 
@@ -104,7 +107,7 @@ class RadialSpline:
         self._per_length = 1.0 / spacing
         self.cutoff = spacing * (len(values) - 1)
 
-    def __call__(self, squared: Tensor) -> Tensor:
+    def __call__(self, squared: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
         """Values at squared distances (Å², float32), of the same shape."""
         if self._coefficients.device != squared.device:
             self._coefficients = self._coefficients.to(squared.device)

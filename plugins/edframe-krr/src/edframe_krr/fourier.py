@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from edframe.grid import Grid
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,8 @@ class Basis:
     ``[k]`` bool, are their own opposite on the grid (0, and some at the edge of an even axis): they have no sine.
     """
 
-    vectors: Tensor
-    alone: Tensor
+    vectors: Int[Tensor, "k d"]
+    alone: Bool[Tensor, "k"]
 
     @classmethod
     def of(cls, grid: Grid, cutoff: float | None) -> Basis:
@@ -43,7 +47,7 @@ class Basis:
         """p, the number of real functions."""
         return 2 * len(self.alone) - int(self.alone.sum())
 
-    def coefficients(self, fields: Tensor) -> Tensor:
+    def coefficients(self, fields: Float[Tensor, "*fields"]) -> Float[Tensor, "... p"]:
         """Fields ``[…, n1, …, nd]`` as ``[…, p]`` float64: those of all cosines, then those of the sines.
 
         The sum of their squares is the mean square of the field over the grid, as far as the basis reaches
@@ -57,7 +61,7 @@ class Basis:
         found = spectrum[..., self._places(shape)] * (held * self._scale())
         return torch.cat([found.real, found.imag[..., ~self.alone]], dim=-1)
 
-    def fields(self, coefficients: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def fields(self, coefficients: Float[Tensor, "... p"], shape: tuple[int, ...]) -> Float[Tensor, "*fields"]:
         """Values ``[…, n1, …, nd]`` (float64) of ``coefficients`` ``[…, p]`` at the points of a grid of ``shape``."""
         cosines = coefficients[..., : len(self.alone)].double()
         imaginary = torch.zeros_like(cosines)

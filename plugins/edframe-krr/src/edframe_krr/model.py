@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from edframe.sample import Sample
 from edframe_krr.fourier import Basis
 from edframe_krr.plugin import KRRConfig
 from edframe_krr.ridge import combined, cross_validated, gaussian, inverted, squared_distances
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 COLUMNS = 2**15
 """Coefficients that are multiplied in float64 at once, to bound the memory."""
@@ -37,18 +40,18 @@ class KRR(nn.Module):
     doi:10.1038/s41467-017-00839-3.
     """
 
-    cell: Tensor  # [d, d] in Å, of the training samples
-    potential_vectors: Tensor  # [k, d], and [k]: the Basis of the channels
-    potential_alone: Tensor
-    density_vectors: Tensor  # [l, d], and [l]: the Basis of the density
-    density_alone: Tensor
-    origin: Tensor  # [c p], mean input
-    inputs: Tensor  # [n, c p], less the mean
-    width: Tensor  # [], σ of the kernel
-    inverse: Tensor  # [n, n], of the training samples' kernel plus the regularisation
-    mean: Tensor  # [s q] in e/Å^d, mean target
-    targets: Tensor  # [n, s q], less the mean; of principal components [n, components]
-    components: Tensor  # [components, s q]; of no size where there are none
+    cell: Float[Tensor, "d d"]  # in Å, of the training samples
+    potential_vectors: Int[Tensor, "k d"]  # with the next, the Basis of the channels
+    potential_alone: Bool[Tensor, "k"]
+    density_vectors: Int[Tensor, "l d"]  # with the next, the Basis of the density
+    density_alone: Bool[Tensor, "l"]
+    origin: Float[Tensor, "c*p"]  # mean input
+    inputs: Float[Tensor, "n c*p"]  # less the mean
+    width: Float[Tensor, ""]  # σ of the kernel
+    inverse: Float[Tensor, "n n"]  # of the training samples' kernel plus the regularisation
+    mean: Float[Tensor, "s*q"]  # in e/Å^d, mean target
+    targets: Float[Tensor, "n s*q"]  # less the mean; of principal components [n, components]
+    components: Float[Tensor, "components s*q"]  # of no size where there are none
 
     def __init__(self, config: KRRConfig, channels: int, spins: int, dimension: int) -> None:
         super().__init__()
@@ -117,7 +120,13 @@ class KRR(nn.Module):
             f"cross-validation RMSE ({density_unit(len(self.cell))})": math.sqrt(chosen.error),
         }
 
-    def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
+    def forward(
+        self,
+        channels: Float[Tensor, "b c *grid"],
+        baseline: Float[Tensor, "b s *grid"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Float[Tensor, "b s *grid"]:
         """The density ``[b, s, x, y, z]`` in e/Å^d, on any grid of the cell it was fitted in.
 
         Raises DataError in another cell, and before it was fitted.

@@ -10,31 +10,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def squared_distances(one: Tensor, other: Tensor) -> Tensor:
+
+def squared_distances(one: Float[Tensor, "m f"], other: Float[Tensor, "n f"]) -> Float[Tensor, "m n"]:
     """|a − b|² for ``[m, f]`` and ``[n, f]``: ``[m, n]``."""
     squares = one.square().sum(1)[:, None] + other.square().sum(1)
     return (squares - 2 * one @ other.T).clamp_min(0)
 
 
-def gaussian(squared: Tensor, width: float | Tensor) -> Tensor:
+def gaussian(squared: Float[Tensor, "m n"], width: float | Float[Tensor, ""]) -> Float[Tensor, "m n"]:
     """The kernel exp(−d²/2σ²) of squared distances d², σ = ``width``."""
     kernel: Tensor = torch.exp(squared / (-2 * width**2))
     return kernel
 
 
-def inverted(kernel: Tensor, regularisation: float) -> Tensor:
+def inverted(kernel: Float[Tensor, "n n"], regularisation: float) -> Float[Tensor, "n n"]:
     """(K + λ)⁻¹ of a positive semidefinite ``kernel`` ``[n, n]``."""
     values, vectors = torch.linalg.eigh(kernel)
     inverse: Tensor = vectors / (values.clamp_min(0) + regularisation) @ vectors.T
     return inverse
 
 
-def combined(kernel: Tensor, inverse: Tensor) -> Tensor:
+def combined(kernel: Float[Tensor, "m n"], inverse: Float[Tensor, "n n"]) -> Float[Tensor, "m n"]:
     """Weights ``[m, n]`` of the training targets, each row with sum 1.
 
     kernel: k ``[m, n]`` to the training samples. inverse: (K + λ)⁻¹ ``[n, n]`` of these. What k(K + λ)⁻¹ lacks of the
@@ -54,7 +58,11 @@ class Chosen:
 
 
 def cross_validated(
-    squared: Tensor, products: Tensor, widths: Sequence[float], regularisations: Sequence[float], folds: int
+    squared: Float[Tensor, "n n"],
+    products: Float[Tensor, "n n"],
+    widths: Sequence[float],
+    regularisations: Sequence[float],
+    folds: int,
 ) -> Chosen:
     """The pair of least mean square error when every ``folds``-th sample is held out, from each start in turn.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -10,8 +12,13 @@ from edframe.grid import Grid
 from edframe.interfaces import Loss
 from edframe_lp.plugin import LpConfig
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def absolute_error(predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+
+def absolute_error(
+    predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+) -> Float[Tensor, "b"]:
     """∫ |ρ̂ − ρ| dV / ∫ ρ dV, dimensionless ``[b]``; densities ``[b, s, x, y, z]`` in e/Å^d, channels summed.
 
     The normalised mean absolute error (NMAE) as a fraction. Raises DataError when the shapes do not fit.
@@ -20,7 +27,9 @@ def absolute_error(predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
     return _integral((predicted - reference).abs(), grid) / _electrons(reference, grid)
 
 
-def squared_error(predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+def squared_error(
+    predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+) -> Float[Tensor, "b"]:
     """∫ (ρ̂ − ρ)² dV / ∫ ρ dV in e/Å^d, ``[b]``; densities ``[b, s, x, y, z]`` in e/Å^d, channels summed.
 
     Raises DataError when the shapes do not fit.
@@ -37,7 +46,9 @@ class L1Loss(Loss):
     def __init__(self, config: LpConfig) -> None:
         self.config = config
 
-    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+    def __call__(
+        self, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+    ) -> Float[Tensor, "b"]:
         """See ``absolute_error``."""
         return absolute_error(predicted, reference, grid)
 
@@ -50,7 +61,9 @@ class L2Loss(Loss):
     def __init__(self, config: LpConfig) -> None:
         self.config = config
 
-    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+    def __call__(
+        self, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+    ) -> Float[Tensor, "b"]:
         """See ``squared_error``."""
         return squared_error(predicted, reference, grid)
 

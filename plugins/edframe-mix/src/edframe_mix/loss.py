@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from edframe.grid import Grid
 from edframe.interfaces import Loss, Visit
 from edframe_mix.plugin import MixConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 
 class MixLoss(Loss):
@@ -23,7 +27,9 @@ class MixLoss(Loss):
         self.weights = {name: weight for name, weight in config.weights.items() if weight.start or weight.end}
         self.parts = {name: parts[name] for name in self.weights}
 
-    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+    def __call__(
+        self, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+    ) -> Float[Tensor, "b"]:
         """The sum ``[b]`` with the weights that hold at the end of training; densities ``[b, s, x, y, z]`` in e/Å^d.
 
         Raises DataError for what one of the parts refuses.
@@ -31,8 +37,12 @@ class MixLoss(Loss):
         return self.with_diagnostics(predicted, reference, grid)[0]
 
     def with_diagnostics(
-        self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        self,
+        predicted: Float[Tensor, "b s *grid"],
+        reference: Float[Tensor, "b s *grid"],
+        grid: Grid,
+        visit: Visit | None = None,
+    ) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
         """The sum with the weights of the visit's step, the value of each part under its name, without its weight, and
         the part's own diagnostics behind its name and a dot."""
         step = None if visit is None else visit.step
@@ -55,10 +65,10 @@ class PartVisit:
         self._visit = visit
         self._part = part
 
-    def recall(self, name: str) -> Tensor | None:
+    def recall(self, name: str) -> Float[Tensor, "b *field"] | None:
         """See ``edframe.interfaces.Visit``."""
         return self._visit.recall(f"{self._part}.{name}")
 
-    def keep(self, name: str, values: Tensor) -> None:
+    def keep(self, name: str, values: Float[Tensor, "b *field"]) -> None:
         """See ``edframe.interfaces.Visit``."""
         self._visit.keep(f"{self._part}.{name}", values)

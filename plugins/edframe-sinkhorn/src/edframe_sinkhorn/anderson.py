@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
 
 REGULARISATION = 1e-8
 """Added to the Gram matrix, relative to its diagonal: differences of residuals become nearly dependent."""
@@ -19,7 +24,7 @@ class AndersonMixing:
     memory: number of past differences. relaxation: fraction of the residual that a step goes.
     """
 
-    def __init__(self, weight: Tensor, memory: int, relaxation: float) -> None:
+    def __init__(self, weight: Float[Tensor, "b n"], memory: int, relaxation: float) -> None:
         batch, size = weight.shape
         self._memory = memory
         self._relaxation = relaxation
@@ -31,13 +36,13 @@ class AndersonMixing:
         self._correction: Tensor | None = None
         self._count = -1
 
-    def keep(self, samples: Tensor) -> None:
+    def keep(self, samples: Bool[Tensor, "b"]) -> None:
         """Go on with some ``samples`` of the batch only (bool, ``[b]``)."""
         for name in ("_root", "_residuals", "_images", "_best", "_correction"):
             if getattr(self, name) is not None:
                 setattr(self, name, getattr(self, name)[samples])
 
-    def advance(self, x: Tensor, residual: Tensor) -> None:
+    def advance(self, x: Float[Tensor, "b *grid"], residual: Float[Tensor, "b *grid"]) -> None:
         """Make x the next iterate, from G(x) − x; both ``[b, n1, …, nd]``, float64 and overwritten."""
         if self._relaxation != 1:
             residual.mul_(self._relaxation)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edframe_sinkhorn.kernel import HEADROOM, Kernel, OutOfRange
 from edframe_sinkhorn.pyramid import prolong, restrict
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
 
 STEPS = 3
 """Conjugate gradient steps on the coarse grid: each is two applications of a kernel eight times as cheap."""
@@ -32,7 +36,13 @@ class CoarseCorrection:
     """
 
     def __init__(
-        self, kernel: Kernel, a: Tensor, b: Tensor, log_scaling: Tensor, periodic: Sequence[bool], blur_ratio: float
+        self,
+        kernel: Kernel,
+        a: Float[Tensor, "b *grid"],
+        b: Float[Tensor, "b *grid"],
+        log_scaling: Float[Tensor, "b *grid"],
+        periodic: Sequence[bool],
+        blur_ratio: float,
     ) -> None:
         self._kernel = kernel
         self._periodic = tuple(periodic)
@@ -51,12 +61,14 @@ class CoarseCorrection:
             raise OutOfRange
         return sums
 
-    def keep(self, samples: Tensor) -> None:
+    def keep(self, samples: Bool[Tensor, "b"]) -> None:
         """Go on with some ``samples`` of the batch only (bool, ``[b]``)."""
         for name in ("_mass", "_there", "_at_a", "_back", "_at_b"):
             setattr(self, name, getattr(self, name)[samples])
 
-    def improve(self, residual: Tensor, mass: Tensor, trusted: Tensor) -> None:
+    def improve(
+        self, residual: Float[Tensor, "b *grid"], mass: Float[Tensor, "b *grid"], trusted: Bool[Tensor, "b"]
+    ) -> None:
         """Replace the smooth part of ``residual``, in place; ``mass``: b on the fine grid. trusted: bool, ``[b]``."""
         mean = restrict(residual * mass, self._kernel.shape).div_(self._mass).nan_to_num_(0.0, 0.0, 0.0)
         change = self._solve(mean).sub_(mean).nan_to_num_(0.0, 0.0, 0.0)

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from edframe_sinkhorn.pyramid import prolong, restrict, schedule
 from edframe_sinkhorn.solver import Masses
 from edframe_sinkhorn.transport import Transport
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
 OWN = 0.5
 """Self transports are solved to this fraction of the tolerance: they converge fast."""
 
@@ -32,9 +36,9 @@ class Start:
     reference: OT_ε(b, b)/2, ``[b]`` in Å^p.
     """
 
-    detail: Tensor
-    own: Tensor
-    reference: Tensor
+    detail: Float[Tensor, "b *grid"]
+    own: Float[Tensor, "b *grid"]
+    reference: Float[Tensor, "b"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,13 @@ class SinkhornDivergence:
     the range of the former. backend: the kernel used. start: where a later solve may begin.
     """
 
-    value: Tensor
-    gradient: Tensor
-    reference_gradient: Tensor | None
-    potential: Tensor
-    reference_potential: Tensor | None
-    marginal_error: Tensor
-    iterations: Tensor
+    value: Float[Tensor, "b"]
+    gradient: Float[Tensor, "b *grid"]
+    reference_gradient: Float[Tensor, "b *grid"] | None
+    potential: Float[Tensor, "b *grid"]
+    reference_potential: Float[Tensor, "b *grid"] | None
+    marginal_error: Float[Tensor, "b"]
+    iterations: Int[Tensor, "b"]
     applications: int
     domain: str
     backend: str
@@ -64,8 +68,8 @@ class SinkhornDivergence:
 
 @torch.no_grad()
 def sinkhorn_divergence(
-    a: Tensor,
-    b: Tensor,
+    a: Float[Tensor, "b *grid"],
+    b: Float[Tensor, "b *grid"],
     grid: Grid,
     blur: float | None = None,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from edframe_sinkhorn.lines import obtuse_superbase
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class NearestImage:
@@ -36,7 +40,7 @@ class NearestImage:
         self.dual = torch.from_numpy(np.linalg.pinv(basis)) if k else torch.zeros(d, 0, dtype=torch.float64)
         self.neighbours = torch.from_numpy(chosen @ basis)
 
-    def squared(self, apart: Tensor) -> Tensor:
+    def squared(self, apart: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
         """Squared distances ``[…]`` in Å² of displacements ``apart``, ``[…, d]`` in Å, float64."""
         near = apart - (apart @ self.dual).round() @ self.basis
         squared = near.square().sum(-1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 HEADROOM = 600.0
 """Largest exponent put into the scaling domain; a sum over all points stays below float64's e^709."""
@@ -32,16 +35,16 @@ class Kernel(Protocol):
     shape: tuple[int, ...]
     epsilon: float
 
-    def apply(self, density: Tensor) -> Tensor:
+    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """K ``density``, float64 ``[b, n1, …, nd]``, contiguous, and overwritten.
 
         All sums are of nonnegative terms, so that they keep their relative accuracy.
         """
 
-    def limits(self, density: Tensor) -> list[Tensor | float]:
+    def limits(self, density: Float[Tensor, "b *grid"]) -> list[Float[Tensor, "..."] | float]:
         """Sums of ``apply(density)`` below any of these may lack terms, for a density of e^HEADROOM at most."""
 
-    def log_apply(self, log_density: Tensor) -> Tensor:
+    def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """log(K exp(``log_density``)) of any range, float64 ``[b, n1, …, nd]``; −inf stands for zero density."""
 
 
@@ -73,14 +76,14 @@ class SeparableKernel:
         self._matrices = [log.exp() for log in self._logs]
         self._underflows = [float(log.amin()) <= LOWEST for log in self._logs]
 
-    def apply(self, density: Tensor) -> Tensor:
+    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """K ``density``: one matrix product per axis, 2 n^(d+1) flops each, to and fro between two buffers."""
         other = torch.empty_like(density)
         for axis, matrix in enumerate(self._matrices, start=1):
             density, other = along_axis(matrix, density, axis, out=other), density
         return density
 
-    def limits(self, density: Tensor) -> list[Tensor | float]:
+    def limits(self, density: Float[Tensor, "b *grid"]) -> list[Float[Tensor, "..."] | float]:
         """SMALLEST, and for axes longer than 37 blurs what the largest density beyond that distance amounts to."""
         limits: list[Tensor | float] = [SMALLEST]
         for axis, (log_matrix, underflows) in enumerate(zip(self._logs, self._underflows, strict=True), start=1):
@@ -91,7 +94,7 @@ class SeparableKernel:
                 limits.append(limit.reshape(*limit.shape, *[1] * (density.ndim - 2)).movedim(1, axis))
         return limits
 
-    def log_apply(self, log_density: Tensor) -> Tensor:
+    def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """The same in the log domain, axis by axis."""
         for axis, log_matrix in enumerate(self._logs, start=1):
             lines = log_density.movedim(axis, 1)
@@ -100,7 +103,9 @@ class SeparableKernel:
         return log_density.contiguous()
 
 
-def along_axis(matrix: Tensor, field: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
+def along_axis(
+    matrix: Float[Tensor, "m n"], field: Float[Tensor, "..."], axis: int, out: Float[Tensor, "..."] | None = None
+) -> Float[Tensor, "..."]:
     """``matrix`` ``[m, n]`` times one axis of ``field`` ``[b, …, n, …]``, as one or a few plain products."""
     before, after = field.shape[:axis], field.shape[axis + 1 :]
     shape = (*before, len(matrix), *after)
@@ -114,7 +119,7 @@ def along_axis(matrix: Tensor, field: Tensor, axis: int, out: Tensor | None = No
     return out.view(shape)
 
 
-def squared_distances(length: float, points: int, periodic: bool) -> Tensor:
+def squared_distances(length: float, points: int, periodic: bool) -> Float[Tensor, "{points} {points}"]:
     """|x − y|² in Å² between the points of one axis, ``[points, points]``; to the nearest image when periodic."""
     index = torch.arange(points, dtype=torch.float64)
     apart = (index[:, None] - index[None, :]).abs()
@@ -123,7 +128,7 @@ def squared_distances(length: float, points: int, periodic: bool) -> Tensor:
     return (apart * (length / points)) ** 2
 
 
-def log_product(log_matrix: Tensor, lines: Tensor) -> Tensor:
+def log_product(log_matrix: Float[Tensor, "m n"], lines: Float[Tensor, "b n k"]) -> Float[Tensor, "b m k"]:
     """log(exp(``log_matrix``) exp(``lines``)): ``[m, n]`` times ``[b, n, k]``, −inf allowed in ``lines``.
 
     Rows of the lines are taken in blocks so short that, shifted by its own maximum, each block of the matrix and of

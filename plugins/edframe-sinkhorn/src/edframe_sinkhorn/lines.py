@@ -25,6 +25,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -33,6 +34,9 @@ from torch import Tensor
 
 from edframe_sinkhorn.kernel import SMALLEST, smallest_with
 from edframe_sinkhorn.torus import Integers, Torus, visits, work
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 Floats = NDArray[np.float64]
 
@@ -269,18 +273,18 @@ class LineKernel:
         self._smallest = smallest_with(lowest, math.prod(self.shape))
         self._final = torch.from_numpy(location[torus.grid]).to(device, torch.int32)
 
-    def apply(self, density: Tensor) -> Tensor:
+    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """K ``density``; float64 ``[b, n1, …, nd]``, nonnegative. Results keep their relative accuracy above 1e-280."""
         layout = density.flatten(1)
         for gather, _, matrix in self._stages:
             layout = (layout.index_select(1, gather).reshape(-1, len(matrix)) @ matrix).reshape(len(density), -1)
         return layout.index_select(1, self._final).reshape(density.shape)
 
-    def limits(self, density: Tensor) -> list[Tensor | float]:
+    def limits(self, density: Float[Tensor, "b *grid"]) -> list[Float[Tensor, "..."] | float]:
         """Larger where the weights of a line underflow."""
         return [self._smallest]
 
-    def log_apply(self, log_density: Tensor) -> Tensor:
+    def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """log(K exp(``log_density``)) at any range, float64 ``[b, n1, …, nd]``; −inf stands for zero density."""
         layout = log_density.flatten(1)
         for gather, log_matrix, matrix in self._stages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from edframe.grid import Grid
 from edframe.interfaces import Loss, Visit
 from edframe_sinkhorn.divergence import Start, sinkhorn_divergence
 from edframe_sinkhorn.plugin import SinkhornConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 
 class SinkhornLoss(Loss):
@@ -28,7 +31,9 @@ class SinkhornLoss(Loss):
         length = "Å²" if config.p == 2 else "Å"
         self.unit = length if config.scale == "per_electron" else f"e·{length}"
 
-    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+    def __call__(
+        self, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+    ) -> Float[Tensor, "b"]:
         """``[b]``; densities ``[b, s, x, y, z]`` in e/Å^d.
 
         Raises DataError for a cell that the kernel cannot treat and for values that are not finite.
@@ -36,8 +41,12 @@ class SinkhornLoss(Loss):
         return self.with_diagnostics(predicted, reference, grid)[0]
 
     def with_diagnostics(
-        self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        self,
+        predicted: Float[Tensor, "b s *grid"],
+        reference: Float[Tensor, "b s *grid"],
+        grid: Grid,
+        visit: Visit | None = None,
+    ) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
         """The value, with diagnostics ``[b]``, the largest over spins.
 
         marginal_error; unconverged, 1 where it exceeds ``tol``; iterations, and applications of the kernel in all

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import ArrayLike
@@ -20,6 +20,9 @@ from edframe.data.cache import cache_folder
 from edframe.errors import ConfigError
 from edframe_sinkhorn.images import NearestImage
 from edframe_sinkhorn.kernel import smallest_with
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 LOWEST = -1e300
 """Stands for log 0: KeOps takes the difference of two logarithms, and −inf − (−inf) is not a number."""
@@ -85,18 +88,18 @@ class PairKernel:
             squared = (apart**2).sum(-1) - gained.max(-1).relu()
         self._log = -squared if p == 2 else -squared.relu().sqrt()
 
-    def apply(self, density: Tensor) -> Tensor:
+    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """K ``density``, float64 ``[b, n1, …, nd]``, in the scaling domain."""
         sources = self._lazy(density.reshape(len(density), 1, -1, 1))
         with _compiling():
             sums = (self._log.exp() * sources).sum(dim=2, backend=self._backend)
         return torch.as_tensor(sums).reshape(density.shape)
 
-    def limits(self, density: Tensor) -> list[Tensor | float]:
+    def limits(self, density: Float[Tensor, "b *grid"]) -> list[Float[Tensor, "..."] | float]:
         """As if K underflowed: it may, and to know would take all pairs."""
         return [smallest_with(-math.inf, density[0].numel())]
 
-    def log_apply(self, log_density: Tensor) -> Tensor:
+    def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]`` of any range; −inf stands for zero density."""
         sources = self._lazy(log_density.clamp(min=LOWEST).reshape(len(log_density), 1, -1, 1))
         with _compiling():

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edframe_sinkhorn.kernel import along_axis
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 COARSEST = 24
 """Points along the longest axis of the coarsest grid: there any start converges in little time."""
@@ -43,7 +47,7 @@ def schedule(lengths: Sequence[float], shape: Sequence[int], blur: float) -> lis
     return levels
 
 
-def restrict(mass: Tensor, shape: Sequence[int]) -> Tensor:
+def restrict(mass: Float[Tensor, "b *fine"], shape: Sequence[int]) -> Float[Tensor, "b *coarse"]:
     """Masses ``[b, n1, …, nd]`` summed into the blocks of a coarser ``shape``; voxels cut by a block are shared."""
     for axis, coarse in enumerate(shape, start=1):
         fine = mass.shape[axis]
@@ -52,7 +56,9 @@ def restrict(mass: Tensor, shape: Sequence[int]) -> Tensor:
     return mass
 
 
-def prolong(potential: Tensor, shape: Sequence[int], periodic: Sequence[bool]) -> Tensor:
+def prolong(
+    potential: Float[Tensor, "b *coarse"], shape: Sequence[int], periodic: Sequence[bool]
+) -> Float[Tensor, "b *fine"]:
     """A potential ``[b, n1, …, nd]`` at block centres, interpolated linearly to the voxels of a finer ``shape``.
 
     Open axes are extrapolated linearly to their ends.

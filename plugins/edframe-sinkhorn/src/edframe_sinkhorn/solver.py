@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from torch import Tensor
 from edframe_sinkhorn.anderson import AndersonMixing
 from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.kernel import HEADROOM, SMALLEST, Kernel, OutOfRange
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 MEMORY = 2
 """Past differences that are mixed; each is as large as a density, and more hardly save iterations."""
@@ -39,26 +43,26 @@ PATIENCE = 4
 class Masses:
     """Masses ``[b, n1, …, nd]`` and where they are positive (None: everywhere)."""
 
-    value: Tensor
-    support: Tensor | None
+    value: Float[Tensor, "b *grid"]
+    support: Bool[Tensor, "b *grid"] | None
 
     @classmethod
-    def of(cls, value: Tensor) -> Masses:
+    def of(cls, value: Float[Tensor, "b *grid"]) -> Masses:
         return cls(value, None if value.amin() > 0 else value > 0)
 
     def __getitem__(self, samples: Tensor | slice) -> Masses:
         return Masses(self.value[samples], None if self.support is None else self.support[samples])
 
-    def inside(self, field: Tensor, outside: float = 0.0) -> Tensor:
+    def inside(self, field: Float[Tensor, "b *grid"], outside: float = 0.0) -> Float[Tensor, "b *grid"]:
         """``field`` where there is mass and ``outside`` elsewhere, in place."""
         return field if self.support is None else field.masked_fill_(~self.support, outside)
 
     @cached_property
-    def total(self) -> Tensor:
+    def total(self) -> Float[Tensor, "b"]:
         """Σ mass, ``[b]``."""
         return self.value.flatten(1).sum(1)
 
-    def integral(self, field: Tensor) -> Tensor:
+    def integral(self, field: Float[Tensor, "b *grid"]) -> Float[Tensor, "b"]:
         """Σ mass × field, ``[b]``, of a field that is finite everywhere."""
         return (self.value.flatten(1)[:, None] @ field.flatten(1)[:, :, None]).flatten()
 
@@ -67,8 +71,8 @@ class Masses:
 class Outcome:
     """How a solve went: marginal error and iterations ``[b]``, applications of the kernel, and the domain."""
 
-    marginal_error: Tensor
-    iterations: Tensor
+    marginal_error: Float[Tensor, "b"]
+    iterations: Int[Tensor, "b"]
     applications: int
     logarithmic: bool
 
@@ -80,8 +84,8 @@ class Solution:
     log_scaling ``[b, n1, …, nd]``, 0 where there is no mass. implied ``[b, n1, …, nd]``, finite everywhere.
     """
 
-    log_scaling: Tensor
-    implied: Tensor
+    log_scaling: Float[Tensor, "b *grid"]
+    implied: Float[Tensor, "b *grid"]
     outcome: Outcome
 
 
@@ -94,7 +98,9 @@ class Transition:
         self.logarithmic = logarithmic
         self.applications = 0
 
-    def __call__(self, mass: Masses, x: Tensor, wanted: Tensor | None, tested: bool = True) -> Tensor:
+    def __call__(
+        self, mass: Masses, x: Float[Tensor, "b *grid"], wanted: Bool[Tensor, "b *grid"] | None, tested: bool = True
+    ) -> Float[Tensor, "b *grid"]:
         """Float64 ``[b, n1, …, nd]``; raises OutOfRange, if ``tested``, when a value at a ``wanted`` point is lost."""
         self.applications += 1
         if self.logarithmic:
@@ -119,7 +125,9 @@ class Transition:
 
 
 @torch.inference_mode()
-def solve_self(kernel: Kernel, a: Masses, start: Tensor | None, damping: float, tol: float, limit: int) -> Solution:
+def solve_self(
+    kernel: Kernel, a: Masses, start: Float[Tensor, "b *grid"] | None, damping: float, tol: float, limit: int
+) -> Solution:
     """The scaling s = (K(a s))^−λ of a density with itself; λ = ``damping`` is 1 where marginals are exact.
 
     start: log s, and overwritten.
@@ -138,7 +146,7 @@ def solve_cross(
     kernel: Kernel,
     a: Masses,
     b: Masses,
-    start: Tensor,
+    start: Float[Tensor, "b *grid"],
     damping: float,
     tol: float,
     limit: int,
@@ -153,7 +161,9 @@ def solve_cross(
 
 
 @torch.inference_mode()
-def implied_scaling(kernel: Kernel, mass: Masses, log_scaling: Tensor, damping: float) -> Tensor:
+def implied_scaling(
+    kernel: Kernel, mass: Masses, log_scaling: Float[Tensor, "b *grid"], damping: float
+) -> Float[Tensor, "b *grid"]:
     """−λ log K(m eˣ) everywhere."""
     try:
         return Transition(kernel, damping, logarithmic=False)(mass, log_scaling, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from numpy.typing import ArrayLike
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from edframe_sinkhorn.images import NearestImage
 from edframe_sinkhorn.kernel import HEADROOM, smallest_with
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class ToeplitzKernel:
@@ -45,7 +49,7 @@ class ToeplitzKernel:
         self._table = self._log.exp().movedim(self._longest, 0)
         self._smallest = smallest_with(float(self._log.amin()), math.prod(self.shape))
 
-    def apply(self, density: Tensor) -> Tensor:
+    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """K ``density``, float64 ``[b, n1, …, nd]``, in the scaling domain."""
         slabs = density.movedim(1 + self._longest, 0)
         n, batch = slabs.shape[:2]
@@ -57,11 +61,11 @@ class ToeplitzKernel:
             result[max(0, difference) : n + min(0, difference)] += source @ block
         return result.reshape(slabs.shape).movedim(0, 1 + self._longest).contiguous()
 
-    def limits(self, density: Tensor) -> list[Tensor | float]:
+    def limits(self, density: Float[Tensor, "b *grid"]) -> list[Float[Tensor, "..."] | float]:
         """Larger where K itself underflows."""
         return [self._smallest]
 
-    def log_apply(self, log_density: Tensor) -> Tensor:
+    def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]``; −inf stands for zero density.
 
         In the scaling domain. Points whose result is too small for it are computed again in the log domain, which has

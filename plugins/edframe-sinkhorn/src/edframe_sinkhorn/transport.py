@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.kernel import Kernel
 from edframe_sinkhorn.solver import Masses, Solution, implied_scaling, solve_cross, solve_self
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,21 @@ class Transport:
         """λ = 1/(1 + ε/ρ), the exponent that relaxed marginals put on the scalings (Chizat et al. 2018)."""
         return 1 / (1 + self.epsilon / self.rho)
 
-    def own(self, a: Masses, start: Tensor | None) -> Solution:
+    def own(self, a: Masses, start: Float[Tensor, "b *grid"] | None) -> Solution:
         """Of a density with itself; ``start``: a log scaling, which is overwritten."""
         return solve_self(self.kernel, a, start, self.damping, self.tol, self.limit)
 
-    def cross(self, a: Masses, b: Masses, start: Tensor, correction: CoarseCorrection | None) -> Solution:
+    def cross(
+        self, a: Masses, b: Masses, start: Float[Tensor, "b *grid"], correction: CoarseCorrection | None
+    ) -> Solution:
         """Of a with b; ``start``: a log scaling of b, which is overwritten."""
         return solve_cross(self.kernel, a, b, start, self.damping, self.tol, self.limit, correction)
 
-    def implied(self, mass: Masses, log_scaling: Tensor) -> Tensor:
+    def implied(self, mass: Masses, log_scaling: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """The log scaling of the other mass that ``log_scaling`` of ``mass`` implies."""
         return implied_scaling(self.kernel, mass, log_scaling, self.damping)
 
-    def value(self, a: Masses, b: Masses, solution: Solution) -> Tensor:
+    def value(self, a: Masses, b: Masses, solution: Solution) -> Float[Tensor, "b"]:
         """The dual value OT_ε(a, b), ``[b]`` in Å^p, from the scaling of b: its error is of second order."""
         log_u, log_v = solution.implied, solution.log_scaling
         if math.isinf(self.rho):
@@ -56,7 +62,9 @@ class Transport:
         plan = relaxed_a + a.total  # the mass that the plan of (u, v) moves, for u is what v implies
         return -self.rho * (relaxed_a + relaxed_b) - self.epsilon * (plan - a.total * b.total)
 
-    def derivative(self, log_u: Tensor, log_own: Tensor | None, other: Masses) -> Tensor:
+    def derivative(
+        self, log_u: Float[Tensor, "b *grid"], log_own: Float[Tensor, "b *grid"] | None, other: Masses
+    ) -> Float[Tensor, "b *grid"]:
         """∂OT_ε(a, b)/∂a, less ½ ∂OT_ε(a, a)/∂a when ``log_own`` is given, in Å^p; ``other`` is b.
 
         With ``log_own`` and ρ, the derivative of the mass term ε/2 (m_a − m_b)² is in it.

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from edframe.grid import Grid
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def saturated(picture: Tensor) -> Tensor:
+
+def saturated(picture: Float[Tensor, "*field"]) -> Float[Tensor, "*field"]:
     """c/(1+√c)² of a nonnegative field: c where it is small, at most 1."""
     return picture / (1 + picture.clamp_min(1e-12).sqrt()) ** 2
 
 
-def integral(field: Tensor, grid: Grid) -> Tensor:
+def integral(field: Float[Tensor, "b 1 *grid"], grid: Grid) -> Float[Tensor, "b 1 *ones"]:
     """∫ field dV per sample of ``[b, 1, x, y, z]``, float64 ``[b, 1, 1, 1, 1]``."""
     axes = tuple(range(1, field.ndim))
     return field.sum(dim=axes, keepdim=True, dtype=torch.float64) * grid.voxel_volume
 
 
-def normalised(density: Tensor, grid: Grid, electrons: Tensor) -> Tensor:
+def normalised(
+    density: Float[Tensor, "b 1 *grid"], grid: Grid, electrons: Float[Tensor, "b"]
+) -> Float[Tensor, "b 1 *grid"]:
     """``density`` ``[b, 1, x, y, z]`` scaled to hold ``electrons`` ``[b]``."""
     wanted = electrons.double().reshape(-1, *[1] * (density.ndim - 1))
     return (density * (wanted / integral(density, grid).clamp_min(1e-30))).to(density.dtype)
 
 
-def corrected(start: Tensor, correction: Tensor, grid: Grid, electrons: Tensor) -> Tensor:
+def corrected(
+    start: Float[Tensor, "b 1 *grid"], correction: Float[Tensor, "b 1 *grid"], grid: Grid, electrons: Float[Tensor, "b"]
+) -> Float[Tensor, "b 1 *grid"]:
     """The density nearest in spirit to ``start + correction`` that is nonnegative and keeps the electrons of ``start``.
 
     All fields ``[b, 1, x, y, z]`` in e/Å^d. Three steps, none of which touches voxels without correction, unlike a

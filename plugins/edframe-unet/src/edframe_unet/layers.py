@@ -7,7 +7,7 @@ space. Both together make the output independent of how much vacuum surrounds th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from torch.nn import functional as F
 
 from edframe.errors import DataError
 from edframe_unet.plugin import NetworkConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 Periodic = tuple[bool, ...]
 
@@ -51,7 +54,7 @@ class _Padding(torch.autograd.Function):
         return _inner(gradient, width).contiguous(memory_format=_layout(gradient)), None, None
 
 
-def pad(x: Tensor, width: int, periodic: Periodic) -> Tensor:
+def pad(x: Float[Tensor, "b c *grid"], width: int, periodic: Periodic) -> Float[Tensor, "b c *padded"]:
     """``width`` more points on both sides of the last axes of ``x`` ``[b, c, …]``: its other side where periodic, else
     zeros. At most as many as there are."""
     padded: Tensor = _Padding.apply(x, width, periodic)  # type: ignore[no-untyped-call]
@@ -78,7 +81,7 @@ class Convolution(nn.Module):
         self.convolution = _by_dimension(dimension, nn.Conv2d, nn.Conv3d)(inputs, outputs, kernel, bias=False)
         nn.init.kaiming_normal_(self.convolution.get_parameter("weight"))
 
-    def forward(self, x: Tensor, periodic: Periodic) -> Tensor:
+    def forward(self, x: Float[Tensor, "b c *grid"], periodic: Periodic) -> Float[Tensor, "b o *grid"]:
         if min(x.shape[2:]) < self.reach:
             raise DataError(
                 f"a kernel of {2 * self.reach + 1} points does not fit the coarsest level of this grid, "
@@ -104,7 +107,7 @@ class Block(nn.Module):
         if self.residual:
             nn.init.zeros_(self.second.convolution.get_parameter("weight"))
 
-    def forward(self, x: Tensor, periodic: Periodic) -> Tensor:
+    def forward(self, x: Float[Tensor, "b c *grid"], periodic: Periodic) -> Float[Tensor, "b c *grid"]:
         if self.residual:
             hidden = self.activation(self.first(self.activation(x), periodic))
             change: Tensor = self.second(self.dropout(hidden), periodic)
@@ -131,7 +134,7 @@ class Down(nn.Module):
             self.pooling = (average if way == "average" else maximum)(2)
             self.convolution = pointwise(dimension, inputs, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b o *coarse"]:
         odd = [amount for n in reversed(x.shape[2:]) for amount in (0, n % 2)]
         halved: Tensor = self.convolution(self.pooling(F.pad(x, odd) if any(odd) else x))
         return halved
@@ -151,7 +154,9 @@ class Up(nn.Module):
             else transposed(inputs, outputs, 2, stride=2, bias=False)
         )
 
-    def forward(self, x: Tensor, shape: torch.Size, periodic: Periodic) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "b c *coarse"], shape: torch.Size, periodic: Periodic
+    ) -> Float[Tensor, "b o *grid"]:
         x = self.convolution(x)
         if self.smooth:
             return smooth_up(x, shape, periodic)
@@ -160,7 +165,9 @@ class Up(nn.Module):
         return x
 
 
-def smooth_up(x: Tensor, shape: torch.Size, periodic: Periodic, halo: Sequence[bool] = ()) -> Tensor:
+def smooth_up(
+    x: Float[Tensor, "b c *coarse"], shape: torch.Size, periodic: Periodic, halo: Sequence[bool] = ()
+) -> Float[Tensor, "b c *grid"]:
     """Linear interpolation from blocks of 2 points to the points of ``shape``; open ends are extended by zeros.
 
     halo: the axes on which ``x`` has a further block on both sides already.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,9 @@ from edframe_unet.density import corrected, normalised, saturated
 from edframe_unet.layers import ACTIVATIONS, pointwise, smooth_up
 from edframe_unet.network import Network
 from edframe_unet.plugin import ResUNetConfig, UNetConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class UNet(nn.Module):
@@ -35,7 +40,13 @@ class UNet(nn.Module):
         self.hidden = pointwise(dimension, width, 2 * width)
         self.head = _small(pointwise(dimension, 2 * width, outputs))
 
-    def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
+    def forward(
+        self,
+        channels: Float[Tensor, "b c *grid"],
+        baseline: Float[Tensor, "b s *grid"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Float[Tensor, "b s *grid"]:
         """Density ``[b, s, x, y, z]`` in e/Å^d from ``channels`` ``[b, c, x, y, z]`` and ``electrons`` ``[b]``."""
         start = _start(channels, baseline, grid, electrons)
         root = start.sqrt()

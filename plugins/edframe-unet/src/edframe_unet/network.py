@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from torch.utils.checkpoint import checkpoint
 from edframe_unet.frame import Axis, Reach, around, continued, cut
 from edframe_unet.layers import Block, Down, Periodic, Up, pointwise
 from edframe_unet.plugin import NetworkConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Network(nn.Module):
@@ -52,7 +56,9 @@ class Network(nn.Module):
         if config.compile:
             self.compile(dynamic=False)
 
-    def forward(self, x: Tensor, periodic: Periodic) -> tuple[Tensor, tuple[Axis, ...]]:
+    def forward(
+        self, x: Float[Tensor, "b c *grid"], periodic: Periodic
+    ) -> tuple[Float[Tensor, "b o *top"], tuple[Axis, ...]]:
         """Features, and the axes: a continued one has a further point on both sides, at levels above the grid."""
         x = self.mixer(x.contiguous(memory_format=self.layout))
         axes = tuple(Axis(n, wraps) for n, wraps in zip(x.shape[2:], periodic, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,13 +18,16 @@ from edframe_wasserstein.cost import Cost
 from edframe_wasserstein.masses import normalise
 from edframe_wasserstein.plugin import MAX_POINTS
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 PIVOTS = 10_000_000
 """Bound of the network simplex' steps: far beyond what grids of some thousand points take."""
 
 
 def exact_transport(
-    a: Tensor, b: Tensor, grid: Grid, max_points: int = MAX_POINTS
-) -> tuple[Tensor, Mapping[str, Tensor]]:
+    a: Float[Tensor, "b *grid"], b: Float[Tensor, "b *grid"], grid: Grid, max_points: int = MAX_POINTS
+) -> tuple[Float[Tensor, "b"], Mapping[str, Float[Tensor, "b"]]]:
     """min ∫ |x − y|²/2 dπ(x, y) over the couplings π of a and b: the value in Å² and diagnostics, each ``[b]``.
 
     a, b: ``[b, x, y, z]`` (one axis per axis of ``grid``), any unit; each is divided by its own sum, and what lies

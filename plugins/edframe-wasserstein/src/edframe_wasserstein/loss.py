@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -13,6 +14,9 @@ from edframe_wasserstein.exact import exact_transport
 from edframe_wasserstein.masses import per_channel
 from edframe_wasserstein.plugin import SlicedConfig, WassersteinConfig
 from edframe_wasserstein.sliced import sliced_transport
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 
 class _PerElectron(Loss):
@@ -37,8 +41,12 @@ class WassersteinLoss(_PerElectron):
         self.config = config
 
     def with_diagnostics(
-        self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        self,
+        predicted: Float[Tensor, "b s *grid"],
+        reference: Float[Tensor, "b s *grid"],
+        grid: Grid,
+        visit: Visit | None = None,
+    ) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
         """The value, with the ``spacing`` in Å that was solved on and the number of ``points``, each ``[b]``.
 
         Spin densities channel by channel: see ``per_channel``. Raises DataError when the shapes do not fit, and for
@@ -58,8 +66,12 @@ class SlicedLoss(_PerElectron):
         self.config = config
 
     def with_diagnostics(
-        self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        self,
+        predicted: Float[Tensor, "b s *grid"],
+        reference: Float[Tensor, "b s *grid"],
+        grid: Grid,
+        visit: Visit | None = None,
+    ) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
         """The value, with the fraction of the electrons ``near_cut`` of a periodic axis, each ``[b]``.
 
         Spin densities channel by channel: see ``per_channel``. Raises DataError for a reference that fills a periodic

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edframe.errors import DataError
 from edframe.grid import Grid
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 EMPTY = 1e-6
 """A spin channel with a smaller fraction of the reference's electrons counts as empty."""
@@ -17,7 +21,7 @@ Transport = Callable[[Tensor, Tensor], tuple[Tensor, Mapping[str, Tensor]]]
 """Two batches of densities ``[n, x, y, z]`` to their values and diagnostics, each ``[n]``."""
 
 
-def normalise(density: Tensor, grid: Grid, which: str) -> Tensor:
+def normalise(density: Float[Tensor, "b *grid"], grid: Grid, which: str) -> Float[Tensor, "b *grid"]:
     """Positive part over its sum, ``[b, x, y, z]`` in float64, differentiable.
 
     Raises DataError for a shape that is not the grid's, for a value that is not finite and for no positive value.
@@ -35,8 +39,8 @@ def normalise(density: Tensor, grid: Grid, which: str) -> Tensor:
 
 
 def per_channel(
-    transport: Transport, predicted: Tensor, reference: Tensor, grid: Grid
-) -> tuple[Tensor, Mapping[str, Tensor]]:
+    transport: Transport, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
     """``transport`` of total densities ``[b, 1, x, y, z]``, or of spins up and down of ``[b, 2, x, y, z]``; ``[b]``.
 
     Spin channels (n + m)/2 and (n − m)/2 are transported apart and averaged with the reference's electrons of each as

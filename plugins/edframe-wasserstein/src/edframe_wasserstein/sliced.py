@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from edframe.grid import Grid
 from edframe_wasserstein.masses import normalise
 from edframe_wasserstein.plugin import DIRECTIONS, MAX_NEAR_CUT
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 NEAR = 0.5
 """Distance from a cut in Å within which electrons count as near."""
 
@@ -23,8 +26,12 @@ TINY = torch.finfo(torch.float64).tiny
 
 
 def sliced_transport(
-    a: Tensor, b: Tensor, grid: Grid, directions: int = DIRECTIONS, max_near_cut: float = MAX_NEAR_CUT
-) -> tuple[Tensor, Mapping[str, Tensor]]:
+    a: Float[Tensor, "b *grid"],
+    b: Float[Tensor, "b *grid"],
+    grid: Grid,
+    directions: int = DIRECTIONS,
+    max_near_cut: float = MAX_NEAR_CUT,
+) -> tuple[Float[Tensor, "b"], Mapping[str, Float[Tensor, "b"]]]:
     """d · mean over directions θ of ½ W₂²(θ·a, θ·b): the value in Å² and diagnostics, each ``[b]``.
 
     a, b: ``[b, x, y, z]`` (d axes), any unit; each is divided by its own sum, and what lies below zero counts as zero.
