@@ -19,10 +19,9 @@ import numpy as np
 import pyscf
 from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf import scf
-from edframe_pyscf.li_o_li import LiOLi
+from edframe_pyscf.li_o_li import grid_of, labels
 from edframe_pyscf.matrices import unpack
 from edframe_pyscf.orbitals import density_on_grid
-from edframe_pyscf.plugin import LiOLiConfig
 from numpy.typing import NDArray
 from pyscf.data.nist import BOHR
 from pyscf.pbc.dft import numint
@@ -45,8 +44,7 @@ def main() -> None:
     parser.add_argument("--configurations", type=int, default=12, help="how many of the 625")
     arguments = parser.parse_args()
 
-    dataset = LiOLi(LiOLiConfig(grid=arguments.grid))
-    grid = dataset.grid
+    grid = grid_of(arguments.grid, 3)
     points = grid.coordinates().reshape(-1, 3) / BOHR
     integrator = numint.NumInt()
 
@@ -57,12 +55,13 @@ def main() -> None:
             density[start : start + BLOCK] = integrator.eval_rho(cell, orbitals, matrix, hermi=1)
         return density.reshape(grid.shape) / BOHR**3
 
+    matrices = labels("shipped").matrices
     ours, theirs, errors = [], [], []
     rows = np.linspace(0, 624, arguments.configurations + 1).astype(int)
     for count, row in enumerate(rows):
         positions = geometry.positions(*geometry.pairs()[row])
         cell = scf.build_cell(geometry.SPECIES, positions, grid.vectors, geometry.LEVEL)
-        matrix = unpack(dataset._labels.matrices[row])
+        matrix = unpack(matrices[row])
         seconds_ours, density = timed(lambda cell=cell, matrix=matrix: density_on_grid(cell, matrix, grid))
         seconds_theirs, reference = timed(lambda cell=cell, matrix=matrix: by_pyscf(cell, matrix))
         errors.append(np.abs(density - reference).sum() / reference.sum())

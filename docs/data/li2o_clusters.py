@@ -231,7 +231,7 @@ def density(n: int, sample: int, voxel: float) -> tuple[Positions, Grid]:
     cluster = geometry.clusters()[n]
     grid = Grid.of(cluster.sides, cluster.shape(voxel))
     matrix = clusters.unpack(clusters.shipped().matrices[n][sample])
-    return clusters._expansion(n).density(cluster.positions[sample] + cluster.sides / 2, matrix, grid), grid
+    return clusters.expansion(n).density(cluster.positions[sample] + cluster.sides / 2, matrix, grid), grid
 
 
 def pair_distances(positions: Positions) -> Positions:

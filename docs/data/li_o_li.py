@@ -12,18 +12,19 @@ from collections import Counter
 import numpy as np
 from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf import scf
-from edframe_pyscf.li_o_li import ELECTRONS, SHIPPED, LiOLi
+from edframe_pyscf.li_o_li import ELECTRONS, SHIPPED, LiOLi, evaluated, grid_of, labels
+from edframe_pyscf.matrices import unpack
 from edframe_pyscf.orbitals import density_on_grid
 from edframe_pyscf.plugin import LiOLiConfig
 
 
 def shipped() -> None:
     dataset = LiOLi(LiOLiConfig())
-    records = dataset.records
+    level, records, matrices = labels("shipped")
     cycles = [record["cycles"] for record in records]
     energies = np.array([record["energy_hartree"] for record in records])
-    print("level:", dataset.level)
-    print(f"shipped: {SHIPPED.stat().st_size / 1e6:.2f} MB, {dataset._labels.matrices.shape} float32")
+    print("level:", level)
+    print(f"shipped: {SHIPPED.stat().st_size / 1e6:.2f} MB, {matrices.shape} float32")
     print(f"SCF cycles: {min(cycles)} / {np.median(cycles):g} / {max(cycles)}")
     print("settings:", Counter((r["level_shift"], r["smearing"], r["max_cycle"], r["conv_tol"]) for r in records))
     lowest = dataset.ids[int(energies.argmin())]
@@ -44,10 +45,12 @@ def shipped() -> None:
     print(f"Li–Li: {min(inside):.2f} to {max(inside):.2f} Å in the molecule, ≥ {min(images):.2f} Å to an image")
 
     for points in (16, 24, 32, 40, 48, 64):
-        trial = LiOLi(LiOLiConfig(grid=points))
-        integrals = np.array([trial._evaluate(row).sum(dtype=float) for row in range(625)]) * trial.grid.voxel_volume
+        grid = grid_of(points, 3)
+        densities = (evaluated(geometry.positions(*pair), unpack(matrix), grid)
+                     for pair, matrix in zip(geometry.pairs(), matrices, strict=True))  # fmt: skip
+        integrals = np.array([density.sum() for density in densities]) * grid.voxel_volume
         worst = int(np.abs(integrals - ELECTRONS).argmax())
-        print(f"{points}³: largest |∫ρ − 12| {abs(integrals[worst] - ELECTRONS):.1e} e ({trial.ids[worst]})")
+        print(f"{points}³: largest |∫ρ − 12| {abs(integrals[worst] - ELECTRONS):.1e} e ({dataset.ids[worst]})")
 
 
 def meshes() -> None:

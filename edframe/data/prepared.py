@@ -148,6 +148,11 @@ class PreparedDataset(Dataset):
                             f"delete {self.folder}")  # fmt: skip
         from edframe.data.store import StoreWriter
 
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"{self.folder} cannot be made ({reason}); set EDFRAME_CACHE to another folder") from error
         todo = [job for job in self._jobs if job.key not in self._kept]
         done = len(self._jobs) - len(todo)
         advance(done, len(self._jobs))

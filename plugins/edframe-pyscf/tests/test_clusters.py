@@ -4,15 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from edframe_pyscf import clusters
+from edframe_pyscf import clusters, li_o_li
 from edframe_pyscf import clusters_geometry as shapes
 from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf.clusters import Li2OClusters, label
-from edframe_pyscf.li_o_li import LiOLi
 from edframe_pyscf.matrices import unpack
 from edframe_pyscf.options_clusters import Li2OClustersConfig
 from edframe_pyscf.orbitals import Expansion
-from edframe_pyscf.plugin import LiOLiConfig
 from pymatgen.core import Molecule
 from pymatgen.symmetry.analyzer import PointGroupAnalyzer
 from safetensors.numpy import load_file, save_file
@@ -115,7 +113,6 @@ def test_densities_integrate_to_12_electrons_a_unit(n):
 
 def test_the_relaxed_molecule_has_the_density_of_the_straight_one_in_li_o_li():
     """Oracle: the other dataset, in another box. Both molecules straight along x, bonds of 1.6216 and of 1.62 Å."""
-    straight = LiOLi(LiOLiConfig())
     row = geometry.pairs().index((12, 12))
     centre, (left, oxygen, right) = geometry.CELL_LENGTH / 2, geometry.positions(12, 12)
     cluster = shapes.clusters()[1]
@@ -127,7 +124,7 @@ def test_the_relaxed_molecule_has_the_density_of_the_straight_one_in_li_o_li():
     cell = clusters.scf.build_cell(
         geometry.SPECIES, cluster.positions[0][order] + cluster.sides / 2, grid.vectors, shapes.LEVEL
     )
-    matrix = unpack(straight._labels.matrices[row])
+    matrix = unpack(li_o_li.labels("shipped").matrices[row])
     expected = Expansion.of(cell).density(cluster.positions[0][order] + cluster.sides / 2, matrix, grid)
     assert nmae(found, expected * 12 / (expected.sum() * grid.voxel_volume)) < 0.01
 
@@ -144,7 +141,7 @@ def test_moving_the_atoms_by_voxels_moves_the_density():
     cluster, grid = shapes.clusters()[2], Grid.of(shapes.clusters()[2].sides, shapes.clusters()[2].shape(0.2))
     matrix = unpack(clusters.shipped().matrices[2][3])
     densities = [
-        clusters._expansion(2).density(cluster.positions[3] + np.array(steps) * grid.spacing, matrix, grid)
+        clusters.expansion(2).density(cluster.positions[3] + np.array(steps) * grid.spacing, matrix, grid)
         for steps in ((0, 0, 0), (3, -2, 1))
     ]
     assert nmae(np.roll(densities[0], (3, -2, 1), (0, 1, 2)), densities[1]) < 1e-10

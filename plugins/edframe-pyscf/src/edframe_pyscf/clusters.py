@@ -120,7 +120,7 @@ def label(job: Job) -> Sample:
 
         solution = solve(n, sample)
         version, matrix, record = __version__, solution.density_matrix, solution.record()
-    density = _expansion(n).density(positions, matrix, grid)
+    density = expansion(n).density(positions, matrix, grid)
     source = {
         "n": n,
         "relaxed": sample == 0,
@@ -160,7 +160,7 @@ def _cell(cluster: Cluster, positions: NDArray[np.float64]) -> Any:
 
 
 @cache
-def _expansion(n: int) -> Expansion:
+def expansion(n: int) -> Expansion:
     """The orbitals, the same for every configuration of a size but for the positions of the atoms."""
     cluster = clusters()[n]
     return Expansion.of(_cell(cluster, cluster.positions[0]))

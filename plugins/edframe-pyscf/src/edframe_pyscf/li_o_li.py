@@ -1,12 +1,12 @@
-"""The dataset ``li-o-li``: densities evaluated from shipped density matrices, on any grid, cached on disk."""
+"""The dataset ``li-o-li``: densities evaluated from shipped density matrices, on any grid, once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import cached_property
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +17,11 @@ from pymatgen.core.structure import Structure
 from safetensors import SafetensorError, safe_open
 from threadpoolctl import threadpool_limits
 
-from edframe.data.cache import DensityCache, cache_folder
+from edframe.data.cache import cache_folder
+from edframe.data.prepared import Job, PreparedDataset
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.interfaces import Contents, Dataset
+from edframe.interfaces import Contents
 from edframe.sample import Sample
 from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf import scf
@@ -31,8 +32,11 @@ from edframe_pyscf.plugin import LiOLiConfig
 ELECTRONS = 12
 """Valence electrons: O 6, Li 3 each (the 1s shell of Li is valence)."""
 
-FLUSH_EVERY = 50
-"""Densities between two notes on disk of which are there: what a killed build may have to repeat."""
+EVALUATION = 3
+"""Raised when the same density matrix gives another sample: what was evaluated before is not used then."""
+
+BRIEF = 64**3
+"""Points up to which a density, in 0.05 s, is evaluated sooner than another process has started."""
 
 SHIPPED = Path(__file__).parent / "data" / "li_o_li.safetensors"
 
@@ -50,12 +54,12 @@ def recomputed_folder() -> Path:
     return cache_folder() / "li-o-li" / "recomputed"
 
 
-class LiOLi(Dataset):
+class LiOLi(PreparedDataset):
     """Li–O–Li in a periodic cube of 7.2 Å: each Li on 25 positions, 625 configurations.
 
     Densities are PBE valence densities with GTH pseudopotentials, e/Å³, scaled to integrate to 12 e exactly
-    (on 48³ they miss them by at most 6e-4 e; ``docs/data/li-o-li.md`` has other grids). Raises DataError when the
-    density matrices are absent or damaged.
+    (on 48³ they miss them by at most 6e-4 e; ``docs/data/li-o-li.md`` has other grids). A sample that is read before
+    ``build`` is evaluated then. Raises DataError when the density matrices are absent or damaged.
 
     With ``dimension`` 2 a sample is the cut through the plane of the atoms, ``[s, x, y]``: ρ(x, y, z = centre) times
     1 Å, so that its values in e/Å² are those of the density in e/Å³. A cut has no number of electrons known
@@ -63,18 +67,34 @@ class LiOLi(Dataset):
     is thus told the integral of what it is to find. The structure keeps its three-dimensional cell.
     """
 
+    maker = "edframe_pyscf.li_o_li:label"
+
+    config: LiOLiConfig
+
     def __init__(self, config: LiOLiConfig) -> None:
-        self.config = config
-        self.grid = Grid.of([geometry.CELL_LENGTH] * config.dimension, config.grid)
+        super().__init__("li-o-li", config)
+        self.grid = grid_of(config.grid, config.dimension)
+        self.brief = self.grid.points <= BRIEF
         chosen = np.linspace(0, 624, config.samples).round().astype(int)
-        self._rows = [int(row) for row in chosen]
+        self.rows = [int(row) for row in chosen]
+        """Which of the 625 the samples are."""
         self._pairs = geometry.pairs()
-        self._ids = [geometry.sample_id(*self._pairs[row]) for row in self._rows]
-        self._file = SHIPPED if config.source == "shipped" else recomputed_folder() / "li_o_li.safetensors"
+        self._names = [geometry.sample_id(*self._pairs[row]) for row in self.rows]
+
+    def jobs(self) -> Sequence[Job]:
+        same = {"grid": self.config.grid, "dimension": self.config.dimension, "source": self.config.source,
+                "labels": _digest(self.config.source), "evaluation": EVALUATION}  # fmt: skip
+        return [Job(name, {"row": row, **same}) for row, name in zip(self.rows, self._names, strict=True)]
+
+    @property
+    def folder(self) -> Path:
+        """One for each grid: more samples of it share what is there."""
+        plane = "-plane" if self.grid.dimension == 2 else ""
+        return cache_folder() / "li-o-li" / f"{self.config.grid}{plane}"
 
     @property
     def ids(self) -> Sequence[str]:
-        return self._ids
+        return self._names
 
     @property
     def contents(self) -> Contents:
@@ -83,7 +103,11 @@ class LiOLi(Dataset):
     @property
     def groups(self) -> Sequence[int]:
         """Mirror images share a group: 175 groups for the 625 configurations."""
-        return [geometry.mirror_class(*self._pairs[row]) for row in self._rows]
+        return [geometry.mirror_class(*self._pairs[row]) for row in self.rows]
+
+    @property
+    def buckets(self) -> Sequence[int]:
+        return [0] * len(self.rows)
 
     @property
     def holdouts(self) -> Mapping[str, Sequence[int]]:
@@ -92,42 +116,17 @@ class LiOLi(Dataset):
         The rest has that bond and that angle, but never in one Li: both corners of the patch are outside the hull of
         the positions that an Li has in training.
         """
-        found = [i for i, row in enumerate(self._rows) if geometry.CORNERS & set(self._pairs[row])]
+        found = [i for i, row in enumerate(self.rows) if geometry.CORNERS & set(self._pairs[row])]
         return {"corners": found} if found else {}
 
     def __getitem__(self, index: int) -> Sample:
-        row = self._rows[index]
-        left, right = self._pairs[row]
-        if not self._cache.present[row]:
-            self._cache.put(row, self._evaluate(row))
-            self._cache.flush()
-        density = self._cache.get(row)
-        integral = float(density.sum(dtype=np.float64)) * self.grid.voxel_volume
-        if not integral > 0:
-            raise DataError(f"{self._ids[index]}: the cache {self._cache.folder} is damaged; delete it")
-        electrons = float(ELECTRONS) if self.grid.dimension == 3 else integral
-        return Sample(
-            id=self._ids[index],
-            structure=Structure(
-                Lattice.cubic(geometry.CELL_LENGTH),
-                list(geometry.SPECIES),
-                geometry.positions(left, right),
-                coords_are_cartesian=True,
-            ),
-            grid=self.grid,
-            density=density * np.float32(electrons / integral),
-            electrons=electrons,
-            source={**self.level, **self.records[row], "integral_before_normalisation": integral},
-        )
+        job = self._jobs[index]
+        return replace(self._store[self._kept[job.key]], id=job.id) if job.key in self._kept else label(job)
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(self._file_bytes())
-        digest.update(json.dumps([self.grid.to_dict(), self._ids]).encode())
+        digest = hashlib.sha256(_bytes_of(self.config.source))
+        digest.update(json.dumps([self.grid.to_dict(), self._names]).encode())
         return digest.hexdigest()
-
-    @property
-    def ready(self) -> bool:
-        return bool(self._cache.present[self._rows].all())
 
     def build(
         self,
@@ -137,109 +136,112 @@ class LiOLi(Dataset):
         workers: int = 1,
         scheduler: str | None = None,
     ) -> None:
-        """Evaluate every density on the grid; with ``recompute``, converge every SCF first."""
+        """Evaluate every density on the grid; with ``recompute``, converge every SCF instead."""
         if recompute:
             from edframe_pyscf.recompute import recompute as converge
 
             converge(recomputed_folder(), workers=workers, scheduler=scheduler, advance=advance)
-            return
-        cache = self._cache
-        todo = sorted(set(cache.missing()) & set(self._rows))
-        if not todo:
-            return
-        _ = self._expansion, self._labels  # made once, before the threads ask for them
-
-        # Threads, because NumPy releases the lock in all the heavy work; one BLAS thread in each, for more wait on
-        # each other. Each stores what it evaluated, so an interrupted build loses nothing.
-        def fill(row: int) -> None:
-            cache.put(row, self._evaluate(row))
-
-        pool = ThreadPoolExecutor(workers)
-        try:
-            with threadpool_limits(1, "blas"):
-                futures = [pool.submit(fill, row) for row in todo]
-                for done, future in enumerate(as_completed(futures), start=1):
-                    future.result()
-                    if done % FLUSH_EVERY == 0:
-                        cache.flush()
-                    advance(len(self._rows) - len(todo) + done, len(self._rows))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            cache.flush()
+        elif not self.ready:
+            super().build(advance, workers=workers, scheduler=scheduler)
 
     def describe(self) -> Mapping[str, Any]:
-        cycles = [record["cycles"] for record in self.records]
-        rungs = {f"level shift {r['level_shift']:g}, smearing {r['smearing']:g} (hartree)" for r in self.records}
+        level, records, _ = labels(self.config.source)
+        cycles = [record["cycles"] for record in records]
+        rungs = {f"level shift {r['level_shift']:g}, smearing {r['smearing']:g} (hartree)" for r in records}
         return {
             "about": "a reconstruction of the 2018 Li-O-Li set, whose positions and grid were not recorded",
-            **self.level,
+            **level,
             "grid": "×".join(map(str, self.grid.shape)),
             "electrons": ELECTRONS if self.grid.dimension == 3 else "those of a cut through the plane of the atoms",
             "bond lengths (Å)": ", ".join(map(str, geometry.BOND_LENGTHS)),
             "angles (degrees)": ", ".join(map(str, geometry.ANGLES)),
             "SCF cycles": f"{min(cycles)} to {max(cycles)}, median {np.median(cycles):g}, all converged",
             "SCF settings used": "; ".join(sorted(rungs)),
-            "cache": str(self._cache_folder),
+            "kept in": str(self.folder),
         }
 
-    @property
-    def level(self) -> dict[str, Any]:
-        """Level of theory, from the file's header."""
-        return self._labels.level
 
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """How the SCF of each of the 625 configurations converged."""
-        return self._labels.records
+def grid_of(points: int, dimension: int) -> Grid:
+    """So many points along each side of the cube, or of the square through its centre."""
+    return Grid.of([geometry.CELL_LENGTH] * dimension, points)
 
-    @cached_property
-    def _labels(self) -> Labels:
-        self._file_bytes()
-        try:
-            with safe_open(self._file, framework="numpy") as file:
-                metadata, matrices = file.metadata(), file.get_tensor("density_matrices")
-            labels = Labels(json.loads(metadata["level"]), json.loads(metadata["scf"]), matrices)
-        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-            raise DataError(f"li-o-li: {self._file} is damaged ({error}); {self._fix}") from error
-        if not len(labels.records) == len(labels.matrices) == len(self._pairs):
-            raise DataError(f"li-o-li: {self._file} has {len(labels.matrices)} density matrices; {self._fix}")
-        return labels
 
-    @cached_property
-    def _expansion(self) -> Expansion:
-        """The orbitals, the same for every configuration but for the positions of the atoms."""
-        box = np.eye(3) * geometry.CELL_LENGTH
-        cell = scf.build_cell(geometry.SPECIES, geometry.positions(0, 0), box, geometry.LEVEL)
-        return Expansion.of(cell)
+def label(job: Job) -> Sample:
+    """The sample of a job, from the density matrix of its row. Raises DataError when the matrices are damaged.
 
-    @cached_property
-    def _cache_folder(self) -> Path:
-        # Named by the content, so that a cache never outlives the matrices or the evaluation it was made from.
-        key = hashlib.sha256(self._file_bytes() + b"evaluation 2").hexdigest()[:12]
-        plane = "-plane" if self.grid.dimension == 2 else ""
-        return cache_folder() / "li-o-li" / f"{self.config.grid}{plane}-{key}.zarr"
+    source: the level, energy (hartree), cycles and settings of the SCF, and the integral before scaling (e).
+    """
+    row, grid = job.inputs["row"], grid_of(job.inputs["grid"], job.inputs["dimension"])
+    level, records, matrices = _parsed(_file_of(job.inputs["source"]), job.inputs["labels"])
+    positions = geometry.positions(*geometry.pairs()[row])
+    density = evaluated(positions, unpack(matrices[row]), grid)[None].astype(np.float32)
+    integral = float(density.sum(dtype=np.float64)) * grid.voxel_volume
+    electrons = float(ELECTRONS) if grid.dimension == 3 else integral
+    return Sample(
+        id=job.id,
+        structure=Structure(
+            Lattice.cubic(geometry.CELL_LENGTH), list(geometry.SPECIES), positions, coords_are_cartesian=True
+        ),
+        grid=grid,
+        density=density * np.float32(electrons / integral),
+        electrons=electrons,
+        source={**level, **records[row], "integral_before_normalisation": integral},
+    )
 
-    @cached_property
-    def _cache(self) -> DensityCache:
-        return DensityCache(self._cache_folder, len(self._pairs), (1, *self.grid.shape))
 
-    def _evaluate(self, row: int) -> NDArray[np.float32]:
-        positions, matrix = geometry.positions(*self._pairs[row]), unpack(self._labels.matrices[row])
-        if self.grid.dimension == 3:
-            density = self._expansion.density(positions, matrix, self.grid)
-        else:  # two points along z: the face of the cell, and the plane through its centre, where the atoms are
-            layers = Grid.of([geometry.CELL_LENGTH] * 3, (*self.grid.shape, 2))
-            density = self._expansion.density(positions, matrix, layers)[..., 1]
-        return density[None].astype(np.float32)
+def evaluated(positions: NDArray[np.float64], matrix: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
+    """The density of a matrix ``[orbital, orbital]`` on ``grid``, as it is, in e/Å³: ``[x, y, z]``, or ``[x, y]``."""
+    with threadpool_limits(1, "blas"):  # the same numbers on any number of cores
+        if grid.dimension == 3:
+            return _expansion().density(positions, matrix, grid)
+        # Two points along z: the face of the cell, and the plane through its centre, where the atoms are.
+        layers = Grid.of([geometry.CELL_LENGTH] * 3, (*grid.shape, 2))
+        return _expansion().density(positions, matrix, layers)[..., 1]
 
-    def _file_bytes(self) -> bytes:
-        try:
-            return self._file.read_bytes()
-        except OSError as error:
-            raise DataError(f"li-o-li: the density matrices {self._file} are not there; {self._fix}") from error
 
-    @property
-    def _fix(self) -> str:
-        if self.config.source == "recomputed":
-            return "run `edframe data build li-o-li --recompute`"
-        return "reinstall edframe-pyscf"
+@cache
+def _expansion() -> Expansion:
+    """The orbitals, the same for every configuration but for the positions of the atoms."""
+    box = np.eye(3) * geometry.CELL_LENGTH
+    return Expansion.of(scf.build_cell(geometry.SPECIES, geometry.positions(0, 0), box, geometry.LEVEL))
+
+
+def labels(source: str) -> Labels:
+    """All 625 density matrices, ``"shipped"`` or ``"recomputed"``, with their level of theory and how each SCF
+    converged. Raises DataError when their file is absent or damaged."""
+    return _parsed(_file_of(source), _digest(source))
+
+
+@cache
+def _parsed(path: Path, digest: str) -> Labels:
+    """The content of a file whose SHA-256 is ``digest``: that of the process that asked for a label."""
+    source = "shipped" if path == SHIPPED else "recomputed"
+    if _digest(source) != digest:
+        raise DataError(f"li-o-li: {path} has other density matrices here; install the same edframe-pyscf everywhere")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata, matrices = file.metadata(), file.get_tensor("density_matrices")
+        found = Labels(json.loads(metadata["level"]), json.loads(metadata["scf"]), matrices)
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise DataError(f"li-o-li: {path} is damaged ({error}); {FIXES[source]}") from error
+    if not len(found.records) == len(found.matrices) == len(geometry.pairs()):
+        raise DataError(f"li-o-li: {path} has {len(found.matrices)} density matrices; {FIXES[source]}")
+    return found
+
+
+FIXES = {"shipped": "reinstall edframe-pyscf", "recomputed": "run `edframe data build li-o-li --recompute`"}
+
+
+def _file_of(source: str) -> Path:
+    return SHIPPED if source == "shipped" else recomputed_folder() / "li_o_li.safetensors"
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(_bytes_of(source)).hexdigest()
+
+
+def _bytes_of(source: str) -> bytes:
+    try:
+        return _file_of(source).read_bytes()
+    except OSError as error:
+        raise DataError(f"li-o-li: the density matrices {_file_of(source)} are not there; {FIXES[source]}") from error
