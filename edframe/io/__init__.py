@@ -7,6 +7,8 @@
 | cube     | ….cube, ….cub                                      | one or more, named by the file |
 | xsf      | ….xsf                                              | one or more 3D grids |
 | vasp-h5  | vaspwave.h5, vaspout.h5, vasp….h5                  | density: total, magnetisation |
+| espresso | charge-density.dat, charge-density.hdf5            | the same |
+| abinit   | …_DEN, …_DEN.nc                                    | the same |
 
 Each name may end in ``.gz``, ``.bz2``, ``.xz``, ``.lzma``, ``.zst`` or ``.lz4``. Names of VASP's files
 may be joined to others, as in ``CHGCAR.Li`` or ``Li_CHGCAR``.
@@ -29,6 +31,8 @@ FORMATS = {
     "cube": "edframe.io.cube",
     "xsf": "edframe.io.xsf",
     "vasp-h5": "edframe.io.vasp_h5",
+    "espresso": "edframe.io.espresso",
+    "abinit": "edframe.io.abinit",
 }
 """Format and the module that reads and writes it, by ``read(path) -> Volume`` and ``write(path, volume)``."""
 
@@ -77,6 +81,10 @@ def format_of(path: str | Path) -> str:
         return "chgcar"
     if re.fullmatch(r"vasp.*\.h5", name):
         return "vasp-h5"
+    if name in ("charge-density.dat", "charge-density.hdf5"):
+        return "espresso"
+    if name.endswith(("_den", "_den.nc")):
+        return "abinit"
     raise DataError(f"{path}: its name tells no format; name it CHGCAR, ….cube or ….xsf, or say which it is")
 
 
