@@ -9,6 +9,7 @@
 | vasp-h5  | vaspwave.h5, vaspout.h5, vasp….h5                  | density: total, magnetisation |
 | espresso | charge-density.dat, charge-density.hdf5            | the same |
 | abinit   | …_DEN, …_DEN.nc                                    | the same |
+| siesta   | ….RHO, Rho.grid.nc                                 | the same |
 
 Each name may end in ``.gz``, ``.bz2``, ``.xz``, ``.lzma``, ``.zst`` or ``.lz4``. Names of VASP's files
 may be joined to others, as in ``CHGCAR.Li`` or ``Li_CHGCAR``.
@@ -33,6 +34,7 @@ FORMATS = {
     "vasp-h5": "edframe.io.vasp_h5",
     "espresso": "edframe.io.espresso",
     "abinit": "edframe.io.abinit",
+    "siesta": "edframe.io.siesta",
 }
 """Format and the module that reads and writes it, by ``read(path) -> Volume`` and ``write(path, volume)``."""
 
@@ -85,6 +87,8 @@ def format_of(path: str | Path) -> str:
         return "espresso"
     if name.endswith(("_den", "_den.nc")):
         return "abinit"
+    if name.endswith((".rho", ".grid.nc")):
+        return "siesta"
     raise DataError(f"{path}: its name tells no format; name it CHGCAR, ….cube or ….xsf, or say which it is")
 
 
