@@ -1,8 +1,8 @@
 """SIESTA's valence density, ``NAME.RHO`` and ``Rho.grid.nc``, through sisl. Values have 7 digits.
 
 The files have a cell and a grid; the atoms are in ``NAME.XV`` beside them, or in the only ….XV there is. Two spins are
-up and down. What is written is for tools that read these files: SIESTA itself starts from ``DeltaRho.IN.grid.nc``, which
-is a difference from its own atoms.
+up and down. What is written is for tools that read these files: SIESTA itself starts from ``DeltaRho.IN.grid.nc``,
+which is a difference from its own atoms.
 """
 
 from __future__ import annotations
