@@ -10,6 +10,7 @@
 | espresso | charge-density.dat, charge-density.hdf5            | the same |
 | abinit   | …_DEN, …_DEN.nc                                    | the same |
 | siesta   | ….RHO, Rho.grid.nc                                 | the same |
+| gpaw     | ….gpw (read alone)                                 | the same, of the pseudo-density |
 
 Each name may end in ``.gz``, ``.bz2``, ``.xz``, ``.lzma``, ``.zst`` or ``.lz4``. Names of VASP's files
 may be joined to others, as in ``CHGCAR.Li`` or ``Li_CHGCAR``.
@@ -35,6 +36,7 @@ FORMATS = {
     "espresso": "edframe.io.espresso",
     "abinit": "edframe.io.abinit",
     "siesta": "edframe.io.siesta",
+    "gpaw": "edframe.io.gpaw",
 }
 """Format and the module that reads and writes it, by ``read(path) -> Volume`` and ``write(path, volume)``."""
 
@@ -89,6 +91,8 @@ def format_of(path: str | Path) -> str:
         return "abinit"
     if name.endswith((".rho", ".grid.nc")):
         return "siesta"
+    if name.endswith(".gpw"):
+        return "gpaw"
     raise DataError(f"{path}: its name tells no format; name it CHGCAR, ….cube or ….xsf, or say which it is")
 
 

@@ -50,7 +50,7 @@ def read(path: Path) -> Volume:
         others = [2 * others[0] - total]
     fields = {name: np.ascontiguousarray(values) for name, values in zip(names, [total, *others], strict=True)}
     grid = Grid.of(content.structure.lattice.matrix, total.shape)
-    return Volume(content.structure, grid, fields, comment=f"{content.structure.formula}, ABINIT")
+    return Volume(content.structure, grid, fields, comment=f"{content.structure.formula}, ABINIT", unit="e/bohr³")
 
 
 def write(path: Path, volume: Volume) -> None:

@@ -78,7 +78,7 @@ def read(path: Path) -> Volume:
             spectrum[tuple((-waves.miller % sizes).T)] = components.conj()
         spectrum[tuple((waves.miller % sizes).T)] = components
         fields[name] = np.ascontiguousarray(np.fft.ifftn(spectrum, norm="forward").real) * BOHR**-3
-    return Volume(run.structure, grid, fields, comment=f"{run.structure.formula}, Quantum ESPRESSO")
+    return Volume(run.structure, grid, fields, comment=f"{run.structure.formula}, Quantum ESPRESSO", unit="e/bohr³")
 
 
 def write(path: Path, volume: Volume) -> None:

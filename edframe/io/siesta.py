@@ -57,7 +57,7 @@ def read(path: Path) -> Volume:
         raise DataError(f"{path}: a density of {len(values)} components is noncollinear; use a collinear calculation")
     up, *down = values
     fields = {"total": up + down[0], "magnetisation": up - down[0]} if down else {"total": up}
-    return Volume(structure, Grid.of(cell, up.shape), fields, comment=f"{structure.formula}, SIESTA")
+    return Volume(structure, Grid.of(cell, up.shape), fields, comment=f"{structure.formula}, SIESTA", unit="e/bohr³")
 
 
 def write(path: Path, volume: Volume) -> None:

@@ -6,6 +6,7 @@ abinit-data).
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -113,3 +114,26 @@ def test_abinit(tmp_path, mode, name):
     shutil.copy(path, written)
     io.write(written, volume)
     assert iterations(f'getden_filepath "{written.name}"') < scratch
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("gpaw"), reason="gpaw is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_gpaw(tmp_path):
+    from ase.build import molecule
+    from gpaw import GPAW, PW, Mixer
+
+    for formula, electrons, moment in (("H2O", 8, 0), ("OH", 7, 1)):
+        atoms = molecule(formula)
+        atoms.set_cell([4.6, 4.8, 5.0])
+        atoms.center()
+        atoms.pbc = True
+        atoms.calc = GPAW(
+            mode=PW(200), txt=None, mixer=Mixer(0.1, 5), convergence={"density": 1e-2}, spinpol=moment > 0
+        )
+        atoms.get_potential_energy()
+        atoms.calc.write(tmp_path / "run.gpw")
+        volume = io.read(tmp_path / "run.gpw")
+        integrals = [values.sum() * volume.grid.voxel_volume for values in volume.fields.values()]
+        np.testing.assert_allclose(integrals, [electrons, moment][: 1 + (moment > 0)], atol=1e-3)
+        np.testing.assert_allclose(volume.structure.cart_coords, atoms.positions, atol=1e-9)
+        assert list(volume.structure.atomic_numbers) == atoms.numbers.tolist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 
 import netCDF4
 import numpy as np
@@ -105,10 +104,3 @@ def test_what_is_no_density_or_damaged_is_one_sentence(tmp_path):
         io.read(path)
     with pytest.raises(DataError, match="there is no such file"):
         io.read(tmp_path / "x.RHO")
-
-
-def test_without_sisl_the_extra_is_named(tmp_path, monkeypatch):
-    write_rho(tmp_path / "water.RHO", [UP])
-    monkeypatch.setitem(sys.modules, "sisl", None)
-    with pytest.raises(DataError, match=r"files of this kind need sisl, by `pip install edframe\[formats\]`"):
-        io.read(tmp_path / "water.RHO")
