@@ -29,11 +29,16 @@ def predict(
         float | None, typer.Option("--spacing", min=0.01, help="Largest voxel edge, Å; default: the training data's.")
     ] = None,
     electrons: Annotated[
-        float | None, typer.Option("--electrons", min=0, help="Valence electrons; default: of the neutral atoms.")
+        float | None,
+        typer.Option("--electrons", min=0, help="Valence electrons; default: of the neutral atoms, less the charge."),
     ] = None,
     charge: Annotated[
-        float, typer.Option("--charge", help="Of the cell: so many electrons fewer than in the neutral atoms.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            "--charge",
+            help="Of the cell: so many electrons fewer than in the neutral atoms; default: that in an xyz file, or 0.",
+        ),
+    ] = None,
     symmetrise: Annotated[
         bool, typer.Option("--symmetrise", help="Average over the cell's symmetries: up to 48 times slower.")
     ] = False,
@@ -52,6 +57,8 @@ def predict(
     expect at each point, into a second file, and says which NMAE to expect. A structure with atoms in surroundings
     that were not trained on is predicted with a warning.
 
+    Of several frames (xyz, XDATCAR, traj, XSF), each is predicted, into FILE_0, FILE_1, …
+
     Example:
 
       edframe predict runs/20260101T120000Z-li-o-li-unet-sinkhorn-1a2b3c POSCAR CHGCAR
@@ -59,12 +66,12 @@ def predict(
     from edframe import io
     from edframe.io.grids import points_of
     from edframe.io.spin import beside
-    from edframe.io.structures import read_structure
+    from edframe.io.structures import charge_of, has_occupancies, read_structures
 
     io.format_of(file)
-    if charge and electrons is not None:
+    if charge is not None and electrons is not None:
         raise ConfigError("--electrons says how many there are, and --charge that they differ; give one of the two")
-    atoms = read_structure(structure)
+    frames = read_structures(structure)
     own = points_of(structure)
     shape = _asked(grid, like, spacing) or (own.shape if own and spacing is None else None)
     from edframe.contract.registry import Registry
@@ -79,28 +86,39 @@ def predict(
     trained = ensemble.members[0] if ensemble else Run.open(run)
     experiment = options.resolved(registry, trained.path / "config.yaml", {}, device=device)
     where = fabric_for(experiment).device
-    if ensemble is None:
-        predictor = Predictor(trained, experiment, registry, where, symmetrise=symmetrise)
-        sample, spread = predictor(atoms, shape=shape, spacing=spacing, electrons=electrons, charge=charge), None
-        novelty = predictor.novelty(atoms)
-    else:
-        members = EnsemblePredictor(ensemble, experiment, registry, where, symmetrise=symmetrise)
-        sample, spread, expected = members(atoms, shape=shape, spacing=spacing, electrons=electrons, charge=charge)
-        novelty = members.novelty(atoms)
-    volume = replace(volume_of(sample), origin=own.origin if own else (0.0, 0.0, 0.0))
-    written = io.write(file, volume, spin=spin)
-    size = "×".join(map(str, sample.grid.shape))
-    typer.echo(f"{', '.join(map(str, written))}: {sample.electrons:g} electrons on {size} points")
-    if ensemble is not None and spread is not None:
-        comment = f"{atoms.formula}, standard deviation of a density predicted by edframe"
-        fields = dict(zip(("total", "magnetisation"), spread, strict=False))
-        place = beside(file, "spread")
-        written = io.write(place, io.Volume(atoms, sample.grid, fields, comment=comment, origin=volume.origin))
-        typer.echo(
-            f"{', '.join(map(str, written))}: spread of {len(ensemble.members)} members; expected NMAE {expected:.3g} %"
-        )
-    if novelty is not None and novelty.far:
-        typer.secho(f"Warning: {novelty}.", fg=typer.colors.YELLOW, err=True)
+    single = None if ensemble else Predictor(trained, experiment, registry, where, symmetrise=symmetrise)
+    members = EnsemblePredictor(ensemble, experiment, registry, where, symmetrise=symmetrise) if ensemble else None
+    last = len(frames.structures) - 1
+    for number, atoms in enumerate(frames.structures):
+        target = beside(file, f"{number:0{len(str(last))}d}") if last else file
+        spread, expected = None, 0.0
+        excess = charge if charge is not None else charge_of(atoms) if electrons is None else 0.0
+        if members is not None:
+            sample, spread, expected = members(atoms, shape=shape, spacing=spacing, electrons=electrons, charge=excess)
+            novelty = members.novelty(atoms)
+        elif single is not None:
+            sample = single(atoms, shape=shape, spacing=spacing, electrons=electrons, charge=excess)
+            novelty = single.novelty(atoms)
+        volume = replace(volume_of(sample), origin=own.origin if own else (0.0, 0.0, 0.0))
+        written = io.write(target, volume, spin=spin)
+        size = "×".join(map(str, sample.grid.shape))
+        said = f" (charge {excess:+g})" if excess and charge is None else ""
+        typer.echo(f"{', '.join(map(str, written))}: {sample.electrons:g} electrons{said} on {size} points")
+        if ensemble is not None and spread is not None:
+            comment = f"{atoms.formula}, standard deviation of a density predicted by edframe"
+            fields = dict(zip(("total", "magnetisation"), spread, strict=False))
+            place = beside(target, "spread")
+            written = io.write(place, io.Volume(atoms, sample.grid, fields, comment=comment, origin=volume.origin))
+            typer.echo(f"{', '.join(map(str, written))}: spread of {len(ensemble.members)} members; expected NMAE "
+                       f"{expected:.3g} %")  # fmt: skip
+        if novelty is not None and novelty.far:
+            where_in = f"frame {number}: " if last else ""
+            typer.secho(f"Warning: {where_in}{novelty}.", fg=typer.colors.YELLOW, err=True)
+    for note in frames.notes:
+        typer.secho(f"Note: {structure}: {note}.", err=True)
+    if io.format_of(file) in ("chgcar", "vasp-h5") and has_occupancies(structure):
+        typer.secho(f"Note: the PAW occupancies in {structure} are not those of the predicted density, and are left "
+                    "out; VASP takes those of free atoms.", err=True)  # fmt: skip
 
 
 def _asked(grid: tuple[int, int, int] | None, like: Path | None, spacing: float | None) -> tuple[int, ...] | None:

@@ -27,7 +27,12 @@ def points_of(path: Path) -> Points | None:
     except DataError:
         return None
     if form != "chgcar":
-        volume = read(path)
+        try:
+            volume = read(path, quantity="field")
+        except DataError:
+            if form == "xsf":  # of atoms alone
+                return None
+            raise
         return Points(volume.grid.shape, volume.origin)
     with Text(path) as text:  # a POSCAR may be named ….vasp, too
         read_head(text)

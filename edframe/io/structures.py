@@ -1,49 +1,209 @@
-"""Structures with a cell, from any file that pymatgen or ASE reads."""
+"""Structures with a cell, from any file that edframe, pymatgen or ASE reads: one, or all frames of a trajectory.
+
+| file                                     | read by                                                        |
+|------------------------------------------|----------------------------------------------------------------|
+| CHGCAR, cube, XSF, … as in ``edframe.io`` | edframe                                                        |
+| POSCAR, CONTCAR, XDATCAR                 | edframe: species that the file does not name are not invented  |
+| xyz, extended xyz                        | ASE, frame by frame; ``charge=`` counts                        |
+| CIF                                      | pymatgen, all structures in it                                 |
+| traj, and others                         | ASE, all frames; else pymatgen                                 |
+"""
 
 from __future__ import annotations
 
+import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edframe.errors import DataError
-from edframe.io import read
+from edframe.io import format_of, read
+from edframe.io.files import open_bytes, plain_name, unpacking_errors
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 
-def read_structure(path: Path) -> Structure:
-    """The atoms and cell in a POSCAR, CIF, volumetric or extended xyz file.
+@dataclass(frozen=True)
+class Frames:
+    """structures: at least one; their charges are set where the file tells them. notes: what was left out, in words."""
 
-    Raises DataError for a file that cannot be read, has several structures, partial occupancies, or no cell.
+    structures: tuple[Structure, ...]
+    notes: tuple[str, ...] = ()
+
+
+def charge_of(structure: Structure) -> float:
+    """The charge that was set for a structure, in e; 0 where none was. Oxidation states do not count."""
+    return float(structure._charge or 0.0)  # the property sums oxidation states, and warns of every ion
+
+
+def has_occupancies(path: Path) -> bool:
+    """Whether a file of VASP has PAW occupancies, which a predicted density has not."""
+    try:
+        if format_of(path) != "chgcar":
+            return False
+    except DataError:
+        return False
+    with open_bytes(path) as file:
+        return any(line.startswith(b"augmentation occupancies") for line in file)
+
+
+def read_structures(path: Path) -> Frames:
+    """All structures in a file, in order.
+
+    Raises DataError for a file that cannot be read, and for a structure with partial occupancies or without a cell.
     """
-    from pymatgen.core.structure import Structure
-
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
-    suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    if suffix in {"cube", "cub", "xsf"}:
-        return read(path).structure
+    name = plain_name(path.name).lower()
+    try:
+        form = format_of(path)
+    except DataError:
+        form = ""
     try:
         with warnings.catch_warnings(action="ignore"):  # the error says it in one sentence
-            structure = _from_xyz(path) if suffix in {"xyz", "extxyz"} else Structure.from_file(path)
+            if form == "xsf":
+                found = _from_xsf(path)
+            elif "xdatcar" in name:
+                found = Frames(_from_xdatcar(path))
+            elif form == "chgcar" or "poscar" in name or "contcar" in name:
+                found = _from_vasp(path)
+            elif form:
+                found = _from_volume(path)
+            elif name.endswith((".xyz", ".extxyz")):
+                found = _from_xyz(path)
+            elif name.endswith((".cif", ".mcif")):
+                found = Frames(_from_cif(path))
+            else:
+                found = Frames(_from_others(path))
     except DataError:
         raise
     except Exception as error:  # the readers raise whatever they met
         raise DataError(f"{path} is not a structure that can be read ({error}); give a POSCAR or CIF file") from error
-    if not structure.is_ordered:
+    if not all(structure.is_ordered for structure in found.structures):
         raise DataError(f"{path} has sites of partial occupancy: give one ordered configuration")
-    return structure
+    return found
 
 
-def _from_xyz(path: Path) -> Structure:
-    from ase import Atoms
-    from ase.io import read as read_ase
+def _from_volume(path: Path) -> Frames:
+    volume = read(path, quantity="field")
+    return Frames((volume.structure,), volume.notes)
+
+
+def _from_vasp(path: Path) -> Frames:
+    """The head alone, but for a CHG, which may have several steps."""
+    from edframe.io.poscar import read_head
+    from edframe.io.reading import Text
+
+    if re.search(r"(^|[^a-z])chg([^a-z]|$)", path.name.lower()):
+        return _from_volume(path)
+    with Text(path) as text:
+        return Frames((read_head(text)[1],))
+
+
+def _from_xsf(path: Path) -> Frames:
     from pymatgen.core.structure import Structure
 
-    atoms = read_ase(path, index=-1, format="extxyz")
-    assert isinstance(atoms, Atoms)  # a list for a slice alone
-    if atoms.cell.rank < 3:
-        raise DataError(f'{path} has no cell: add Lattice="ax ay az bx by bz cx cy cz" (Å) to its second line')
-    return Structure(atoms.cell.array, atoms.numbers, atoms.positions, coords_are_cartesian=True)
+    from edframe.io.reading import Text
+    from edframe.io.xsf_parts import parts
+
+    with Text(path) as text:
+        found = parts(text)
+    if found.grids:
+        return _from_volume(path)
+    if not found.cells or found.periodic == 0:
+        raise DataError(f"{path} has no cell: a density needs one; write it as CRYSTAL, with PRIMVEC")
+    if len(found.cells) not in (1, len(found.steps)):
+        raise DataError(
+            f"{path} has {len(found.cells)} cells for {len(found.steps)} steps; each step needs one, or all"
+        )
+    cells = found.cells * len(found.steps) if len(found.cells) == 1 else found.cells
+    notes = (f"ghost atoms, left out: {found.ghosts}",) if found.ghosts else ()
+    return Frames(
+        tuple(
+            Structure(cell, species, positions, coords_are_cartesian=True)
+            for cell, (species, positions) in zip(cells, found.steps, strict=True)
+        ),
+        notes,
+    )
+
+
+def _from_xdatcar(path: Path) -> tuple[Structure, ...]:
+    """The configurations, with the cell before each, or before all."""
+    from pymatgen.core.structure import Structure
+
+    from edframe.io.heads import floats, next_words
+    from edframe.io.poscar import read_head
+    from edframe.io.reading import Text
+
+    with Text(path) as text:
+        frames = [read_head(text)[1]]
+        while line := text.line():
+            if not line.strip():
+                continue
+            if not line.lower().lstrip().startswith("direct"):
+                text.back(line)
+                frames.append(read_head(text)[1])
+                continue
+            last = frames[-1]
+            rows = [next_words(text, f"atom {k + 1} of {len(last)}") for k in range(len(last))]
+            if any(len(row) < 3 for row in rows):
+                raise text.error(f"positions of {len(last)} atoms, three numbers each, should be here")
+            places = [floats(text, row[:3], "a coordinate") for row in rows]
+            frames.append(Structure(last.lattice, last.species, places))
+    return tuple(frames)
+
+
+def _from_xyz(path: Path) -> Frames:
+    from edframe.io.xyz import read_frames
+
+    frames, ghosts = read_frames(path)
+    return Frames(tuple(frames), (f"ghost atoms, left out: {ghosts}",) if ghosts else ())
+
+
+def _from_cif(path: Path) -> tuple[Structure, ...]:
+    from pymatgen.core.structure import Structure
+    from pymatgen.io.cif import CifParser
+
+    try:
+        with open_bytes(path) as file:
+            text = file.read().decode("utf-8", "replace")
+    except unpacking_errors() as error:
+        raise DataError(f"{path} cannot be read to its end ({error}): it is damaged; copy it anew") from error
+    found = CifParser.from_str(text).parse_structures(primitive=False, on_error="raise")
+    if not found:
+        raise DataError(f"{path} holds no structure")
+    return tuple(
+        Structure(one.lattice, [site.specie.symbol for site in one], one.frac_coords) if one.is_ordered else one
+        for one in found
+    )
+
+
+def _from_others(path: Path) -> tuple[Structure, ...]:
+    """All frames by ASE, which knows most formats; what it does not know, one by pymatgen."""
+    from ase.io import read as read_ase
+    from ase.io.formats import UnknownFileTypeError
+    from pymatgen.core.structure import Structure
+
+    from edframe.io.xyz import charge_in
+
+    if path.suffix.lower() not in {".json", ".yaml", ".yml", ".res", ".cssr"}:
+        try:
+            frames: Any = read_ase(path, index=":")
+        except (UnknownFileTypeError, NotImplementedError):
+            frames = []
+        for atoms in frames:
+            if atoms.cell.rank < 3:
+                raise DataError(f"{path} has no cell in all three directions, which a density needs; give it one")
+            if (atoms.numbers < 1).any():
+                raise DataError(f"{path} has an atom without an element; take it out, or correct it")
+        if frames:
+            return tuple(
+                Structure(
+                    atoms.cell.array, atoms.numbers, atoms.positions, coords_are_cartesian=True,
+                    charge=charge_in(atoms.info, str(path)) or None,
+                )
+                for atoms in frames
+            )  # fmt: skip
+    return (Structure.from_file(path),)

@@ -174,8 +174,11 @@ def test_a_pattern_without_files_is_one_sentence(edframe, tmp_path, monkeypatch)
 def test_a_spin_density_is_converted_to_two_cubes_which_are_named(edframe, tmp_path, way, names):
     structure = Structure(np.eye(3) * 4, ["O"], [[0.5, 0.5, 0.5]])
     values = np.random.default_rng(0).random((4, 4, 4))
+    values *= 6 / values.mean()
     Chgcar(structure, {"total": values, "diff": values / 2}).write_file(tmp_path / "CHGCAR")
     result = edframe("data", "convert", tmp_path / "CHGCAR", tmp_path / "no.cube", *way)
     assert (result.code, result.err) == (0, "")
-    assert result.out.split() == [str(tmp_path / name) for name in names]
+    *files, electrons = result.out.splitlines()
+    assert files == [str(tmp_path / name) for name in names]
+    assert electrons == f"{tmp_path / 'CHGCAR'}: 6.0000 electrons in O1 (times volume), magnetisation 3.0000"
     assert {path.name for path in tmp_path.glob("*.cube")} == set(names)

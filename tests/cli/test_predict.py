@@ -125,6 +125,62 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(structure, target, sen
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.fixture
+def xyz(kept, tmp_path):
+    """Writes frames of the sample's atoms, moved by a little, with the charges that are given."""
+
+    def write(*charges, name="frames.xyz"):
+        lattice = " ".join(f"{x:.6f}" for x in kept[0].lattice.matrix.ravel())
+        text = ""
+        for k, charge in enumerate(charges):
+            rows = [f"{site.specie.symbol} {x} {y} {z + 0.01 * k}" for site in kept[0] for x, y, z in [site.coords]]
+            said = f" charge={charge}" if charge else ""
+            comment = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3{said}'
+            text += "\n".join([str(len(rows)), comment, *rows, ""])
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def test_every_frame_is_predicted_into_a_file_of_its_own(edframe, finished, kept, xyz, tmp_path):
+    frames = xyz(0, 0, 0)
+    result = edframe("predict", finished, frames, tmp_path / "density.cube", "--grid", 12, 12, 12)
+    assert (result.code, result.err) == (0, "")
+    assert [line.split(":")[0] for line in result.out.splitlines()] == [
+        str(tmp_path / f"density_{k}.cube") for k in range(3)
+    ]
+    moved = [io.read(tmp_path / f"density_{k}.cube").structure.cart_coords for k in range(3)]
+    for k in range(3):
+        np.testing.assert_allclose(moved[k], kept[0].cart_coords + np.array([0, 0, 0.01 * k]), atol=1e-5)
+    assert not (tmp_path / "density.cube").exists()
+
+
+def test_the_charge_of_a_frame_is_in_its_density(edframe, finished, xyz, tmp_path):
+    result = edframe("predict", finished, xyz(-1), tmp_path / "CHGCAR", "--grid", 12, 12, 12)
+    assert result.out == f"{tmp_path / 'CHGCAR'}: 13 electrons (charge -1) on 12×12×12 points\n"
+    volume = io.read(tmp_path / "CHGCAR")
+    assert volume.fields["total"].sum() * volume.grid.voxel_volume == pytest.approx(13, rel=1e-6)
+    result = edframe("predict", finished, xyz(-1), tmp_path / "CHGCAR", "--grid", 12, 12, 12, "--electrons", 11)
+    assert "CHGCAR: 11 electrons on" in result.out
+    result = edframe("predict", finished, xyz(12), tmp_path / "other.cube", "--grid", 12, 12, 12)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "with a charge of 12 has no electrons" in result.err
+
+
+def test_occupancies_that_are_not_predicted_are_said(edframe, finished, kept, tmp_path):
+    structure, grid = kept[0], Grid.of(kept[0].lattice.matrix, (12, 12, 12))
+    text = "".join(f"augmentation occupancies{k:4d}   1\n  0.1000000E+00\n" for k in (1, 2, 3))
+    fields = {"total": np.ones(grid.shape)}
+    io.write(tmp_path / "CHGCAR", io.Volume(structure, grid, fields, augmentation={"total": text}))
+    result = edframe("predict", finished, tmp_path / "CHGCAR", tmp_path / "CHGCAR.new")
+    assert result.code == 0
+    assert result.err == (
+        f"Note: the PAW occupancies in {tmp_path / 'CHGCAR'} are not those of the predicted density, and are left out; "
+        "VASP takes those of free atoms.\n"
+    )
+
+
 def test_a_training_structure_is_no_extrapolation_and_a_stretched_one_is(edframe, finished, kept, tmp_path):
     structure, _ = kept
     oxygen = structure.cart_coords[1]
