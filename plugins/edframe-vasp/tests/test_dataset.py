@@ -28,6 +28,7 @@ def test_a_sample_is_what_was_written(calculation, potcar, spins):
     potcar(made.folder, OXYGEN, ("PAW_PBE Li_sv 10Sep2004", 3.0))
     sample = built(made.folder, spins=spins)[0]
     assert (sample.electrons, sample.source["electrons_from"]) == (9, "POTCAR")
+    assert sample.source["valence"] == {"O": 6.0, "Li": 3.0}
     assert sample.source["file"] == str(made.file)
     assert sample.source["integral"] == pytest.approx(9 * 1.0005)
     np.testing.assert_allclose(sample.density, made.density / 1.0005, rtol=1e-6)

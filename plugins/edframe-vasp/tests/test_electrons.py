@@ -1,5 +1,5 @@
 import pytest
-from edframe_vasp.electrons import files_beside, potentials, stated_electrons
+from edframe_vasp.electrons import files_beside, potentials, stated_electrons, stated_valence
 from pymatgen.core.structure import Structure
 
 from edframe.errors import DataError
@@ -31,6 +31,16 @@ def count(folder, structure):
 def test_electrons_of_a_potcar(tmp_path, potcar, species, sets, electrons):
     potcar(tmp_path, *sets)
     assert count(tmp_path, atoms(*species)) == (electrons, "POTCAR")
+
+
+def test_the_electrons_of_each_element_are_those_of_its_one_potential(tmp_path, potcar):
+    density = tmp_path / "CHGCAR"
+    assert stated_valence(density, files_beside(density)) is None
+    potcar(tmp_path, LI_SV, OXYGEN, LI_SV)
+    assert stated_valence(density, files_beside(density)) == {"Li": 3, "O": 6}
+    assert stated_valence(tmp_path / "other.vasp", files_beside(density)) is None  # perhaps of another calculation
+    potcar(tmp_path, LI_SV, OXYGEN, LI)
+    assert stated_valence(density, files_beside(density)) is None
 
 
 @pytest.mark.parametrize("sets", [(OXYGEN,), (LI_SV, ("PAW_PBE F 08Apr2002", 7.0)), (LI_SV, LI, OXYGEN)])

@@ -16,7 +16,7 @@ from edframe.io.electrons import number_of
 from edframe.io.files import either, plain_name
 from edframe.io.patterns import names, select, stamp
 from edframe.sample import Sample
-from edframe_vasp.electrons import files_beside, stated_electrons
+from edframe_vasp.electrons import files_beside, stated_electrons, stated_valence
 from edframe_vasp.plugin import VaspConfig
 
 FILES = ("CHGCAR", "vaspwave.h5", "vaspout.h5")
@@ -63,7 +63,8 @@ class Vasp(PreparedDataset):
 def label(job: Job) -> Sample:
     """The sample of one CHGCAR. Raises DataError, with its path, for one that is no density to learn from.
 
-    source: file, title, integral (e, before scaling), electrons_from, and the PAW augmentation of the file.
+    source: file, title, integral (e, before scaling), electrons_from, valence (element → ZVAL, where a POTCAR
+    tells it), and the PAW augmentation of the file.
     """
     file = Path(job.inputs["density"][0])
     if job.inputs["density"][1] < 0:
@@ -77,7 +78,9 @@ def label(job: Job) -> Sample:
             f"{file}: its density integrates to {integral:.4f} e, and the {source} beside it tells {count:g} e: "
             "they are of different calculations"
         )
-    return as_label(sample_of(volume, str(file), count, file=str(file), electrons_from=source))
+    valence = stated_valence(file, beside)
+    known = {} if valence is None else {"valence": valence}
+    return as_label(sample_of(volume, str(file), count, file=str(file), electrons_from=source, **known))
 
 
 def _with_spins(volume: Volume, spins: int, file: Path) -> Volume:

@@ -13,6 +13,9 @@ from pymatgen.core.structure import Structure
 from edframe.errors import DataError
 from edframe.io.files import either, open_bytes, plain_name
 
+OWN = ("CHGCAR", "CHG", "vaspwave.h5", "vaspout.h5")
+"""Names that VASP gives to a density, of which there is one in a folder."""
+
 
 class Potential(NamedTuple):
     """One data set of a POTCAR: its element, its title, and ZVAL, the electrons that it brings."""
@@ -34,7 +37,7 @@ def stated_electrons(density: Path, files: Iterable[Path], structure: Structure)
     that still has VASP's own name, as CHGCAR or CHG; several others may stand in one folder. Raises DataError for a
     POTCAR of other elements.
     """
-    if plain_name(density.name) not in ("CHGCAR", "CHG", "vaspwave.h5", "vaspout.h5"):
+    if plain_name(density.name) not in OWN:
         return None
     by_name = {plain_name(file.name): file for file in files}
     for name, read in SOURCES.items():
@@ -58,6 +61,17 @@ def potentials(potcar: Path) -> list[Potential]:
     if not titles or len(titles) != len(counts) or None in elements:
         raise DataError(f"{potcar}: it is not a POTCAR with one TITEL and one ZVAL for each element")
     return [Potential(e[1], t, c) for e, t, c in zip(elements, titles, counts, strict=True) if e]
+
+
+def stated_valence(density: Path, files: Iterable[Path]) -> dict[str, float] | None:
+    """ZVAL of each element in the POTCAR beside a density that has VASP's own name; None without one, or where an
+    element has two potentials that bring different numbers."""
+    potcar = next((file for file in files if plain_name(file.name) == "POTCAR"), None)
+    if potcar is None or plain_name(density.name) not in OWN:
+        return None
+    found = potentials(potcar)
+    valence = {potential.element: potential.electrons for potential in found}
+    return valence if all(valence[p.element] == p.electrons for p in found) else None
 
 
 def tags(incar: Path) -> dict[str, str]:
