@@ -20,8 +20,8 @@ from edframe.data.loading import Loader
 from edframe.metrics.standard import nmae
 from edframe.predict.predictor import load_best
 from edframe.predict.symmetry import Symmetrised
-from edframe.run.build import build
-from edframe.run.directory import Run
+from edframe.runs.build import build
+from edframe.runs.directory import Run
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def train() -> None:
     from edframe.config.resolve import resolve
     from edframe.contract.registry import Registry
     from edframe.data.loading import Loader, Schedule
-    from edframe.run.build import build
+    from edframe.runs.build import build
     from edframe.seeds import seed_for
 
     registry = Registry.discover()

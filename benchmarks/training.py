@@ -25,7 +25,7 @@ import torch
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.data.loading import Loader, Schedule
-from edframe.run.build import build, fabric_for
+from edframe.runs.build import build, fabric_for
 from edframe.seeds import seed_for
 from edframe.train.loop import learning_rate, predict
 from edframe.train.visits import Visits

@@ -211,7 +211,7 @@ def edframe(environment):
             for name in ("EDFRAME_CACHE", "COLUMNS", "NO_COLOR"):
                 patch.setenv(name, environment[name])
             if not report:
-                patch.setattr("edframe.run.execute.write_report", lambda path: path)
+                patch.setattr("edframe.runs.execute.write_report", lambda path: path)
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 try:
                     main()

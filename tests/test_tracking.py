@@ -17,8 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from edframe.cli.display import Display
-from edframe.run.directory import Run
-from edframe.run.events import Fit, Progress, Results, Step, Timing, Unconverged, Validation, step_of
+from edframe.runs.directory import Run
+from edframe.runs.events import Fit, Progress, Results, Step, Timing, Unconverged, Validation, step_of
 from edframe.tracking import opened
 
 BOTH = ("--track", "tensorboard", "--track", "mlflow")
@@ -264,8 +264,8 @@ def test_of_two_processes_one_tracks(environment, tiny, tmp_path):
 
 FIRST = """
 import sys, pathlib
-from edframe.run.directory import Run
-from edframe.run.events import Validation
+from edframe.runs.directory import Run
+from edframe.runs.events import Validation
 from edframe.tracking import opened
 with opened(["mlflow"], Run(pathlib.Path(sys.argv[1])), 0) as track:
     track(Validation(1, 0.5, 1.5))

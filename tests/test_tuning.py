@@ -16,7 +16,7 @@ import yaml
 from filelock import FileLock
 from pydantic import Field
 
-import edframe.run.execute
+import edframe.runs.execute
 from edframe.config.experiment import Training
 from edframe.config.resolve import merge, resolve, varied
 from edframe.contract.component import Among, Range, Search
@@ -241,8 +241,8 @@ def test_only_training_and_validation_samples_are_read(tiny_tune, installed, mon
         parts.dataset.__class__ = Recording
         return parts
 
-    build, splits = edframe.run.execute.build, []
-    monkeypatch.setattr(edframe.run.execute, "build", recording)
+    build, splits = edframe.runs.execute.build, []
+    monkeypatch.setattr(edframe.runs.execute, "build", recording)
     tiny_tune((BAD, GOOD), 1)
     (split,) = splits
     assert split.test

@@ -24,8 +24,8 @@ import numpy as np
 from pages import ROOT, edframe, put
 from scipy import stats
 
-from edframe.run.directory import Run
-from edframe.run.events import to_dict
+from edframe.runs.directory import Run
+from edframe.runs.events import to_dict
 
 RESULTS = Path(__file__).with_name("accuracy.json")
 PAGE = Path(__file__).with_name("accuracy.md")

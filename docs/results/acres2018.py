@@ -30,8 +30,8 @@ from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
 from edframe.report.style import DENSITY, DIFFERENCE, INK, png, styled
-from edframe.run.build import Parts, build
-from edframe.run.directory import Run
+from edframe.runs.build import Parts, build
+from edframe.runs.directory import Run
 from edframe.train.checkpoint import BEST
 from edframe.train.loop import validation_error
 

@@ -26,10 +26,10 @@ from edframe.config.experiment import Experiment
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.report.style import BLUE, GREY, ORANGE, panels, png, styled
-from edframe.run.build import build, fabric_for
-from edframe.run.directory import Run
-from edframe.run.events import Results, Step
-from edframe.run.execute import execute
+from edframe.runs.build import build, fabric_for
+from edframe.runs.directory import Run
+from edframe.runs.events import Results, Step
+from edframe.runs.execute import execute
 from edframe.train.checkpoint import Checkpoint
 
 RESULTS = Path(__file__).with_name("dropout.json")

@@ -195,7 +195,7 @@ def _carry_out(
 
 def _check(plans: Sequence[Planned], registry: Registry) -> None:
     """Build what is run once for every combination: what does not fit together shows before anything is trained."""
-    from edframe.run.build import build
+    from edframe.runs.build import build
 
     first = (plans[0].fold, plans[0].seed)
     for plan in plans:

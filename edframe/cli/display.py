@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from edframe.metrics.convergence import in_one_sentence
-from edframe.run.events import Event, FeaturizerFit, Fit, Progress, Results, Step, Timing, Unconverged, Validation
+from edframe.runs.events import Event, FeaturizerFit, Fit, Progress, Results, Step, Timing, Unconverged, Validation
 
 if TYPE_CHECKING:
     from edframe.config.experiment import Experiment

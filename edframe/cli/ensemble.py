@@ -36,7 +36,7 @@ def ensemble(
         raise RunError(f"{target} is there already; choose another folder by --out, or remove it")
     from edframe.contract.registry import Registry
     from edframe.predict.ensemble import calibrate, open_members, write
-    from edframe.run.build import build, fabric_for
+    from edframe.runs.build import build, fabric_for
 
     raise_interrupts()
     members = open_members(runs)

@@ -78,8 +78,8 @@ def predict(
     from edframe.data.conversion import volume_of
     from edframe.predict.ensemble import Ensemble, EnsemblePredictor
     from edframe.predict.predictor import Predictor
-    from edframe.run.build import fabric_for
-    from edframe.run.directory import Run
+    from edframe.runs.build import fabric_for
+    from edframe.runs.directory import Run
 
     registry = Registry.discover()
     ensemble = Ensemble.open(run) if Ensemble.at(run) else None

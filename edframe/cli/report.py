@@ -13,7 +13,7 @@ from edframe.cli.signals import raise_interrupts
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]) -> None:
     """Write report.html, its figures and references.bib again, from what is in the run directory."""
     from edframe.report import write_report
-    from edframe.run.directory import Run
+    from edframe.runs.directory import Run
 
     raise_interrupts()
     typer.echo(write_report(Run.open(run).path))

@@ -16,8 +16,8 @@ from edframe.errors import RunError
 if TYPE_CHECKING:
     from edframe.config.experiment import Experiment
     from edframe.contract.registry import Registry
-    from edframe.run.directory import Run
-    from edframe.run.events import Event, Progress
+    from edframe.runs.directory import Run
+    from edframe.runs.events import Event, Progress
 
 
 def run(
@@ -60,7 +60,7 @@ def run(
         raise RunError(
             "--resume continues a run with its own config.yaml; only --device may be given with it, and --track"
         )
-    from edframe.run.directory import Run
+    from edframe.runs.directory import Run
 
     existing = Run.open(resume)
     if existing.provenance().get("status") == "finished":
@@ -74,9 +74,9 @@ def _execute(
     experiment: Experiment, registry: Registry, runs: Path, existing: Run | None, track: Sequence[str] | None
 ) -> None:
     from edframe.cli.display import Display
-    from edframe.run.build import build, fabric_for
-    from edframe.run.directory import Run
-    from edframe.run.execute import execute
+    from edframe.runs.build import build, fabric_for
+    from edframe.runs.directory import Run
+    from edframe.runs.execute import execute
     from edframe.tracking import opened, require
     from edframe.train.checkpoint import Checkpoint
     from edframe.train.loop import Interrupted

@@ -78,7 +78,7 @@ def tune(
     experiment, space = chosen(layers, registry, only or [], vary or [])
 
     from edframe.interfaces import FittedModel
-    from edframe.run.build import build
+    from edframe.runs.build import build
     from edframe.tuning.study import tune
 
     raise_interrupts()

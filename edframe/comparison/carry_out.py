@@ -28,10 +28,10 @@ from edframe.contract.registry import Registry
 from edframe.errors import RunError
 from edframe.files import locked
 from edframe.io.files import replacing
-from edframe.run.build import build, fabric_for
-from edframe.run.directory import Run
-from edframe.run.events import Event, Progress, Step
-from edframe.run.execute import execute, train_only
+from edframe.runs.build import build, fabric_for
+from edframe.runs.directory import Run
+from edframe.runs.events import Event, Progress, Step
+from edframe.runs.execute import execute, train_only
 from edframe.train.checkpoint import Checkpoint
 from edframe.train.loop import Interrupted
 

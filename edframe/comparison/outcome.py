@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated, Results, Step, Timing, Validation
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated, Results, Step, Timing, Validation
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from edframe.contract.component import Kind
 from edframe.errors import PluginError
 from edframe.grid import Grid
 from edframe.interfaces import Features, Loss, Visit
-from edframe.run.events import RESERVED
+from edframe.runs.events import RESERVED
 
 REPORT = "report this to the authors of the plugin"
 

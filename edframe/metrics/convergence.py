@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from edframe.run.events import Unconverged
+from edframe.runs.events import Unconverged
 
 UNCONVERGED = "unconverged"
 """Name of the diagnostic ``[b]``, 1 for a sample whose solve did not converge and 0 for others. A loss made of parts

@@ -25,8 +25,8 @@ from edframe.io.files import replacing
 from edframe.predict.calibration import Calibration, expected_nmae
 from edframe.predict.predictor import Predictor, load_best, predicted_sample
 from edframe.report.calibration import calibration_figure
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated
 from edframe.train.featurizer import restore_featurizer
 from edframe.train.loop import predict
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edframe.config.experiment import Experiment
     from edframe.contract.registry import Registry
     from edframe.predict.novelty import Novelty
-    from edframe.run.build import Parts
+    from edframe.runs.build import Parts
     from edframe.sample import Sample
 
 FILE = "ensemble.json"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
     from edframe.interfaces import Dataset
-    from edframe.run.directory import Run
+    from edframe.runs.directory import Run
 
 CUTOFF = 5.0
 """Å; neighbours beyond are not seen, those before it count less and less."""

@@ -27,7 +27,7 @@ from edframe.train.featurizer import restore_featurizer
 
 if TYPE_CHECKING:
     from edframe.contract.registry import Registry
-    from edframe.run.directory import Run
+    from edframe.runs.directory import Run
 
 MULTIPLE = 8
 """Points per axis are a multiple of this where no grid is given: a U-Net halves it fastest."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from edframe.report.numbers import number
 from edframe.report.read import RunFiles, column
 from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, png, styled
-from edframe.run.events import Step, Validation
+from edframe.runs.events import Step, Validation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edframe.errors import EdframeError, RunError
 from edframe.grid import Grid
 from edframe.metrics.standard import UNITS
-from edframe.run.events import Evaluated, Fit, Metric, Results, Step, Unconverged, Validation, read
+from edframe.runs.events import Evaluated, Fit, Metric, Results, Step, Unconverged, Validation, read
 
 ROLES = {"worst": 0, "median": 1, "best": 2}
 """Order in which kept samples are shown."""

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from edframe.config.leaves import leaves
 from edframe.contract.registry import suggest
 from edframe.errors import ConfigError, PluginError
-from edframe.run.directory import Run
-from edframe.run.events import (
+from edframe.runs.directory import Run
+from edframe.runs.events import (
     Event,
     Fit,
     Progress,

@@ -22,9 +22,9 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 
 from edframe.data.cache import cache_folder  # noqa: E402
 from edframe.files import locked  # noqa: E402
-from edframe.run.directory import Run  # noqa: E402
+from edframe.runs.directory import Run  # noqa: E402
 
-TAG = "edframe.run.directory"
+TAG = "edframe.runs.directory"
 """Tag that holds the name of the run directory: a continued run is found by it, also when it was renamed."""
 METRICS, PARAMETERS = 1000, 100
 """Most of each that MLflow takes in one request."""

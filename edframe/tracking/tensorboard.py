@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams
 
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
 SHOWN = {"validation/nmae": 0.0, "test/nmae": 0.0}
 """Columns of the table of runs, next to the configuration."""

@@ -13,7 +13,7 @@ import yaml
 from torch import Tensor, nn
 
 from edframe.errors import RunError
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 from edframe.train.visits import Visits
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 
 from edframe.errors import DataError, RunError
 from edframe.interfaces import Dataset, Featurizer, FittedFeaturizer
-from edframe.run.directory import Run
-from edframe.run.events import FeaturizerFit, Progress, Show
+from edframe.runs.directory import Run
+from edframe.runs.events import FeaturizerFit, Progress, Show
 from edframe.sample import Sample
 
 FITTED = "checkpoints/featurizer.safetensors"

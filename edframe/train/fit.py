@@ -11,8 +11,8 @@ from edframe.data.loading import Loader
 from edframe.data.splits import Split
 from edframe.errors import ConfigError
 from edframe.interfaces import Features, FittedModel, Loss
-from edframe.run.directory import Run
-from edframe.run.events import Event, Fit, Progress, Show, Timing, Validation
+from edframe.runs.directory import Run
+from edframe.runs.events import Event, Fit, Progress, Show, Timing, Validation
 from edframe.sample import Sample
 from edframe.train.checkpoint import BEST
 from edframe.train.loop import validation_means

@@ -25,8 +25,8 @@ from edframe.grid import Grid
 from edframe.interfaces import Loss
 from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import nmae
-from edframe.run.directory import Run
-from edframe.run.events import Event, Show, Step, Timing, Validation
+from edframe.runs.directory import Run
+from edframe.runs.events import Event, Show, Step, Timing, Validation
 from edframe.seeds import seed_for
 from edframe.train.checkpoint import BEST, Checkpoint
 from edframe.train.peak_memory import forget_peak, peak_memory

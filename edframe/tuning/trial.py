@@ -20,8 +20,8 @@ from edframe.config.resolve import varied
 from edframe.contract.component import Among, Range
 from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, DataError, RunError
-from edframe.run.events import Event, Progress, Validation
-from edframe.run.execute import train_only
+from edframe.runs.events import Event, Progress, Validation
+from edframe.runs.execute import train_only
 from edframe.seeds import seed_for
 from edframe.train.loop import Interrupted
 from edframe.tuning import space

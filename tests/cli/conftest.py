@@ -14,7 +14,7 @@ import pytest
 PAUSING = """
 import json, os, pathlib, time
 from edframe.cli import display, main
-from edframe.run.events import to_dict
+from edframe.runs.events import to_dict
 
 marker, moment = pathlib.Path(os.environ["MARKER"]), json.loads(os.environ["MOMENT"])
 show = display.Display.show

@@ -16,16 +16,16 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated, Step, to_dict
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated, Step, to_dict
 
 DRIVER = """
 import os, signal, sys
-import edframe.comparison.report, edframe.run.execute
+import edframe.comparison.report, edframe.runs.execute
 from edframe.cli import main
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
-edframe.run.execute.write_report = lambda path: path
+edframe.runs.execute.write_report = lambda path: path
 edframe.comparison.report.write = lambda folder, *_, **__: folder
 left, log = int(os.environ["EVENTS"]), Run.log
 

@@ -11,7 +11,7 @@ from pymatgen.core.structure import Structure
 from pymatgen.io.vasp import Chgcar
 
 from edframe.data.store import Store, StoreWriter
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
 SMALL = ["--set", "data.grid=12", "--set", "data.samples=16"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from edframe.cli.display import Display
 from edframe.config.resolve import resolve
-from edframe.run.events import Unconverged
+from edframe.runs.events import Unconverged
 
 
 @pytest.mark.parametrize("diagnostic", ["unconverged", "sinkhorn.unconverged"])

@@ -41,7 +41,7 @@ def test_on_the_grid_of_the_run_the_density_is_the_same(finished, kept):
     from edframe.cli import options
     from edframe.contract.registry import Registry
     from edframe.predict import predictor
-    from edframe.run.directory import Run
+    from edframe.runs.directory import Run
 
     registry = Registry.discover()
     experiment = options.resolved(registry, finished / "config.yaml", {})

@@ -12,8 +12,8 @@ import zarr
 from edframe_pyscf import li_o_li
 
 from edframe.errors import RunError
-from edframe.run.directory import Run
-from edframe.run.events import Step, Timing, to_dict
+from edframe.runs.directory import Run
+from edframe.runs.events import Step, Timing, to_dict
 
 LAST, BEST = "checkpoints/last.safetensors", "checkpoints/best.safetensors"
 

@@ -13,8 +13,8 @@ import optuna
 import pytest
 import yaml
 
-from edframe.run.directory import Run
-from edframe.run.events import Validation
+from edframe.runs.directory import Run
+from edframe.runs.events import Validation
 from edframe.tuning.journal import finished, loaded
 
 RATES = ["--only", "training.learning_rate", "--vary", "training.learning_rate=[1e-9, 0.01, 0.02]"]

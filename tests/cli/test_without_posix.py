@@ -23,9 +23,9 @@ for name in ("fcntl", "resource"):
     sys.modules.pop(name, None)
 """
 WITHOUT_PAGES = """
-import edframe.comparison.report, edframe.run.execute
+import edframe.comparison.report, edframe.runs.execute
 edframe.comparison.report.write = lambda folder, *_, **__: folder / "compare.html"
-edframe.run.execute.write_report = lambda path: path
+edframe.runs.execute.write_report = lambda path: path
 from edframe.cli import main
 main()
 """

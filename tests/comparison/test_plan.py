@@ -13,7 +13,7 @@ from edframe.config.resolve import resolve, varied
 from edframe.contract.registry import Registry
 from edframe.data.loading import Schedule
 from edframe.errors import ConfigError
-from edframe.run.build import build
+from edframe.runs.build import build
 
 MIX = {"name": "mix", "weights": {"l2": 1.0, "sinkhorn": 0.3}}
 TINY = ["data.grid=12", "data.samples=16", "splits.validation=2", "model.widths=[4,8]", "model.blocks=[0,1]"]

@@ -29,8 +29,8 @@ from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.report.style import png
-from edframe.run.directory import Run
-from edframe.run.events import Step, Validation
+from edframe.runs.directory import Run
+from edframe.runs.events import Step, Validation
 
 HOSTILE = '</script><b onclick="x">50 % & $a_1$'
 UNITS = {

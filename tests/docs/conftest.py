@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import pytest
 
-from edframe.run.directory import Run
-from edframe.run.events import Results
+from edframe.runs.directory import Run
+from edframe.runs.events import Results
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from edframe.comparison.plan import comparison
 from edframe.config.resolve import merge, validate
 from edframe.contract.registry import Registry
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def experiment_file(workplace):
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_of_the_readme_succeeds(line, edframe, tiny_command, workplace, experiment_file, monkeypatch):
     if "--" in line:  # most of a tiny run's time is its report, which the commands without options write
-        monkeypatch.setattr("edframe.run.execute.write_report", lambda path: path / "report.html")
+        monkeypatch.setattr("edframe.runs.execute.write_report", lambda path: path / "report.html")
     result = edframe(*tiny_command(line, workplace))
     assert result.code == 0, result.err
     runs = [path.parent for path in Path("runs").rglob("provenance.json") if path.parent != workplace]

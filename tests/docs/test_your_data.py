@@ -40,7 +40,7 @@ def files(tmp_path, monkeypatch):
 
 
 def test_the_commands_work_in_turn(edframe, files, monkeypatch):
-    monkeypatch.setattr("edframe.run.execute.write_report", lambda path: path)
+    monkeypatch.setattr("edframe.runs.execute.write_report", lambda path: path)
     for line in COMMANDS:
         words = shlex.split(line)[1:]
         if words[:2] == ["data", "vasp-inputs"]:

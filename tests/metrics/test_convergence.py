@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edframe.metrics.convergence import in_one_sentence, unconverged
-from edframe.run.events import Unconverged
+from edframe.runs.events import Unconverged
 
 
 def test_count_is_over_all_samples_of_all_records():

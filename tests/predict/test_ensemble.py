@@ -14,9 +14,9 @@ from edframe.data.splits import Split
 from edframe.errors import RunError
 from edframe.interfaces import Features, Featurizer
 from edframe.predict.ensemble import Ensemble, calibrate, open_members, write
-from edframe.run.build import Parts
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated
+from edframe.runs.build import Parts
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated
 
 NOISE = 0.01
 

@@ -11,7 +11,7 @@ from scipy.stats import ortho_group
 
 from edframe.errors import DataError
 from edframe.predict.novelty import CUTOFF, WIDTH, TrainingSet, describe, describe_training_set
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
 SPECIES = ("Li", "O")
 

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from edframe.grid import Grid
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated, Results, to_lines
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated, Results, to_lines
 
 WATER = (("O", "H", "H"), np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]))
 

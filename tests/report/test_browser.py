@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from edframe.report import write_report
-from edframe.run.events import Evaluated
+from edframe.runs.events import Evaluated
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

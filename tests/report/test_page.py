@@ -17,8 +17,8 @@ from edframe.grid import Grid
 from edframe.report import write_report
 from edframe.report.numbers import number
 from edframe.report.read import read_run
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated, Results, Step, Unconverged, Validation, step_of
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated, Results, Step, Unconverged, Validation, step_of
 
 BIBTEX = "@article{Someone2020,\n  title = {Densities & <more>},\n  doi = {10.1000/xyz}\n}"
 HOSTILE = '<script>alert("x")</script><img src=http://example.org/x>&'

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edframe.errors import RunError
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 from edframe.train.checkpoint import LAST, Checkpoint
 from edframe.train.visits import Visits
 

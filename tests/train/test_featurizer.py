@@ -11,8 +11,8 @@ from lightning_fabric import Fabric
 
 from edframe.errors import DataError, RunError
 from edframe.interfaces import Features, FittedFeaturizer
-from edframe.run.directory import Run
-from edframe.run.events import FeaturizerFit
+from edframe.runs.directory import Run
+from edframe.runs.events import FeaturizerFit
 from edframe.train.featurizer import FITTED, Samples, fit_featurizer, restore_featurizer
 
 TRAIN = (4, 0, 2)

@@ -17,8 +17,8 @@ from edframe.data.splits import Split
 from edframe.errors import ConfigError
 from edframe.interfaces import Loss
 from edframe.metrics.standard import nmae
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated, Fit, Progress, Results, Timing, Validation
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated, Fit, Progress, Results, Timing, Validation
 from edframe.train.checkpoint import BEST
 from edframe.train.fit import fit
 

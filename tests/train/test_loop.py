@@ -18,8 +18,8 @@ from edframe.data.loading import Loader
 from edframe.data.splits import Split
 from edframe.errors import RunError
 from edframe.interfaces import Loss
-from edframe.run.directory import Run
-from edframe.run.events import Step, Timing, Unconverged, Validation, step_of
+from edframe.runs.directory import Run
+from edframe.runs.events import Step, Timing, Unconverged, Validation, step_of
 from edframe.train.checkpoint import BEST, LAST, Checkpoint
 from edframe.train.loop import Interrupted, learning_rate, train, validation_means
 

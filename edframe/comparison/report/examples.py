@@ -15,8 +15,8 @@ from edframe.contract.registry import Registry
 from edframe.data.loading import Batch, Loader
 from edframe.grid import Grid
 from edframe.predict.predictor import load_best
-from edframe.run.build import build
-from edframe.run.directory import Run
+from edframe.runs.build import build
+from edframe.runs.directory import Run
 from edframe.train.featurizer import restore_featurizer
 from edframe.train.loop import predict
 

@@ -23,7 +23,7 @@ from edframe.errors import DataError
 from edframe.io.files import replacing
 from edframe.report.numbers import duration, number
 from edframe.report.page import Picture, environment
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
 
 def build(

@@ -14,7 +14,7 @@ from edframe.comparison.report.looks import of_interest
 from edframe.comparison.statistics import Effect
 from edframe.metrics.summary import summarise
 from edframe.report.numbers import interval, number
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
 
 @dataclass(frozen=True)

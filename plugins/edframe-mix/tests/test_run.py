@@ -8,8 +8,8 @@ import sys
 import pytest
 import yaml
 
-from edframe.run.directory import Run
-from edframe.run.events import Step, to_dict
+from edframe.runs.directory import Run
+from edframe.runs.events import Step, to_dict
 
 TINY = {
     "data.grid": 12, "data.samples": 16, "splits.validation": 2, "model.widths": [4], "model.blocks": [0],

@@ -17,8 +17,8 @@ from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Dataset
 from edframe.plugin import Component, ComponentConfig, hookimpl
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated
 from edframe.sample import Sample
 from edframe.testing import checks, component
 
@@ -229,7 +229,7 @@ def edframe(monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["edframe", *map(str, arguments)])
-        monkeypatch.setattr("edframe.run.execute.write_report", lambda path: path)
+        monkeypatch.setattr("edframe.runs.execute.write_report", lambda path: path)
         code = 0
         try:
             main()

@@ -37,7 +37,7 @@ def test_a_run_on_folders_of_vasp(calculation, tmp_path, monkeypatch, featurizer
     command += ["--runs", str(tmp_path / "out"), *(f"--set={key}={value}" for key, value in settings.items())]
     torch.set_num_threads(1)
     monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.setattr("edframe.run.execute.write_report", lambda path: path)  # the slowest part, and not ours
+    monkeypatch.setattr("edframe.runs.execute.write_report", lambda path: path)  # the slowest part, and not ours
     with contextlib.suppress(SystemExit):
         main()
     (run,) = (tmp_path / "out").iterdir()
@@ -67,7 +67,7 @@ def fluoride(tmp_path):
 def edframe(monkeypatch, capsys):
     """The command line in this process: exit status, and what it printed."""
     torch.set_num_threads(1)
-    monkeypatch.setattr("edframe.run.execute.write_report", lambda path: path)
+    monkeypatch.setattr("edframe.runs.execute.write_report", lambda path: path)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["edframe", *map(str, arguments)])

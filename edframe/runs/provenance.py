@@ -18,8 +18,8 @@ from lightning_fabric import Fabric
 from edframe.config.experiment import Experiment
 from edframe.contract.registry import Registry
 from edframe.errors import RunError
-from edframe.run.build import Parts
-from edframe.run.directory import Run
+from edframe.runs.build import Parts
+from edframe.runs.directory import Run
 from edframe.seeds import seed_for
 
 

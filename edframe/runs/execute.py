@@ -21,11 +21,11 @@ from edframe.errors import DataError
 from edframe.interfaces import FittedModel
 from edframe.predict.novelty import describe_training_set
 from edframe.report import write_report
-from edframe.run.build import Parts, build, fabric_for
-from edframe.run.directory import Run
-from edframe.run.evaluate import evaluate
-from edframe.run.events import Show
-from edframe.run.provenance import facts_of, now, record_start
+from edframe.runs.build import Parts, build, fabric_for
+from edframe.runs.directory import Run
+from edframe.runs.evaluate import evaluate
+from edframe.runs.events import Show
+from edframe.runs.provenance import facts_of, now, record_start
 from edframe.train.checkpoint import Checkpoint
 from edframe.train.featurizer import Samples, fit_featurizer
 from edframe.train.fit import fit

@@ -16,7 +16,7 @@ import yaml
 
 from edframe.errors import RunError
 from edframe.files import whole
-from edframe.run.events import Event, read, step_of, to_lines
+from edframe.runs.events import Event, read, step_of, to_lines
 from edframe.version import API_VERSION
 
 if TYPE_CHECKING:

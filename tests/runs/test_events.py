@@ -8,7 +8,7 @@ import math
 import pytest
 
 from edframe.errors import RunError
-from edframe.run.events import (
+from edframe.runs.events import (
     Evaluated,
     Fit,
     Metric,

@@ -14,10 +14,10 @@ import torch
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, DataError
-from edframe.run import execute as under_test
-from edframe.run.build import build, fabric_for
-from edframe.run.directory import Run
-from edframe.run.provenance import git_commit
+from edframe.runs import execute as under_test
+from edframe.runs.build import build, fabric_for
+from edframe.runs.directory import Run
+from edframe.runs.provenance import git_commit
 
 SMALL = ["data.grid=12", "data.samples=16", "splits.validation=2", "model.widths=[4]", "model.blocks=[0]"]
 

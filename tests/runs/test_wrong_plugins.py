@@ -15,9 +15,9 @@ from edframe.contract.registry import Registry
 from edframe.errors import PluginError
 from edframe.interfaces import Features, Loss
 from edframe.plugin import Component, ComponentConfig
-from edframe.run.build import build
-from edframe.run.directory import Run
-from edframe.run.execute import train_only
+from edframe.runs.build import build
+from edframe.runs.directory import Run
+from edframe.runs.execute import train_only
 
 
 class Squared(Loss):

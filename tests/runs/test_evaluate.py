@@ -9,8 +9,8 @@ import pytest
 from safetensors import safe_open
 
 from edframe.grid import Grid
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated, Results, Unconverged
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated, Results, Unconverged
 
 ROLES = ("worst", "median", "best")
 
@@ -105,7 +105,7 @@ def test_diagnostics_are_logged_with_each_sample_and_unconverged_solves_counted(
 
     from edframe.data.loading import Loader
     from edframe.interfaces import Loss
-    from edframe.run.evaluate import evaluate
+    from edframe.runs.evaluate import evaluate
 
     class Solver(Loss):
         """Converges for every other sample that it is given."""
@@ -143,7 +143,7 @@ def test_unit_of_a_loss_follows_from_the_dimension_of_the_grid(tmp_path):
 
     from edframe.data.loading import Loader
     from edframe.interfaces import Contents, Dataset, Features, Featurizer, Loss
-    from edframe.run.evaluate import evaluate
+    from edframe.runs.evaluate import evaluate
     from edframe.sample import Sample
 
     grid = Grid.of([4.0, 4.0], (6, 6))
@@ -188,7 +188,7 @@ def test_interval_counts_a_group_as_one_draw(small, tmp_path):
     import torch
 
     from edframe.data.loading import Loader
-    from edframe.run.evaluate import evaluate
+    from edframe.runs.evaluate import evaluate
 
     class Grouped(small.dataset):
         labels = range(12)

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from edframe.errors import RunError
-from edframe.run.directory import FORMAT, Run
-from edframe.run.events import Evaluated, Results, Step, Validation
+from edframe.runs.directory import FORMAT, Run
+from edframe.runs.events import Evaluated, Results, Step, Validation
 from edframe.version import API_VERSION
 
 
@@ -147,7 +147,7 @@ def test_every_kind_of_tensor_is_read_by_the_library(run):
 PEAK = """
 import resource, sys, torch
 from pathlib import Path
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
 
 run = Run.create(Path(sys.argv[1]), "name", "")
 tensors = {str(i): torch.ones(2_000_000) for i in range(25)}

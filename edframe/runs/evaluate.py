@@ -14,8 +14,8 @@ from edframe.interfaces import Loss
 from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import nmae, standard, units
 from edframe.metrics.summary import summarise
-from edframe.run.directory import Run
-from edframe.run.events import Evaluated, Metric, Progress, Results, Show
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated, Metric, Progress, Results, Show
 from edframe.train.loop import predict
 
 
