@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edframe.config.experiment import Experiment
 from edframe.contract.guards import check_features
-from edframe.electrons import Valence
+from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, Featurizer

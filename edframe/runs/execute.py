@@ -16,7 +16,7 @@ from torch import nn
 from edframe.config.experiment import Experiment
 from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
-from edframe.electrons import Valence
+from edframe.data.valence import Valence
 from edframe.errors import DataError
 from edframe.interfaces import FittedModel
 from edframe.predict.novelty import describe_training_set

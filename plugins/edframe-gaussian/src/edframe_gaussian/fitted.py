@@ -10,7 +10,7 @@ from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 from torch import Tensor
 
-from edframe.electrons import Valence
+from edframe.data.valence import Valence
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, FittedFeaturizer

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
-from edframe.electrons import Valence, cores
+from edframe.data.valence import Valence, cores
 from edframe.errors import DataError
 
 

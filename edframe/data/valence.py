@@ -1,4 +1,8 @@
-"""How many electrons atoms bring, as the training samples tell, for structures whose density is not known."""
+"""How many electrons atoms bring, by the training samples, for structures whose density is not known.
+
+Narrower than ``edframe.io.valence``, which lists what a density may hold at all: here one number is chosen, so only the
+usual pseudopotentials count.
+"""
 
 from __future__ import annotations
 
