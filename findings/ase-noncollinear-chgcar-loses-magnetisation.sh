@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # ASE 3.29.0 (NumPy 2.4.6)
 #
-# Guess: `VaspChargeDensity` reads a CHGCAR of a non-collinear run (charge, m_x, m_y, m_z) whole, or refuses it; what it has read it writes.
-# Behaviour: with augmentation occupancies (CHGCAR) it reads all three magnetisation grids and writes the first only; without them (CHG) it
-#   reads m_x only. In both cases `is_spin_polarized()` is true and the file that comes out is a valid collinear one, whose moment along z
-#   is what was m_x.
+# Guess: `VaspChargeDensity` reads a CHGCAR of a non-collinear run (charge, m_x, m_y, m_z) whole, or refuses it; what it
+#   has read it writes.
+# Behaviour: with augmentation occupancies (CHGCAR) it reads all three magnetisation grids and writes the first only;
+#   without them (CHG) it reads m_x only. In both cases `is_spin_polarized()` is true and the file that comes out is a
+#   valid collinear one, whose moment along z is what was m_x.
 # Seen: CHGCAR: magnetisation grids read: 3, in the file written: 1, with mean 1.0 (it was m = 1.0, 2.0, 3.0)
 #       CHG: magnetisation grids read: 1
 set -euo pipefail

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # baderkit 0.10.2, ASE 3.29.0, NumPy 2.4.6
 #
-# Guess: `Grid.from_cube` and `Grid.write_cube` follow the cube format (z fastest), or are at least inverse to each other.
-# Behaviour: the reader is right for n x n x n points only; for any other grid it returns the shape reversed and the values mixed. The writer puts x
-#   fastest on every grid, so all other programs see x and z swapped. Sums, and so the number of electrons, are right.
+# Guess: `Grid.from_cube` and `Grid.write_cube` follow the cube format (z fastest), or are at least inverse to each
+#   other.
+# Behaviour: the reader is right for n x n x n points only; for any other grid it returns the shape reversed and the
+#   values mixed. The writer puts x fastest on every grid, so all other programs see x and z swapped. Sums, and so the
+#   number of electrons, are right.
 # Seen: read, 8 x 8 x 8 points: (8, 8, 8), right; read, 8 x 10 x 12 points: (12, 10, 8)
 #       written and read with ASE, 8 x 8 x 8 points with the maximum at (3, 0, 0): maximum at (0, 0, 3)
 set -euo pipefail

@@ -2,9 +2,10 @@
 # baderkit 0.10.2, ASE 3.29.0, NumPy 2.4.6
 #
 # Guess: the density in a cube file becomes electrons whatever its height.
-# Behaviour: a cube whose values all lie between 0 and 1 is taken for an electron localisation function and not multiplied by the cell
-#   volume. Valence densities of most solids stay below 1 e/bohr^3, so their charges are wrong by the volume; two densities that differ by a few percent
-#   at their highest point can fall on different sides. A log line at the level INFO says so.
+# Behaviour: a cube whose values all lie between 0 and 1 is taken for an electron localisation function and not
+#   multiplied by the cell volume. Valence densities of many solids stay below 1 e/bohr^3, so their charges are wrong by
+#   the volume; two densities that differ by a few percent at their highest point can fall on different sides. A log
+#   line at the level INFO says so.
 # Seen: maximum 0.9 e/bohr^3: elf, 0.4 electrons of 194.4; maximum 1.1 e/bohr^3: charge, 237.5 electrons of 237.5
 set -euo pipefail
 work=$(mktemp -d)

@@ -2,8 +2,9 @@
 # lightning-fabric 2.6.6, torch 2.13.0
 #
 # Guess: `Fabric(precision="64-true")` runs in double precision from end to end.
-# Behaviour: the parameters are float64 and so is everything inside `forward`, but what a set-up module returns is cast to torch's default dtype:
-#   float32. Losses carry an error of 1e-8, and a finite-difference check of a gradient fails although the weights are doubles.
+# Behaviour: the parameters are float64 and so is everything inside `forward`, but what a set-up module returns is cast
+#   to torch's default dtype: float32. Losses carry an error of 1e-8, and a finite-difference check of a gradient fails
+#   although the weights are doubles.
 # Seen: 1/3 in float64 through a module that returns its input: torch.float32, off by 9.9e-09; weights torch.float64
 set -euo pipefail
 work=$(mktemp -d)

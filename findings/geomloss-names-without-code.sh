@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # geomloss 0.3.1, pykeops 2.3, torch 2.13.0
 #
-# Guess: what the package documents can be called: `geomloss.ot.solve_grid(a, b)` for densities on a grid, and `SamplesLoss("hausdorff")`.
-# Behaviour: `solve_grid` has a full signature (axes, periodic, reach) and stops with a NameError before it has looked at its arguments; the
-#   Hausdorff loss can be built and stops with KeyError: None when called; `from geomloss import *` stops with an AttributeError because
-#   two names stand in one string of `__all__`.
+# Guess: what the package documents can be called: `geomloss.ot.solve_grid(a, b)` for densities on a grid, and
+#   `SamplesLoss("hausdorff")`.
+# Behaviour: `solve_grid` has a full signature (axes, periodic, reach) and stops with a NameError before it has looked
+#   at its arguments; the Hausdorff loss can be built and stops with KeyError: None when called; `from geomloss import
+#   *` stops with an AttributeError because two names stand in one string of `__all__`.
 # Seen: solve_grid: NameError; hausdorff: KeyError; import *: AttributeError
 set -euo pipefail
 work=$(mktemp -d)
@@ -12,6 +13,7 @@ trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check geomloss==0.3.1 pykeops==2.3 torch==2.13.0
 cd "$work"
+export HOME="$work" # KeOps keeps its compiled formulas there
 "$work/venv/bin/python" -W ignore - <<'PY'
 import inspect
 import sys

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # geomloss 0.3.1, pykeops 2.3, torch 2.13.0
 #
-# Guess: autograd through `SamplesLoss("sinkhorn", reach=...)` gives the derivative of the value by the weights, as it does without `reach`.
-# Behaviour: with `reach` (unbalanced transport) the value is right and the gradient is not: here it is a fifth too small, with about the right
-#   direction. Training on it goes downhill, so nothing shows it but finite differences.
-# Seen: relative error of the gradient against central differences: balanced 0.000, unbalanced (blur 0.3, reach 0.4) 0.180
+# Guess: autograd through `SamplesLoss("sinkhorn", reach=...)` gives the derivative of the value by the weights, as it
+#   does without `reach`.
+# Behaviour: with `reach` (unbalanced transport) the value is right and the gradient is not: here it is a fifth too
+#   small, with about the right direction. Training on it goes downhill, so nothing shows it but finite differences.
+# Seen: relative error of the gradient against central differences: balanced 0.000, unbalanced (blur 0.3, reach 0.4)
+#   0.180
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check geomloss==0.3.1 pykeops==2.3 torch==2.13.0
 cd "$work"
+export HOME="$work" # KeOps keeps its compiled formulas there
 "$work/venv/bin/python" -W ignore - <<'PY'
 import sys
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # jarvis-tools 2026.6.12, NumPy 2.4.6
 #
-# Guess: `jarvis.io.vasp.outputs.Chgcar` gives `chg[0][i, j, k]` at the grid point (i, j, k), since it returns the shape (nx, ny, nz).
-# Behaviour: VASP writes x fastest and the reader fills the array z fastest under the same shape. On a cubic grid that swaps x and z; on any other
-#   it mixes the values. The sum, and so the number of electrons, is right.
-# Seen: a density that rises along x as 1 2 3 4 reads 1 3 1 3 along x on a 4x5x6 grid, and along x of a 4x4x4 grid 1 1 1 1
+# Guess: `jarvis.io.vasp.outputs.Chgcar` gives `chg[0][i, j, k]` at the grid point (i, j, k), since it returns the shape
+#   (nx, ny, nz).
+# Behaviour: VASP writes x fastest and the reader fills the array z fastest under the same shape. On a cubic grid that
+#   swaps x and z; on any other it mixes the values. The sum, and so the number of electrons, is right.
+# Seen: a density that rises along x as 1 2 3 4 reads 1 3 1 3 along x on a 4x5x6 grid, and along x of a 4x4x4 grid 1 1 1
+#   1
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # numcodecs 0.16.6, NumPy 2.4.6
 #
-# Guess: the filter `Delta` is lossless, as the pair "differences, then running sum" is on paper; numcodecs lists its lossy filters apart.
-# Behaviour: for floats both steps round unless neighbours differ by less than a factor of two, and the error of the running sum stays with all
-#   that follows. Smooth data pass, which hides it; behind the cusp of a nucleus a density's tail is right to a share of the cusp only.
-# Seen: exp(-6 r) on 81 points 0.25 bohr apart, float32: 38 of 81 values come back; 5 bohr behind the cusp 9e-14 reads 6e-09; exp(-r): 81 come back
+# Guess: the filter `Delta` is lossless, as the pair "differences, then running sum" is on paper.
+# Behaviour: for floats both steps round unless neighbours differ by less than a factor of two, and the error of the
+#   running sum stays with all that follows. Smooth data pass, which hides it; behind the cusp of a nucleus a density's
+#   tail is right to a share of the cusp only.
+# Seen: exp(-6 r) on 81 points 0.25 bohr apart, float32: 38 of 81 values come back; 5 bohr behind the cusp 9e-14 reads
+#   6e-09; exp(-r): 81 come back
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # pymatgen-core 2026.10.16, ASE 3.29.0
 #
-# Guess: `Chgcar.to_cube` writes electrons per cubic bohr, since the header of a cube file is in bohr and every program reads it so.
-# Behaviour: it writes the numbers of the CHGCAR as they are: density times cell volume. Whoever integrates the cube gets the electrons
-#   times the cell volume in cubic bohr. pymatgen's own reader does not show it, because it takes the same numbers back.
+# Guess: `Chgcar.to_cube` writes electrons per cubic bohr, since the header of a cube file is in bohr and every program
+#   reads it so.
+# Behaviour: it writes the numbers of the CHGCAR as they are: density times cell volume. Whoever integrates the cube
+#   gets the electrons times the cell volume in cubic bohr. pymatgen's own reader does not show it, because it takes the
+#   same numbers back.
 # Seen: 8 electrons in 64.0 A^3: the cube integrates to 3455.1 with ASE, which is 8 x 431.9 (the volume in bohr^3)
 set -euo pipefail
 work=$(mktemp -d)

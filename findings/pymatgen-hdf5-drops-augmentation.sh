@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # pymatgen-core 2026.10.16, h5py 3.16.0
 #
-# Guess: `Chgcar.to_hdf5` and `Chgcar.from_hdf5` are inverse to each other; the reader does look for the PAW augmentation occupancies.
-# Behaviour: the writer never stores them. A CHGCAR that goes through HDF5 loses its occupancies without a word, and VASP does not
-#   restart from a CHGCAR without them.
+# Guess: `Chgcar.to_hdf5` and `Chgcar.from_hdf5` are inverse to each other; the reader does look for the PAW
+#   augmentation occupancies.
+# Behaviour: the writer never stores them. A CHGCAR that goes through HDF5 loses its occupancies without a word, and
+#   VASP does not restart from a CHGCAR without them.
 # Seen: occupancies before: ['diff', 'total'], after HDF5: []; lines in the CHGCAR that name them: 2 before, 0 after
 set -euo pipefail
 work=$(mktemp -d)

@@ -2,8 +2,9 @@
 # pymatgen-core 2026.10.16
 #
 # Guess: `Chgcar.net_magnetization` is the magnetic moment of the cell in Bohr magnetons.
-# Behaviour: it is the plain sum of the stored grid, which holds moment density times volume, so it is the moment times the number of
-#   grid points. It grows eightfold when the grid is made twice as fine. `get_integrated_diff` of the same class divides.
+# Behaviour: it is the plain sum of the stored grid, which holds moment density times volume, so it is the moment times
+#   the number of grid points. It grows eightfold when the grid is made twice as fine. `get_integrated_diff` of the same
+#   class divides.
 # Seen: a moment of 2 is reported as 432.0 on a 6x6x6 grid and as 3456.0 on a 12x12x12 grid
 set -euo pipefail
 work=$(mktemp -d)

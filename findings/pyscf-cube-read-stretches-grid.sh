@@ -2,11 +2,12 @@
 # PySCF 2.14.0
 #
 # Guess: `Cube.read` of a cube that PySCF wrote gives back the grid that it was written on.
-# Behaviour: for a molecule the grid has n points with both ends of the box, n - 1 steps apart. The file holds the step; `read` multiplies it by
-#   n, calls that the box, and lays n points with both ends in it again. `get_coords` is then too wide by n/(n-1), and the values sit
-#   at the wrong places: the moments of the density of an atom at the origin move.
-# Seen: the last point was at (4.000, 4.000, 4.000), after reading at (4.421, 4.421, 4.421); centre of the electrons of He at the
-#   origin: x = 0.000, after reading 0.211 bohr
+# Behaviour: for a molecule the grid has n points with both ends of the box, n - 1 steps apart. The file holds the step;
+#   `read` multiplies it by n, calls that the box, and lays n points with both ends in it again. `get_coords` is then
+#   too wide by n/(n-1), and the values sit at the wrong places: the moments of the density of an atom at the origin
+#   move.
+# Seen: the last point was at (4.000, 4.000, 4.000), after reading at (4.421, 4.421, 4.421); centre of the electrons of
+#   He at the origin: x = 0.000, after reading 0.211 bohr
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

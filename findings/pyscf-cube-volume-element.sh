@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # PySCF 2.14.0
 #
-# Guess: `cubegen.Cube.get_volume_element()` is the volume of a voxel in cubic bohr, so that `rho.sum() * get_volume_element()` counts the
-#   electrons.
-# Behaviour: it is the voxel's share of the box, a number without unit. The count comes out as electrons per cubic bohr of box.
+# Guess: `cubegen.Cube.get_volume_element()` is the volume of a voxel in cubic bohr, so that `rho.sum() *
+#   get_volume_element()` counts the electrons.
+# Behaviour: it is the voxel's share of the box, a number without unit. The count comes out as electrons per cubic bohr
+#   of box.
 # Seen: He, box of 729.0 bohr^3: 0.002743 "electrons"; times the volume of the box: 2.0000
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # safetensors 0.8.0 (NumPy interface), NumPy 2.4.6
 #
-# Guess: `safetensors.numpy.save_file` stores any array, or refuses one that is not contiguous, as its torch interface does.
-# Behaviour: it copies nbytes of raw memory from the first element and writes the shape beside it, without a look at the strides.
-#   A density in Fortran order (as read from a CHGCAR), a transposed one and one with a step come back scrambled; a step even
-#   brings back values that were never in the array. No error, no warning; 0.7.0 stored all three correctly.
-# Seen:
-#   written [[0. 1. 2.] [3. 4. 5.]] in Fortran order, read [[0. 3. 1.] [4. 2. 5.]]
-#   written [0. 2. 4.] (every second value), read [0. 1. 2.]
-#   safetensors 0.7.0 reads back what was written: True
+# Guess: `safetensors.numpy.save_file` stores any array, or refuses one that is not contiguous, as its torch interface
+#   does.
+# Behaviour: it copies nbytes of raw memory from the first element and writes the shape beside it, without a look at the
+#   strides. A density in Fortran order (as read from a CHGCAR), a transposed one and one with a step come back
+#   scrambled; a step even brings back values that were never in the array. No error, no warning; the docstring asks for
+#   contiguous arrays, and 0.7.0 stored all three correctly.
+# Seen: written [[0. 1. 2.] [3. 4. 5.]] in Fortran order, read [[0. 3. 1.] [4. 2. 5.]];
+#   written [0. 2. 4.] (every second value), read [0. 1. 2.]; with 0.7.0 both are read as written
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # sisl 0.20.0, netCDF4 1.7.5.1.post1
 #
-# Guess: sisl reads a SIESTA NetCDF grid in the units that the file states, or always converts bohr^-3 to A^-3; and it reads back what it
-#   wrote itself.
-# Behaviour: the factor follows the third word from the end of the file's NAME. The same bytes are multiplied by 6.748 when the file is called
-#   Rho.grid.nc and taken as they are when it is called Density.grid.nc or DeltaRho.IN.grid.nc (the name under which SIESTA takes a start
-#   density); the attribute `unit` in the file is not read, and sisl's own Rho.grid.nc comes back 6.748 times larger because the
-#   writer does not convert. Where it does not know the name it says so in an info message, and goes on.
+# Guess: sisl reads a SIESTA NetCDF grid in the units that the file states, or always converts bohr^-3 to A^-3; and it
+#   reads back what it wrote itself.
+# Behaviour: the factor follows the third word from the end of the file's NAME. The same bytes are multiplied by 6.748
+#   when the file is called Rho.grid.nc and taken as they are when it is called Density.grid.nc or DeltaRho.IN.grid.nc
+#   (the name under which SIESTA takes a start density); the attribute `unit` in the file is not read, and sisl's own
+#   Rho.grid.nc comes back 6.748 times larger because the writer does not convert. Where it does not know the name it
+#   says so in an info message, and goes on.
 # Seen: one file with 0.25 in it, by name: {'Rho': 1.6871, 'Density': 0.25, 'DeltaRho.IN': 0.25, 'DeltaRho': 1.6871}
 set -euo pipefail
 work=$(mktemp -d)

@@ -2,9 +2,10 @@
 # zarr 3.1.6, h5py 3.16.0, NumPy 2.4.6
 #
 # Guess: what `resize` cut off is gone; after growing again the new part holds the fill value, as in HDF5.
-# Behaviour: whole chunks are deleted and the chunk at the edge is kept as it is. When the array grows again, old values stand in the new part up to the
-#   chunk's border, and the fill value after it.
-# Seen: 1..10 in chunks of 4, cut to 5 and grown to 10. zarr: [1, 2, 3, 4, 5, 6, 7, 8, 0, 0], h5py: [1, 2, 3, 4, 5, 0, 0, 0, 0, 0]
+# Behaviour: whole chunks are deleted and the chunk at the edge is kept as it is. When the array grows again, old values
+#   stand in the new part up to the chunk's border, and the fill value after it.
+# Seen: 1..10 in chunks of 4, cut to 5 and grown to 10. zarr: [1, 2, 3, 4, 5, 6, 7, 8, 0, 0], h5py: [1, 2, 3, 4, 5, 0,
+#   0, 0, 0, 0]
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
