@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -40,10 +41,25 @@ def tabulated(basis: Basis, drawn: Draw, device: torch.device | str) -> Tensor:
     return table
 
 
-def fit(
-    basis: Basis, draws: Sequence[Draw], weight: Weight, folds: int, device: torch.device | str
-) -> tuple[Tensor, Mapping[str, float]]:
-    """Coefficients ``[size, s]`` (float64) of target − base, and what was chosen.
+@dataclass(frozen=True)
+class Fitted:
+    """coefficients: ``[size, s]`` float64. scale, factor: of the last normal equations. found: what was chosen.
+    size_of_step: the root of the last weighted square sum over the number of coefficients."""
+
+    coefficients: Tensor
+    scale: Tensor
+    factor: Tensor
+    size_of_step: float
+    found: Mapping[str, float]
+
+    def step(self, free: Tensor) -> Tensor:
+        """Changes of the coefficients for free numbers ``[size, s]``, each of which changes the density as much as any
+        other: the quadratic form of the normal equations is their square sum."""
+        return self.scale[:, None] * torch.linalg.solve_triangular(self.factor.T, free, upper=True)
+
+
+def fit(basis: Basis, draws: Sequence[Draw], weight: Weight, folds: int, device: torch.device | str) -> Fitted:
+    """The coefficients of target − base.
 
     ``relative`` weighs the square of an error by 1/(ρ₀ + ``FLOOR``), ρ₀ the base density; ``l2`` not at all; ``l1``
     makes the relative fit, then once more with 1/(|error| + ε), so that absolute errors are what counts. The
@@ -62,13 +78,22 @@ def fit(
     regularisation, error = _chosen(total, parts, held) if len(parts) > 1 else (REGULARISATIONS[2], float("nan"))
     parts.clear()
     coefficients = total.solve(regularisation)
+
+    def left(table: Tensor, rest: Tensor) -> Tensor:
+        return (rest - table.double() @ coefficients).abs()
+
     if weight == "l1":  # once more, with weights from the errors: iteratively reweighted least squares
-        again = Normal.empty(basis.size, rests[0].shape[1], device)
+        total = Normal.empty(basis.size, rests[0].shape[1], device)
         for table, rest, scale, volume in zip(tables, rests, scales, volumes, strict=True):
-            left = (rest - table.double() @ coefficients)[:, 0].abs()
-            again.add(table, rest, volume / (left + 1e-3 * scale.sqrt()))
-        coefficients = again.solve(regularisation)
-    return coefficients, {"regularisation": regularisation, "cross-validation error, e per sample": error}
+            total.add(table, rest, volume / (left(table, rest)[:, 0] + 1e-3 * scale.sqrt()))
+        coefficients = total.solve(regularisation)
+    absolute = sum(float((left(t, r) * v[:, None]).sum()) for t, r, v in zip(tables, rests, volumes, strict=True))
+    found = {
+        "regularisation": regularisation,
+        "∫|error|, e per training sample": absolute / len(draws),
+        "∫|error|, e per sample held out": error,
+    }
+    return Fitted(coefficients, *total.factor(regularisation), (absolute / basis.size) ** 0.5, found)
 
 
 def _chosen(

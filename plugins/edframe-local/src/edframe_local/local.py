@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.interfaces import Contents, Features, Featurizer, FittedFeaturizer
+from edframe.interfaces import Contents, Features, Featurizer, FittedFeaturizer, Loss
 from edframe.sample import Sample
-from edframe_local import linear, subgrid
+from edframe_local import linear, refining, subgrid
 from edframe_local.basis import Basis
 from edframe_local.drawing import Draw, base_density, draw
 from edframe_local.evaluation import Contracted
@@ -85,8 +86,31 @@ class LocalFeaturizer(FittedFeaturizer):
         if isinstance(self.base, FittedFeaturizer):
             found |= {f"{self.config.base[0]}: {name}": value for name, value in self.base.fit(samples).items()}
         draws = self.drawn(samples, self.config.points)
-        self.coefficients, chosen = linear.fit(self.basis, draws, self.config.weight, self.config.folds, "cpu")
-        return found | {"coefficients": float(self.basis.size), **chosen}
+        fitted = linear.fit(self.basis, draws, self.config.weight, self.config.folds, "cpu")
+        self.coefficients = fitted.coefficients
+        found |= {"coefficients": float(self.basis.size), **fitted.found}
+        return found | self.finish(samples, fitted)
+
+    def finish(self, samples: Sequence[Sample], fitted: linear.Fitted) -> Mapping[str, float]:
+        """What follows the closed form: the coefficients by the gradient of ``loss``, where there is one."""
+        if not self.config.loss:
+            return {}
+        free = torch.zeros_like(fitted.coefficients, requires_grad=True)
+
+        def prepare() -> None:
+            self.coefficients = fitted.coefficients + fitted.step(free)
+
+        found = refining.refine(
+            self, samples, [free], prepare, self.loss(), self.config.loss_steps, fitted.size_of_step
+        )
+        self.coefficients = self.coefficients.detach()
+        return found
+
+    def loss(self) -> Loss:
+        """The loss of the option ``loss``."""
+        (name,) = self.config.loss
+        component = Registry.discover().get("loss", name)
+        return component.load()(component.config(**self.config.loss_options.get(name, {})))  # type: ignore[no-any-return]
 
     def drawn(self, samples: Sequence[Sample], points: int) -> list[Draw]:
         """About ``points`` points, an equal part of them of each sample."""
@@ -118,7 +142,8 @@ class LocalFeaturizer(FittedFeaturizer):
         features = self.base(structures, grid, device)
         assert features.baseline is not None
         pairs = zip(structures, features.baseline, strict=True)
-        corrections = torch.stack([self.corrected(structure, grid, base) for structure, base in pairs])
+        with torch.no_grad():
+            corrections = torch.stack([self.corrected(structure, grid, base) for structure, base in pairs])
         baseline = features.baseline + corrections.sum(1)
         baseline[:, 0].clamp_(min=0)
         return Features(torch.cat([features.channels, corrections.flatten(1, 2)], 1), baseline)
@@ -129,26 +154,19 @@ class LocalFeaturizer(FittedFeaturizer):
             raise DataError("local has no coefficients yet: it is fitted by `edframe run`")
         evaluate = self.evaluator(base.flatten(1).T)
         images = Images.of(structure, grid, self.contents.species, self.config.cutoff)
-        coordinates = grid.coordinates().reshape(-1, grid.dimension)
-        found = base.new_zeros(len(self.corrections), self.contents.spins, grid.points)
-
-        def fill(points: NDArray[np.int64]) -> None:
-            parts = surroundings(coordinates[points], images, together=TOGETHER, entries=ENTRIES, device=base.device)
-            for around in parts:
-                real = around.points >= 0
-                which = np.where(real, points[around.points], -1)
-                values = evaluate(replace(around, points=which))[torch.as_tensor(real.ravel(), device=base.device)]
-                found[:, :, torch.as_tensor(which[real], device=base.device)] = values.permute(1, 2, 0)
-
         if subgrid.halved(grid):
-            second, near = subgrid.chosen(structure.frac_coords[:, : grid.dimension], grid)
-            fill(np.concatenate([second, near]))
-            coarse = found[:, :, second].reshape(*found.shape[:2], *(n // 2 for n in grid.shape))
-            exact = found[:, :, near]
-            found = subgrid.interpolated(coarse, grid.dimension).flatten(2)
-            found[:, :, near] = exact
-        else:
-            fill(np.arange(grid.points))
+            which = subgrid.chosen(structure.frac_coords[:, : grid.dimension], grid)
+            points = [which.second, which.near, which.probes]
+            found = _evaluated(evaluate, np.concatenate(points), grid, images, base.device)
+            coarse, exact, probed = torch.split(found, [len(part) for part in points], dim=2)
+            every = subgrid.interpolated(
+                coarse.reshape(*found.shape[:2], *(n // 2 for n in grid.shape)), grid.dimension
+            )
+            off = (every.flatten(2)[:, :, which.probes] - probed).detach().sum(0).abs().mean() * which.rest
+            if float(off) <= subgrid.TOLERANCE * float(base.sum()):
+                near = torch.as_tensor(which.near, device=base.device)
+                return every.flatten(2).index_copy(2, near, exact).reshape(every.shape)
+        found = _evaluated(evaluate, np.arange(grid.points), grid, images, base.device)
         return found.reshape(*found.shape[:2], *grid.shape)
 
     def evaluator(self, base: Tensor) -> Callable[[Surroundings], Tensor]:
@@ -156,3 +174,24 @@ class LocalFeaturizer(FittedFeaturizer):
         the grid, those that fill up too."""
         contracted = Contracted.of(self.basis, self.coefficients.to(base.device))
         return lambda around: contracted(*self.basis.sums(around))
+
+
+def _evaluated(
+    evaluate: Callable[[Surroundings], Tensor],
+    points: NDArray[np.int64],
+    grid: Grid,
+    images: Images,
+    device: torch.device,
+) -> Tensor:
+    """``evaluate`` at ``points`` (flat indices): ``[part, s, p]``. Where a gradient is wanted, nothing but the answer
+    is kept of a part of the grid: the part is computed again on the way back."""
+    values, places = [], []
+    coordinates = grid.coordinates().reshape(-1, grid.dimension)[points]
+    for around in surroundings(coordinates, images, together=TOGETHER, entries=ENTRIES, device=device):
+        real = around.points >= 0
+        here = replace(around, points=np.where(real, points[around.points], -1))
+        found = checkpoint(evaluate, here, use_reentrant=False) if torch.is_grad_enabled() else evaluate(here)
+        values.append(found[torch.as_tensor(real.ravel(), device=device)])
+        places.append(around.points[real])
+    order = torch.as_tensor(np.argsort(np.concatenate(places)), device=device)
+    return torch.cat(values)[order].permute(1, 2, 0)

@@ -12,8 +12,8 @@ from edframe.errors import DataError
 from edframe.interfaces import Contents
 from edframe.sample import Sample
 from edframe.seeds import seed_for
+from edframe_local import linear, refining
 from edframe_local.evaluation import Contracted
-from edframe_local.linear import tabulated
 from edframe_local.local import ORDERS, LocalFeaturizer
 from edframe_local.neighbours import Surroundings
 from edframe_local.network import PointNetwork, train
@@ -37,35 +37,38 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         """Those of ``local``, and the network's."""
         return (*ORDERS, "network")
 
-    def fit(self, samples: Sequence[Sample]) -> Mapping[str, float]:
-        """The linear model, then the network from its answer."""
-        found = super().fit(samples)
-        functions, base, linear, target, volume = self._table(samples)
+    def finish(self, samples: Sequence[Sample], fitted: linear.Fitted) -> Mapping[str, float]:
+        """The network, from the linear answer; then by the gradient of ``loss`` on whole grids, where there is one."""
+        functions, base, answer, target, volume = self._table(samples)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(0, "weights"))
             self.network = PointNetwork(self.seen, self.contents.spins, self.config.width, self.config.layers)
         left = train(
-            self.network, functions, base, linear, target, volume,
+            self.network, functions, base, answer, target, volume,
             steps=self.config.steps, points=self.config.batch, rate=self.config.rate, seed=0,
         )  # fmt: skip
+        found = {"network: error over the linear one's, at training points": left}
+        if self.config.loss:
+            weights, rate = list(self.network.parameters()), 0.05 * self.config.rate
+            found |= refining.refine(self, samples, weights, lambda: None, self.loss(), self.config.loss_steps, rate)
         self.network.eval().requires_grad_(False)
-        return {**found, "network: error over the linear one's, at training points": left}
+        return found
 
     def _table(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Points of the samples: what the network sees of the invariants, base, linear answer, target, volume."""
         draws = self.drawn(samples, self.config.table)
         counts = [len(drawn.places) for drawn in draws]
         functions = torch.empty(sum(counts), self.seen)
-        linear = torch.empty(sum(counts), self.contents.spins)
+        answer = torch.empty(sum(counts), self.contents.spins)
         for start, drawn in zip(np.cumsum([0, *counts[:-1]]), draws, strict=True):
-            table = tabulated(self.basis, drawn, "cpu")
+            table = linear.tabulated(self.basis, drawn, "cpu")
             rows = slice(start, start + len(table))
-            functions[rows], linear[rows] = table[:, : self.seen], (table.double() @ self.coefficients).float()
+            functions[rows], answer[rows] = table[:, : self.seen], (table.double() @ self.coefficients).float()
         base, target, volume = (
             torch.from_numpy(np.concatenate([getattr(drawn, name) for drawn in draws])).float()
             for name in ("base", "target", "volume")
         )
-        return functions, base, linear, target, volume
+        return functions, base, answer, target, volume
 
     def state(self) -> Mapping[str, Tensor]:
         """That of ``local``, and the network's weights."""
@@ -91,9 +94,9 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
 
         def evaluate(around: Surroundings) -> Tensor:
             two, moments = self.basis.sums(around)
-            linear = contracted(two, moments)
+            answer = contracted(two, moments)
             seen = torch.cat([two, self.basis.triples_of(moments, self.seen - two.shape[1])], 1)
             here = base[torch.as_tensor(around.points.reshape(-1), device=base.device)]
-            return torch.cat([linear, network(seen, here, linear.sum(1))[:, None]], 1)
+            return torch.cat([answer, network(seen, here, answer.sum(1))[:, None]], 1)
 
         return evaluate

@@ -56,6 +56,12 @@ class LocalConfig(ComponentConfig):
     e²."""
     folds: int = Field(5, ge=2)
     """Parts of the training samples, in their order, that are held out in turn to choose the regularisation."""
+    loss: tuple[str, ...] = Field((), max_length=1)
+    """Name of a loss by whose gradient, on whole grids, the fit goes on; empty: it ends with the closed form."""
+    loss_options: Annotated[dict[str, dict[str, Any]], OptionsOf("loss", named_in="loss")] = Field(default={})
+    """Options of that loss, by its name."""
+    loss_steps: int = Field(200, ge=1)
+    """Steps by that loss, of one training sample each."""
 
     search: ClassVar[Search] = {"cutoff": Among((5.0, 5.5, 6.0)), "products": Among((0, 300, 600, 1200))}
 

@@ -40,6 +40,11 @@ class Normal:
 
     def solve(self, regularisation: float) -> Tensor:
         """Coefficients ``[size, s]``: columns are scaled to mean square 1, then ``regularisation`` is added."""
+        scale, factor = self.factor(regularisation)
+        return scale[:, None] * torch.cholesky_solve(self.moments * scale[:, None], factor)
+
+    def factor(self, regularisation: float) -> tuple[Tensor, Tensor]:
+        """The scale D of the columns, ``[size]``, and L with L Lᵀ = D (Σ v f fᵀ) D + regularisation."""
         diagonal = self.products.diagonal()
         scale = torch.where(diagonal > 1e-14 * diagonal.max(), diagonal, torch.inf).rsqrt()  # a column of zeros: 0
         matrix = self.products * scale[:, None] * scale
@@ -48,4 +53,4 @@ class Normal:
         if int(failed):  # rounding made it indefinite
             matrix.diagonal().add_(1e-9)
             factor = torch.linalg.cholesky(matrix)
-        return scale[:, None] * torch.cholesky_solve(self.moments * scale[:, None], factor)
+        return scale, factor

@@ -1,10 +1,12 @@
 """Corrections on every second point of a grid, and on all near the nuclei: the rest is interpolated.
 
-Away from nuclei a correction is smooth on the scale of a grid that resolves the cores. With six points per axis, errors
-beyond ten spacings from all nuclei are 1e-4 of a correction's mean, at an eighth of the points there.
+Away from nuclei a correction is smooth on the scale of a grid that resolves the cores, so an eighth of the points is
+enough there. Some of those left out are evaluated to see whether it is.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +19,10 @@ NEAR = 10.0
 """Spacings from a nucleus within which every point is evaluated."""
 WIDEST = 0.16
 """Spacing in Å up to which points are left out."""
+TOLERANCE = 1e-4
+"""Electrons by which interpolation may change a density, in sum over all points, per electron of its base."""
+PROBES = 600
+"""Points left out that are evaluated for an estimate of that."""
 WEIGHTS = (3 / 256, -25 / 256, 150 / 256, 150 / 256, -25 / 256, 3 / 256)
 """Of the six points about a midpoint: the polynomial of fifth degree through them."""
 
@@ -27,9 +33,19 @@ def halved(grid: Grid) -> bool:
     return even and all(grid.periodic) and float(grid.spacing.max()) <= WIDEST
 
 
-def chosen(atoms: NDArray[np.float64], grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Flat indices of every second point, in the order of their grid, and of all others near ``atoms`` ``[n, d]``, in
-    fractions of the lattice vectors."""
+@dataclass(frozen=True)
+class Chosen:
+    """Flat indices of points. second: every second one of each axis, in the order of their grid. near: all others near
+    atoms. probes: some of the rest, ``rest`` of them in all."""
+
+    second: NDArray[np.int64]
+    near: NDArray[np.int64]
+    probes: NDArray[np.int64]
+    rest: int
+
+
+def chosen(atoms: NDArray[np.float64], grid: Grid) -> Chosen:
+    """For ``atoms`` ``[n, d]`` in fractions of the lattice vectors."""
     shape = np.array(grid.shape)
     second = np.zeros(grid.shape, dtype=bool)
     second[(slice(None, None, 2),) * grid.dimension] = True
@@ -45,7 +61,9 @@ def chosen(atoms: NDArray[np.float64], grid: Grid) -> tuple[NDArray[np.int64], N
         first = np.floor(atom).astype(int)
         inside = ((places - (atom - first) @ grid.voxel) ** 2).sum(1) <= radius**2
         near[np.ravel_multi_index(tuple(((first + steps[inside]) % shape).T), grid.shape)] = True
-    return np.flatnonzero(second), np.flatnonzero(near & ~second.ravel())
+    rest = np.flatnonzero(~near & ~second.ravel())
+    probes = rest[:: max(1, len(rest) // PROBES)]
+    return Chosen(np.flatnonzero(second), np.flatnonzero(near & ~second.ravel()), probes, len(rest))
 
 
 def interpolated(values: Tensor, dimension: int) -> Tensor:
