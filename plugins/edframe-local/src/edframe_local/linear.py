@@ -55,7 +55,8 @@ class Fitted:
     def step(self, free: Tensor) -> Tensor:
         """Changes of the coefficients for free numbers ``[size, s]``, each of which changes the density as much as any
         other: the quadratic form of the normal equations is their square sum."""
-        return self.scale[:, None] * torch.linalg.solve_triangular(self.factor.T, free, upper=True)
+        found: Tensor = self.scale[:, None] * torch.linalg.solve_triangular(self.factor.T, free, upper=True)
+        return found
 
 
 def fit(basis: Basis, draws: Sequence[Draw], weight: Weight, folds: int, device: torch.device | str) -> Fitted:

@@ -89,7 +89,7 @@ class LocalFeaturizer(FittedFeaturizer):
         fitted = linear.fit(self.basis, draws, self.config.weight, self.config.folds, "cpu")
         self.coefficients = fitted.coefficients
         found |= {"coefficients": float(self.basis.size), **fitted.found}
-        return found | self.finish(samples, fitted)
+        return {**found, **self.finish(samples, fitted)}
 
     def finish(self, samples: Sequence[Sample], fitted: linear.Fitted) -> Mapping[str, float]:
         """What follows the closed form: the coefficients by the gradient of ``loss``, where there is one."""

@@ -60,7 +60,7 @@ def refine(
             predicted = with_electrons(density, electrons, sample.grid.voxel_volume)
             reference = torch.from_numpy(sample.density)[None].to(predicted)
             value, extras = loss.with_diagnostics(predicted, reference, sample.grid)
-            value.sum().backward()
+            torch.autograd.backward(value.sum())
         optimiser.step()
         schedule.step()
         values.append(float(value.detach()))
