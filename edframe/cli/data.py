@@ -43,12 +43,15 @@ def info(name: Name, settings: options.Settings = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from edframe.data.copies import copies, identities
+
     _, dataset = _open(name, settings)
     contents = dataset.contents
     held = [f"{key}: {len(part)}" for key, part in dataset.holdouts.items()]
     rows = {
         "samples": len(dataset),
         "groups kept together": len(set(dataset.groups)),
+        "copies of other samples": len(dataset) - len(set(copies(identities(dataset)))),
         "held-out sets (splits.test)": ", ".join(held) or "none",
         "species": ", ".join(contents.species),
         "spin channels": contents.spins,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edframe.contract.component import ComponentConfig
 from edframe.data.cache import cache_folder
+from edframe.data.copies import MARK, Identity, copies, mark_of, merged
 from edframe.errors import DataError
 from edframe.interfaces import Contents, Dataset
 from edframe.jobs import run_jobs
@@ -76,9 +77,13 @@ class PreparedDataset(Dataset):
 
     @property
     def groups(self) -> Sequence[int]:
-        labels = [i if job.group is None else f"group {job.group}" for i, job in enumerate(self._made)]
-        numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
-        return [numbers[label] for label in labels]
+        """Those of the jobs, joined where samples are the same, see ``edframe.data.copies``."""
+        return self._groups
+
+    @property
+    def identities(self) -> Sequence[Identity]:
+        """What makes a sample the same as another."""
+        return [Identity.stored(facts) for facts in self._facts]
 
     @property
     def buckets(self) -> Sequence[int]:
@@ -175,10 +180,11 @@ class PreparedDataset(Dataset):
             with self._failures_file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"key": job.key, "reason": reason}) + "\n")
         else:
-            writer.add(replace(result, id=job.key), position=len(writer))
+            source = {**result.source, MARK: mark_of(result)}
+            writer.add(replace(result, id=job.key, source=source), position=len(writer))
 
     def _forget(self) -> None:
-        for name in ("_store", "_kept", "_failed", "_made", "_ids", "_rows", "_facts"):
+        for name in ("_store", "_kept", "_failed", "_made", "_ids", "_rows", "_facts", "_groups"):
             self.__dict__.pop(name, None)
 
     @property
@@ -230,6 +236,11 @@ class PreparedDataset(Dataset):
     def _made(self) -> Sequence[Job]:
         _ = self._store  # says what to do where there is none
         return [job for job in self._jobs if job.key in self._kept]
+
+    @cached_property
+    def _groups(self) -> Sequence[int]:
+        labels = [i if job.group is None else f"group {job.group}" for i, job in enumerate(self._made)]
+        return merged(labels, copies(self.identities))
 
     @cached_property
     def _facts(self) -> Sequence[Mapping[str, Any]]:

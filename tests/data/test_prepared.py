@@ -54,7 +54,7 @@ def make(job):
     if electrons == 99:
         os.kill(os.getpid(), signal.SIGKILL)
     side = 2.0 if electrons % 2 else 3.0
-    structure = Structure(Lattice.cubic(side), ["He" if electrons < 4 else "O"], [[0, 0, 0]])
+    structure = Structure(Lattice.cubic(side), ["He" if electrons < 4 else "O"], [[electrons / 100, 0, 0]])
     density = np.full((1, 4, 4, 4), electrons / side**3, np.float32)
     return Sample("made", structure, Grid.of([side] * 3, 4), density, float(electrons), {"electrons": electrons})
 

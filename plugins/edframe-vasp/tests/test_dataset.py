@@ -2,6 +2,7 @@ import bz2
 import gzip
 import lzma
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import lz4.frame
@@ -144,6 +145,28 @@ def test_a_calculation_that_wrote_hdf5_is_told_from_one_that_has_not_finished(ca
     (folder / "vaspwave.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     reason = built(folder, tmp_path / "CHGCAR.other").failures["run"]
     assert "there is no CHGCAR, and vaspwave.h5, where VASP writes the density with LH5 = .TRUE." in reason
+
+
+def test_one_calculation_under_two_names_is_one_group_and_is_counted(calculation, tmp_path):
+    calculation("a/run-1", seed=1)
+    calculation("a/run-2", seed=2)
+    calculation("b/again", seed=1)
+    dataset = built(tmp_path / "*" / "*")
+    assert set(dataset.ids) == {"run-1", "run-2", "again"}
+    groups = dict(zip(dataset.ids, dataset.groups, strict=True))
+    assert groups["run-1"] == groups["again"] != groups["run-2"]
+
+
+@pytest.mark.parametrize(("together", "sizes"), [(None, [1] * 5), ("folder", [2, 3]), (2, [1, 2, 2])])
+def test_frames_of_a_folder_or_blocks_of_them_stay_together(calculation, tmp_path, together, sizes):
+    for number, name in enumerate(("md/1", "md/2", "md/10", "other/1", "other/2")):
+        calculation(name, seed=number)
+    dataset = Vasp(VaspConfig(files=str(tmp_path / "*" / "*"), together=together))
+    dataset.build(lambda done, total: None)
+    groups = dict(zip(dataset.ids, dataset.groups, strict=True))
+    assert sorted(Counter(groups.values()).values()) == sizes
+    if together == 2:
+        assert groups["md/1"] == groups["md/2"] != groups["md/10"]
 
 
 def test_a_pattern_without_a_density_is_an_error_at_once(tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core.structure import Structure
 
+from edframe.data.blocks import blocks
 from edframe.data.conversion import as_label, sample_of
 from edframe.data.prepared import Job, PreparedDataset
 from edframe.errors import DataError
@@ -46,13 +47,14 @@ class Cube(PreparedDataset):
         alone = [file for file in files if file not in set(other.values())]
         plain = names([file.with_name(ENDING.sub("", plain_name(file.name))) for file in files])
         ids = dict(zip(files, plain, strict=True))
-        options = self.config.model_dump(mode="json", exclude={"files"})
+        options = self.config.model_dump(mode="json", exclude={"files", "together"})
         return [
             Job(
                 ids[file] + (f"+{Path(ids[other[file]]).name}" if file in other else ""),
                 {"file": stamp(file), **({"other spin": stamp(other[file])} if file in other else {}), **options},
+                group,
             )
-            for file in alone
+            for file, group in zip(alone, blocks(list(map(str, alone)), self.config.together), strict=True)
         ]
 
     def describe(self) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from edframe.io.units import DensityUnit
 from edframe.plugin import Component, ComponentConfig, Patterns, hookimpl
@@ -24,6 +24,9 @@ class CubeConfig(ComponentConfig):
     """Unit of the values; null: e/bohr³ in cubes, in XSF files that which their electrons tell."""
     quantity: Literal["density"] | None = None
     """density: files are densities whatever their titles say; of several fields, the first, or both spins."""
+    together: PositiveInt | Literal["folder"] | None = None
+    """Samples that are never split between training and test: folder: files of one folder; a number: so many of them,
+    in order of their names; null: each alone."""
     spins: Literal[1, 2] = 1
     """1: the total density. 2: also the magnetisation, from two files of one spin each, or two fields in one."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edframe.data.copies import Identity, copies, identities, merged
 from edframe.errors import DataError
 from edframe.interfaces import Contents, Dataset
 from edframe.sample import Sample
@@ -22,8 +23,8 @@ from edframe_mix.plugin import UnionConfig
 class JoinedSamples(Dataset):
     """The samples of several datasets, one member after the other, each as its member delivers it.
 
-    An id that several members have stands behind its member's name and a slash. Groups and grids of different members
-    are different. parts: the members, by name.
+    An id that several members have stands behind its member's name and a slash. Grids of different members are
+    different, and so are groups, but for samples that are the same. parts: the members, by name.
     """
 
     def __init__(self, config: UnionConfig, parts: Mapping[str, Dataset]) -> None:
@@ -57,7 +58,17 @@ class JoinedSamples(Dataset):
 
     @property
     def groups(self) -> Sequence[int]:
-        return _joined(member.groups for member in self.members.values())
+        """Those of the members, joined where samples are the same, in one member or in two."""
+        return self._groups
+
+    @cached_property
+    def identities(self) -> Sequence[Identity]:
+        """What makes a sample the same as another."""
+        return [identity for member in self.members.values() for identity in identities(member)]
+
+    @cached_property
+    def _groups(self) -> Sequence[int]:
+        return merged(_joined(member.groups for member in self.members.values()), copies(self.identities))
 
     @property
     def buckets(self) -> Sequence[int]:
@@ -114,7 +125,7 @@ class JoinedSamples(Dataset):
         for member in self.members.values():
             if not member.ready:
                 member.build(advance, workers=workers, scheduler=scheduler)
-        for name in ("_ids", "_starts"):
+        for name in ("_ids", "_starts", "identities", "_groups"):
             self.__dict__.pop(name, None)
 
     def describe(self) -> Mapping[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edframe.data.blocks import blocks
 from edframe.data.prepared import Job, PreparedDataset
 from edframe.errors import DataError
 from edframe_pyscf.geometries import Molecule, read
@@ -32,7 +34,8 @@ class Ethanol(PreparedDataset):
     """Frames of one ethanol molecule, its centre of mass at the centre of a cubic box; valence densities in e/Å³.
 
     Each frame is a group of its own: they must be independent draws, as those of MD17's published subsets are. Of a
-    whole trajectory, whose neighbours in time resemble each other, take few ``samples``. Raises DataError for a frame
+    whole trajectory, whose neighbours in time resemble each other, take few ``samples``, or blocks that stay
+    ``together``. Raises DataError for a frame
     that is not C2H6O, or does not fit.
     """
 
@@ -45,7 +48,9 @@ class Ethanol(PreparedDataset):
 
     def jobs(self) -> Sequence[Job]:
         level = LEVELS[self.config.level]
-        return [self._job(m) for m in read(Path(self.config.file).expanduser(), self.config.samples, level)]
+        molecules = read(Path(self.config.file).expanduser(), self.config.samples, level)
+        groups = blocks([molecule.id for molecule in molecules], self.config.together)
+        return [replace(self._job(m), group=group) for m, group in zip(molecules, groups, strict=True)]
 
     def describe(self) -> Mapping[str, Any]:
         return {**LEVELS[self.config.level].facts(), "voxel (Å)": self.config.voxel, **super().describe()}

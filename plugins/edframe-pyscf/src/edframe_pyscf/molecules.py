@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
+from edframe.data.blocks import blocks
 from edframe.data.conversion import as_label
 from edframe.data.prepared import Job, PreparedDataset
 from edframe.errors import DataError
@@ -49,7 +50,10 @@ class Molecules(PreparedDataset):
     def jobs(self) -> Sequence[Job]:
         level = LEVELS[self.config.level]
         molecules = read(Path(self.config.file).expanduser(), self.config.samples, level)
-        return [self._job(molecule, level) for molecule in molecules]
+        groups = blocks([molecule.id for molecule in molecules], self.config.together)
+        return [
+            replace(self._job(molecule, level), group=group) for molecule, group in zip(molecules, groups, strict=True)
+        ]
 
     def describe(self) -> Mapping[str, Any]:
         return {**LEVELS[self.config.level].facts(), "voxel (Å, at most)": self.config.voxel, **super().describe()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from edframe.plugin import Component, ComponentConfig, hookimpl
 from edframe_pyscf.options_clusters import CrystalsConfig, Li2OClustersConfig
@@ -41,6 +41,9 @@ class MoleculesConfig(ComponentConfig):
     """Vacuum on every side of a molecule, Å, before its box is rounded up to multiples of 8 voxels."""
     samples: int | None = Field(None, ge=1)
     """Number of geometries, spread evenly over the file; null: all."""
+    together: PositiveInt | None = None
+    """So many geometries, one after the other, are never split between training and test, as frames of a trajectory
+    must not be; null: each alone."""
 
 
 class QM9Config(ComponentConfig):
@@ -63,6 +66,9 @@ class EthanolConfig(ComponentConfig):
     """Distance of grid points, Å; 0.15 gives 72 along each side of the box of 10.8 Å."""
     samples: int | None = Field(None, ge=1)
     """Number of geometries, spread evenly over the file; null: all."""
+    together: PositiveInt | None = None
+    """So many geometries, one after the other, are never split between training and test, as frames of a trajectory
+    must not be; null: each alone."""
 
 
 def _dataset(

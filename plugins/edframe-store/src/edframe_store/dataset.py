@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+from edframe.data.copies import Identity, copies, merged
 from edframe.data.store import Store
 from edframe.interfaces import Contents, Dataset
 from edframe.sample import Sample
@@ -25,8 +27,17 @@ class StoredSamples(Dataset):
 
     @property
     def groups(self) -> Sequence[int]:
-        labels: list[int] = self._store.groups.tolist()
-        return labels
+        """Those that the store was written with, joined where samples are the same, see ``edframe.data.copies``."""
+        return self._groups
+
+    @cached_property
+    def identities(self) -> Sequence[Identity]:
+        """What makes a sample the same as another."""
+        return [Identity.stored(self._store.facts(index)) for index in range(len(self._store))]
+
+    @cached_property
+    def _groups(self) -> Sequence[int]:
+        return merged(self._store.groups.tolist(), copies(self.identities))
 
     @property
     def buckets(self) -> Sequence[int]:

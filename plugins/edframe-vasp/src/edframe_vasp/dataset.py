@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edframe.data.blocks import blocks
 from edframe.data.conversion import as_label, sample_of
 from edframe.data.prepared import Job, PreparedDataset
 from edframe.errors import DataError
@@ -48,10 +49,11 @@ class Vasp(PreparedDataset):
         for file in select(self.config.files, _density_of, "CHGCAR, nor a folder with one"):
             plain = file.with_name(plain_name(file.name))
             files.setdefault(plain.parent if plain.name in FILES else plain, file)
+        groups = blocks(list(map(str, files)), self.config.together)
         return [
             Job(name, {"density": stamp(file), "beside": list(map(stamp, files_beside(file))),
-                       "spins": self.config.spins, "unit": self.config.unit})
-            for name, file in zip(names(list(files)), files.values(), strict=True)
+                       "spins": self.config.spins, "unit": self.config.unit}, group)
+            for name, file, group in zip(names(list(files)), files.values(), groups, strict=True)
         ]  # fmt: skip
 
     def describe(self) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from edframe.io.units import DensityUnit
 from edframe.plugin import Component, ComponentConfig, Patterns, hookimpl
@@ -39,6 +39,9 @@ class VaspConfig(ComponentConfig):
     """1: the total density. 2: also the magnetisation, which every file must then have (ISPIN = 2)."""
     unit: DensityUnit | None = None
     """Unit of the values; null: as VASP writes them, times volume."""
+    together: PositiveInt | Literal["folder"] | None = None
+    """Samples that are never split between training and test: folder: calculations that are in one folder; a number:
+    so many of them, in order of their names; null: each alone."""
 
 
 class VaspFieldConfig(ComponentConfig):
