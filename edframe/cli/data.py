@@ -188,13 +188,15 @@ def convert(
       edframe data convert ELFCAR elf.cube --quantity field
     """
     from edframe import io
-    from edframe.io.electrons import check, not_a_density, said
+    from edframe.io.electrons import PART, check, not_a_density, said
 
     io.format_of(target)
     volume = io.read(source, unit=unit, quantity=quantity)
     if volume.quantity == "field" and quantity is None and any("as they stand" in note for note in volume.notes):
         raise DataError(f"{not_a_density(volume, str(source))}; --quantity field writes it as it is")
-    doubts = check(volume, str(source)) if volume.quantity == "density" else ()
+    doubts: tuple[str, ...] = ()
+    if volume.quantity == "density":
+        doubts = check(volume, str(source), part=bool(PART.search(source.name)))
     for file in _named(target, io.write(target, volume, spin=spin)):
         typer.echo(file)
     typer.echo(f"{source}: {said(volume)}")

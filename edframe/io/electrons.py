@@ -9,7 +9,6 @@ and the one that fits is named.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +33,8 @@ EDGE = 1e-6
 SEAM = 1.0
 """How much larger than the largest change between neighbouring planes the change across a face may be."""
 
-PART = re.compile(r"PARCHG|AECCAR\d?", re.IGNORECASE)
-"""Names of files that hold a part of a density, or one with the cores, for which no number is expected."""
+PART = re.compile(r"PARCHG|AECCAR", re.IGNORECASE)
+"""In names of files that hold a part of a density: of a band, or of the cores."""
 
 
 def number_of(volume: Volume, field: str = "total") -> float:
@@ -43,11 +42,12 @@ def number_of(volume: Volume, field: str = "total") -> float:
     return float(volume.fields[field].sum()) * volume.grid.voxel_volume
 
 
-def check(volume: Volume, name: str, known: float | None = None) -> tuple[str, ...]:
+def check(volume: Volume, name: str, known: float | None = None, *, part: bool = False) -> tuple[str, ...]:
     """What is to be said of a density of electrons. Raises DataError where ``volume`` cannot be one, with the number
     found, the likely cause and the option that cures it.
 
-    name: of its file, for the sentence. known: how many electrons there are, where that is known.
+    name: of its file, for the sentence. known: how many electrons there are, where that is known. part: whether it may
+    be a part of a density, of which no number is expected.
     """
     if volume.quantity != "density" or "total" not in volume.fields:
         raise DataError(not_a_density(volume, name))
@@ -63,7 +63,7 @@ def check(volume: Volume, name: str, known: float | None = None) -> tuple[str, .
             f"at grid point {tuple(map(int, at))}: it is a spin density, a difference of densities, an orbital or a "
             "potential, and no density of electrons (--quantity field or potential says so)"
         )
-    if known is not None or PART.search(Path(name).name):
+    if known is not None or part:
         return ()
     return _judge(volume, name, electrons)
 

@@ -147,6 +147,12 @@ def test_a_calculation_that_wrote_hdf5_is_told_from_one_that_has_not_finished(ca
     assert "there is no CHGCAR, and vaspwave.h5, where VASP writes the density with LH5 = .TRUE." in reason
 
 
+def test_the_density_of_a_band_is_no_label(calculation):
+    made = calculation(species=("O",), electrons=2.0, file="PARCHG.0001.ALLK")
+    with pytest.raises(DataError, match=r"integrates to 2\.0000 e in O1, which holds 6 to 8 e"):
+        built(made.file)
+
+
 def test_one_calculation_under_two_names_is_one_group_and_is_counted(calculation, tmp_path):
     calculation("a/run-1", seed=1)
     calculation("a/run-2", seed=2)
