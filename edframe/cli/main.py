@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from edframe.cli import compare, config, data, ensemble, plugins, predict, report, run, tune
 from edframe.cli.signals import leave_at_once
 from edframe.errors import EdframeError
+from edframe.memory import by_words, free_memory, is_out_of_memory
 from edframe.version import __version__
 
 
@@ -27,6 +28,12 @@ class Sentences(TyperGroup):
             if ctx.params["debug"]:
                 raise
             sentence = " ".join(line.strip() for line in str(error).splitlines())
+            typer.secho(f"Error: {sentence}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(2) from None
+        except (MemoryError, RuntimeError) as error:
+            if ctx.params["debug"] or not is_out_of_memory(error):
+                raise
+            sentence = f"there is not enough memory, {by_words(free_memory())} are free; use a smaller grid or batch"
             typer.secho(f"Error: {sentence}", fg=typer.colors.RED, err=True)
             raise typer.Exit(2) from None
 

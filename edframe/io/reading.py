@@ -12,6 +12,7 @@ from pymatgen.optimization.fast_parser import parse_n_doubles
 
 from edframe.errors import DataError
 from edframe.io.files import open_bytes, packing, unpacking_errors
+from edframe.memory import by_words, free_memory
 
 CHUNK = 1 << 18
 """Bytes taken from the file at a time: they stay in the processor's cache while they are looked at."""
@@ -21,6 +22,9 @@ LONGEST_LINE = 1 << 16
 
 TRUSTED = 16
 """Memory, relative to a compressed file, that may be taken before looking whether the file holds so many numbers."""
+
+READING = 16
+"""Bytes for a value while it is read: it is held twice."""
 
 NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 FUSED = re.compile(rb"(?<=\d)([-+]\d{3})(?=\s|$)")
@@ -116,7 +120,21 @@ class Text:
         self._within_line = True
 
     def has_room_for(self, values: int) -> bool:
-        """Whether so many numbers can follow: each takes two bytes or more. To be asked before memory is taken."""
+        """Whether so many numbers can follow: each takes two bytes or more. To be asked before memory is taken.
+
+        Raises DataError where they can, and there is no memory for them.
+        """
+        if not self._can_hold(values):
+            return False
+        needed, free = READING * values, free_memory()
+        if needed > free:
+            raise self.error(
+                f"a grid of {values} points needs {by_words(needed)} of memory to be read, and {by_words(free)} are "
+                f"free, which {free // READING} points would fit into; make it coarser, or use a larger machine"
+            )
+        return True
+
+    def _can_hold(self, values: int) -> bool:
         missing = 2 * values - 1 - len(self._text)
         size = self.path.stat().st_size
         if not packing(self.path):

@@ -19,6 +19,8 @@ from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, Featurizer
+from edframe.memory import by_points, told_where_memory_ends
+from edframe.predict.memory import advice, require_memory
 from edframe.predict.novelty import Novelty, TrainingSet
 from edframe.predict.symmetry import Symmetrised
 from edframe.sample import Sample
@@ -112,7 +114,10 @@ class Predictor:
             raise RunError(f"{self.name} was trained in {self.contents.dimension} dimensions, a structure has 3")
         chosen = shape or [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
         grid = Grid.of(structure.lattice.matrix, chosen)
-        features = self.featurizer([structure], grid, self.device)
+        inner = self.model.model if isinstance(self.model, Symmetrised) else self.model
+        require_memory(inner, len(self.featurizer.channels), self.contents.spins, grid, self.device)
+        with told_where_memory_ends(_too_large(grid)):
+            features = self.featurizer([structure], grid, self.device)
         check_features(features, self.featurizer.channels, grid, 1, self._label)
         if electrons is None:
             electrons = self._neutral(structure, features, grid) - charge
@@ -133,7 +138,8 @@ class Predictor:
         """The density ``[s, x, y, z]`` in e/Å³."""
         count = torch.tensor([inputs.electrons], device=self.device)
         features = inputs.features
-        found = self.model(features.channels, features.baseline, inputs.grid, count)[0]
+        with told_where_memory_ends(_too_large(inputs.grid)):
+            found = self.model(features.channels, features.baseline, inputs.grid, count)[0]
         return np.asarray(found.float().cpu().numpy())
 
     def novelty(self, structure: Structure) -> Novelty | None:
@@ -162,6 +168,10 @@ def _restore(model: nn.Module, tensors: Mapping[str, Tensor], run: Run) -> None:
             f"the weights in {run.path / BEST} do not fit the model, for its plugin changed since; install the "
             f"versions named in provenance.json, or repeat the run by `edframe run {run.path / 'config.yaml'}`"
         ) from error
+
+
+def _too_large(grid: Grid) -> str:
+    return f"there is not enough memory for a density on {by_points(grid.shape)} points; {advice(grid.shape, 0.5)}"
 
 
 def _points(length: float, spacing: float) -> int:

@@ -23,6 +23,7 @@ from edframe.data.splits import Split
 from edframe.errors import RunError
 from edframe.grid import Grid
 from edframe.interfaces import Loss
+from edframe.memory import by_points, fitting, told_where_memory_ends
 from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import nmae
 from edframe.runs.directory import Run
@@ -94,28 +95,31 @@ def train(
             clock.start()
             batch = next(batches)
             clock.lap("data")
-            wrapped.train()
-            torch.manual_seed(seed_for(seed, "dropout", step, fabric.global_rank))
-            predicted = _predict_wrapped(wrapped, batch)
-            clock.lap("forward")
-            visit = memory.visit(batch, step)
-            values, diagnostics = loss.with_diagnostics(predicted.float(), batch.density, batch.grid, visit)
-            value = values.mean()
-            clock.lap("loss")
-            rate = learning_rate(step, options)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            fabric.backward(value)
-            clipped = fabric.clip_gradients(wrapped, optimiser, max_norm=options.clip_norm, error_if_nonfinite=False)
-            norm = math.nan if clipped is None else float(clipped)
-            if not (math.isfinite(value.item()) and math.isfinite(norm)):
-                raise RunError(
-                    f"the loss is not finite at step {step} ({value.item()}, its gradient {norm}); lower "
-                    f"training.learning_rate or training.clip_norm and run again"
+            with told_where_memory_ends(_too_large(batch, step)):
+                wrapped.train()
+                torch.manual_seed(seed_for(seed, "dropout", step, fabric.global_rank))
+                predicted = _predict_wrapped(wrapped, batch)
+                clock.lap("forward")
+                visit = memory.visit(batch, step)
+                values, diagnostics = loss.with_diagnostics(predicted.float(), batch.density, batch.grid, visit)
+                value = values.mean()
+                clock.lap("loss")
+                rate = learning_rate(step, options)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                fabric.backward(value)
+                clipped = fabric.clip_gradients(
+                    wrapped, optimiser, max_norm=options.clip_norm, error_if_nonfinite=False
                 )
-            optimiser.step()
-            optimiser.zero_grad()
-            _update_average(average, model, min(options.ema_decay, step / (step + 10)))
+                norm = math.nan if clipped is None else float(clipped)
+                if not (math.isfinite(value.item()) and math.isfinite(norm)):
+                    raise RunError(
+                        f"the loss is not finite at step {step} ({value.item()}, its gradient {norm}); lower "
+                        f"training.learning_rate or training.clip_norm and run again"
+                    )
+                optimiser.step()
+                optimiser.zero_grad()
+                _update_average(average, model, min(options.ema_decay, step / (step + 10)))
             clock.lap("backward")
             seconds = time.perf_counter() - began
             log(Step(step, value.item(), rate, norm, seconds, _means(fabric, diagnostics)))
@@ -200,6 +204,15 @@ def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
         kept.lerp_(current.to(kept.dtype), 1 - decay)
     for buffer, source in zip(average.buffers(), model.buffers(), strict=True):
         buffer.copy_(source)
+
+
+def _too_large(batch: Batch, step: int) -> str:
+    """What to do where a step needs more memory than there is."""
+    count = len(batch.density)
+    start = f"there is not enough memory for step {step}, of {count} samples on {by_points(batch.grid.shape)} points; "
+    if count > 1:
+        return f"{start}training.batch_size={count // 2} needs half of it"
+    return f"{start}a grid of {by_points(fitting(batch.grid.shape, 0.5))} points needs half of it, or a smaller model"
 
 
 def _means(fabric: Fabric, diagnostics: Mapping[str, Tensor]) -> dict[str, float]:

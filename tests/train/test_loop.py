@@ -347,6 +347,20 @@ def test_loss_that_is_not_finite_stops_with_the_last_checkpoint_intact(go):
         go(watch=watch, loss=loss, evaluate_every=8)
 
 
+@pytest.mark.parametrize(
+    ("batch", "remedy"), [(4, "training.batch_size=2 needs half of it"), (1, "needs half of it, or a smaller")]
+)
+def test_a_step_without_memory_names_the_grid_and_what_needs_less(go, monkeypatch, batch, remedy):
+    def forward(wrapped, batch):
+        return torch.empty(1 << 50)
+
+    monkeypatch.setattr("edframe.train.loop._predict_wrapped", forward)
+    with pytest.raises(
+        RunError, match=rf"not enough memory for step 1, of {batch} samples on [\d×]+ points; .*{remedy}"
+    ):
+        go(batch_size=batch)
+
+
 def test_every_event_is_one_line_of_json(go):
     run, _ = go()
     lines = (run.path / "metrics.jsonl").read_text().splitlines()
