@@ -1,4 +1,4 @@
-"""Memory: what is free, how large a grid of the same proportions fits, and which errors say that there was too little."""
+"""Memory: what is free, which grid of the same proportions fits, and which errors say that there was too little."""
 
 from __future__ import annotations
 
