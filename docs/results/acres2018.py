@@ -33,7 +33,7 @@ from edframe.report.style import DENSITY, DIFFERENCE, INK, png, styled
 from edframe.runs.build import Parts, build
 from edframe.runs.directory import Run
 from edframe.train.checkpoint import BEST
-from edframe.train.loop import validation_error
+from edframe.train.loop import validation_means
 
 FIGURES, PAGE = ROOT / "docs" / "figures", ROOT / "docs" / "acres2018.md"
 MIXER, FIRST = "network.mixer.weight", "network.encoder.0.0.first.convolution.weight"
@@ -98,7 +98,8 @@ class Trained:
         for atom in range(len(ATOMS)):  # the mixer passes each atom on as a feature, the convolution does the rest
             mixer[atom, atom] = 1
             first[:, atom] = torch.from_numpy(kernels[:, atom])
-        return validation_error(model.eval(), Loader(self.parts.dataset, self.parts.featurizer, "cpu"), indices)
+        loader = Loader(self.parts.dataset, self.parts.featurizer, "cpu")
+        return validation_means(model.eval(), self.parts.loss, loader, indices)[0]
 
     def seen(self, indices: list[int]) -> Tensor:
         """What the network sees of samples: √c/(1+√c) of the channels, ``[b, atom, x, y(, z)]``."""

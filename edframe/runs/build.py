@@ -14,8 +14,10 @@ from torch import nn
 from edframe.config.experiment import Experiment
 from edframe.contract.registry import Registry
 from edframe.data.splits import Split, held_out, split, subset
-from edframe.errors import ConfigError
+from edframe.errors import ConfigError, PluginError
 from edframe.interfaces import Dataset, Featurizer, FittedModel, Loss
+from edframe.metrics.standard import UNITS
+from edframe.run.events import RESERVED
 from edframe.seeds import seed_for
 
 
@@ -62,6 +64,10 @@ def build(experiment: Experiment, registry: Registry, advance: Callable[[int, in
         test=held_out(dataset.holdouts, folds.test),
     )  # fmt: skip
     parts = subset(parts, experiment.training.size, experiment.seed)
+    for choice in (experiment.loss, *experiment.metrics):
+        if choice.name in RESERVED | UNITS.keys() | {"baseline_nmae"}:
+            label = registry.find("loss", choice.name).label
+            raise PluginError(f"{label} has the name of something else among the metrics of a sample: rename it")
     metrics = {choice.name: choice.make(registry) for choice in experiment.metrics}
     loss = experiment.loss.make(registry)
     label = registry.find("featurizer", experiment.featurizer.name).label

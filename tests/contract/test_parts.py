@@ -90,7 +90,9 @@ def test_a_mistake_in_a_part_is_one_sentence(registry, options, sentence):
 
 def test_all_components_of_an_experiment_are_known_with_their_parts():
     registry = Registry.discover()
-    experiment, _ = resolve(registry, choices={"loss": "mix", "data": "union"}, settings=["metrics=[l2]"])
+    experiment, _ = resolve(
+        registry, choices={"loss": "mix", "data": "union", "featurizer": "sad"}, settings=["metrics=[l2]"]
+    )
     assert [choice.name for choice in experiment.components()] == [
         "union", "li-o-li", "li2o-clusters", "sad", "unet", "mix", "l1", "sinkhorn", "l2",
     ]  # fmt: skip

@@ -13,7 +13,7 @@ import torch
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.errors import PluginError
-from edframe.interfaces import Features, Loss
+from edframe.interfaces import Loss
 from edframe.plugin import Component, ComponentConfig
 from edframe.runs.build import build
 from edframe.runs.directory import Run
@@ -28,6 +28,9 @@ class Squared(Loss):
 
     def __call__(self, predicted, reference, grid):
         return (predicted - reference).square().mean((1, 2, 3, 4))
+
+    def with_diagnostics(self, predicted, reference, grid, visit=None):
+        return self(predicted, reference, grid), {}  # written out, because in the tests that of Loss is checked itself
 
 
 class Scalar(Squared):
@@ -86,19 +89,19 @@ def carry_out(small, monkeypatch, tmp_path):
         "loss": Squared,
     }
 
-    def call(run=True, **wrong):
+    def call(run=True, name="stray", **wrong):
         module = types.ModuleType("edframe_wrong")
         monkeypatch.setitem(sys.modules, "edframe_wrong", module)
-        records = {}
+        records, names = {}, {"loss": name}
         for kind, factory in {**right, **wrong}.items():
             setattr(module, kind, factory)
             path = f"edframe_wrong:{kind}" if callable(factory) else factory
-            records[kind] = Component(kind, "stray", "made for a test", ComponentConfig, path, 1)
+            records[kind] = Component(kind, names.get(kind, "stray"), "made for a test", ComponentConfig, path, 1)
         hooks = {f"edframe_{kind}{'es' if kind == 'loss' else 's'}": record for kind, record in records.items()}
         plugin = SimpleNamespace(**{name: marked(record) for name, record in hooks.items()})
         registry = Registry()
         registry.add(plugin, "edframe-wrong", "1.2.3")
-        choices = dict.fromkeys(("data", "featurizer", "model", "loss"), "stray")
+        choices = {**dict.fromkeys(("data", "featurizer", "model"), "stray"), "loss": name}
         settings = ["training.steps=3", "training.batch_size=2", "splits.validation=2", "device=cpu"]
         experiment, _ = resolve(registry, choices=choices, settings=settings)
         return train_only(experiment, registry, tmp_path, lambda event: None) if run else build(
@@ -186,15 +189,18 @@ def featurizer(small, change=lambda features: features, names=("wide", "narrow")
 FEATURES = {
     "a name lacks": ({"names": ("wide",)}, r"names 1 channels \(wide\) and .* \[1, 2, 6, 6, 6\] where .* \[1, 1,"),
     "flat": (
-        {"change": lambda f: replace(f, channels=f.channels.flatten(2))}, r"returned channels of shape \[1, 2, 216\]",
+        {"change": lambda f: SimpleNamespace(channels=f.channels.flatten(2), baseline=None)},
+        r"returned channels of shape \[1, 2, 216\]",
     ),
     "double": (
-        {"change": lambda f: replace(f, channels=f.channels.double())}, r"channels of torch\.float64: they must be",
+        {"change": lambda f: replace(f, channels=f.channels.double())},
+        r"channels of torch\.float64: they must be",
     ),
     "baseline": (
-        {"change": lambda f: Features(f.channels, f.baseline[..., :3])}, r"a baseline of shape \[1, 1, 6, 6, 3\] on a",
+        {"change": lambda f: SimpleNamespace(channels=f.channels, baseline=f.baseline[..., :3])},
+        r"a baseline of shape \[1, 1, 6, 6, 3\] on a",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FEATURES)
@@ -215,6 +221,12 @@ def test_loss_without_a_unit_is_named_before_anything_is_written(carry_out, tmp_
     with pytest.raises(PluginError, match=r"loss 'stray' of edframe-wrong 1\.2\.3 has no unit: .* not None"):
         carry_out(loss=Unitless)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["nmae", "id", "diagnostics", "baseline_nmae"])
+def test_loss_whose_values_would_replace_others_is_refused(carry_out, name):
+    with pytest.raises(PluginError, match=rf"^loss '{name}' of edframe-wrong 1\.2\.3 has the name of something else"):
+        carry_out(run=False, name=name)
 
 
 @pytest.mark.parametrize("kind", ["featurizer", "model", "loss"])
