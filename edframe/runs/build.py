@@ -17,7 +17,7 @@ from edframe.data.splits import Split, held_out, split, subset
 from edframe.errors import ConfigError, PluginError
 from edframe.interfaces import Dataset, Featurizer, FittedModel, Loss
 from edframe.metrics.standard import UNITS
-from edframe.run.events import RESERVED
+from edframe.runs.events import RESERVED
 from edframe.seeds import seed_for
 
 
