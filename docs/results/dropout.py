@@ -1,79 +1,58 @@
 """The dropout ablation of 2018, repeated: the table and the figure of docs/acres2018.md.
 
-    python docs/results/dropout.py                 the plane: four rates on four folds, 16 runs
-    python docs/results/dropout.py --dimension 3   the density: four rates on fold 0, about 3 minutes each on two cores
-
-Each finished run is a line of ``dropout.json`` and is not made again, unless its recipe has changed; stop and repeat at
-will. Table and figure are written after every run, from that file alone.
+edframe compare configs/comparisons/acres2018-dropout-2d.yaml     the plane: four rates on four folds, 16 runs
+edframe compare configs/comparisons/acres2018-dropout-3d.yaml     the density: four rates on fold 0, minutes each
+python docs/results/dropout.py                                    takes what is finished, writes table and figure
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from pages import ROOT, put
+from pages import ROOT, RUNS, finished, put
 from scipy.stats import t as student
 
-from edframe.config.experiment import Experiment
-from edframe.config.resolve import resolve
-from edframe.contract.registry import Registry
+from edframe.comparison.outcome import Outcome
+from edframe.comparison.plan import Planned
+from edframe.files import whole
 from edframe.report.style import BLUE, GREY, ORANGE, panels, png, styled
-from edframe.runs.build import build, fabric_for
 from edframe.runs.directory import Run
-from edframe.runs.events import Results, Step
-from edframe.runs.execute import execute
-from edframe.train.checkpoint import Checkpoint
 
 RESULTS = Path(__file__).with_name("dropout.json")
 FIGURE, PAGE = ROOT / "docs" / "figures" / "dropout.png", ROOT / "docs" / "acres2018.md"
 
 RATES = (0.0, 0.1, 0.3, 0.5)
-RECIPES = {2: "acres2018-2d.yaml", 3: "acres2018.yaml"}
+RECIPES = {2: "acres2018-dropout-2d", 3: "acres2018-dropout-3d"}
 FOLDS = {2: (0, 1, 2, 3), 3: (0,)}
-SHORTER = {2: (), 3: ("training.steps=1000",)}
-"""What differs from the recipe: three minutes instead of ten."""
+
+IDENTITY = ("dimension", "dropout", "fold")
+"""Keys of a record that say which run it is."""
 
 
-def planned(registry: Registry, dimension: int) -> list[tuple[str, Experiment]]:
-    """Every run with a key that changes when anything in its configuration does."""
-    found = []
-    for fold in FOLDS[dimension]:
-        for rate in RATES:
-            settings = [f"model.dropout={rate}", f"name=dropout-{dimension}d-{rate}-fold{fold}", *SHORTER[dimension]]
-            recipe = ROOT / "configs" / RECIPES[dimension]
-            experiment, _ = resolve(registry, recipe, settings=settings, flags={"splits.fold": fold, "device": "cpu"})
-            found.append((hashlib.sha256(experiment.to_yaml().encode()).hexdigest()[:12], experiment))
-    return found
-
-
-def measured(registry: Registry, experiment: Experiment, runs: Path) -> dict[str, Any]:
-    """Train and evaluate one; errors of its test samples, and the squared error that it was trained to at the end."""
-    parts = build(experiment, registry, lambda done, total: None)
-    run = Run.create(runs, experiment.name, experiment.to_yaml())
-    began = time.perf_counter()
-    execute(
-        experiment, parts, registry, run, fabric_for(experiment), start=Checkpoint(), show=lambda event: None
-    )  # fmt: skip
-    metrics = next(event.metrics for event in run.events() if isinstance(event, Results))
-    losses = [event.loss for event in run.events() if isinstance(event, Step)]
+def record(dimension: int, plan: Planned, outcome: Outcome) -> dict[str, Any]:
+    """Errors of a run's test samples, and the squared error that it was trained to at the end."""
+    losses = [step.loss for step in outcome.steps]
     return {
-        "dimension": parts.dataset.contents.dimension,
-        "dropout": experiment.model.dump()["dropout"],
-        "fold": experiment.splits.fold,
-        "steps": experiment.training.steps,
-        **{name: round(metrics[name].mean, 4) for name in ("nmae", "low_density_nmae", "l2")},
+        "dimension": dimension,
+        "dropout": plan.experiment.model.dump()["dropout"],
+        "fold": plan.fold,
+        "steps": plan.experiment.training.steps,
+        **{name: round(outcome.mean(name), 4) for name in ("nmae", "low_density_nmae", "l2")},
         "last_training_l2": round(float(np.mean(losses[-50:])), 4),
-        "seconds": round(time.perf_counter() - began, 1),
-        "threads": torch.get_num_threads(),
+        "seconds": round(outcome.steps[-1].seconds, 1),
+        "threads": Run.open(outcome.run).provenance()["threads"],
     }
+
+
+def joined(records: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """All records by the names of their runs, the found ones in place of others of the same rate and fold."""
+    known = {tuple(entry[key] for key in IDENTITY): (name, entry) for name, entry in {**records, **found}.items()}
+    return dict(known.values())
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -139,7 +118,8 @@ def figure(records: Mapping[str, Any]) -> bytes:
 def write(records: Mapping[str, Any]) -> None:
     """The results, the figure, and the table between its markers in the page."""
     lines = ",\n".join(f' "{key}": {json.dumps(record)}' for key, record in records.items())
-    RESULTS.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+    with whole(RESULTS) as file:
+        file.write(("{\n" + lines + "\n}\n").encode())
     if any(by_rate(records, dimension, "nmae") for dimension in (2, 3)):
         FIGURE.write_bytes(figure(records))
     tables = "\n".join(filter(None, (table(records, dimension) for dimension in (2, 3))))
@@ -148,21 +128,14 @@ def write(records: Mapping[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dimension", type=int, choices=(2, 3), default=2)
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    arguments = parser.parse_args()
-    records = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    registry = Registry.discover()
-    plans = planned(registry, arguments.dimension)
-    current = {key for key, _ in plans}
-    # A run of a former recipe is not comparable with the others.
-    records = {k: r for k, r in records.items() if k in current or r["dimension"] != arguments.dimension}
-    for key, experiment in plans:
-        if key not in records:
-            records[key] = measured(registry, experiment, arguments.runs)
-            print(experiment.name, records[key], flush=True)
-            write(records)
-    write(records)
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs of edframe compare")
+    options = parser.parse_args()
+    found = {
+        outcome.run.parent.name[:12]: record(dimension, plan, outcome)
+        for dimension, recipe in RECIPES.items()
+        for plan, outcome in finished(recipe, options.runs)
+    }
+    write(joined(json.loads(RESULTS.read_text(encoding="utf-8")), found))
 
 
 if __name__ == "__main__":

@@ -22,23 +22,21 @@ import numpy as np
 from edframe_pyscf.harris import HarrisFunctional
 from edframe_pyscf.li_o_li_geometry import LEVEL
 from l2_vs_transport_figures import errors, gradients, ratios
-from pages import ROOT, edframe, put
+from pages import ROOT, RUNS, compared, edframe, put
 
 from edframe.cli.progress import progress
 from edframe.comparison.carry_out import carried_out, fingerprints
 from edframe.comparison.outcome import Outcome
-from edframe.comparison.plan import comparison, in_words
+from edframe.comparison.plan import in_words
 from edframe.comparison.report.examples import predictions
 from edframe.comparison.statistics import Effect, effects
-from edframe.config.experiment import SECTION
-from edframe.config.resolve import merge, validate
 from edframe.contract.registry import Registry
 from edframe.io.files import replacing
 from edframe.report.numbers import number
 
 PAGE = Path(__file__).with_name("l2-vs-transport.md")
 FIGURES = ROOT / "docs" / "figures"
-COMPARISONS, RUNS = ROOT / "comparisons", ROOT / "runs" / "compared"
+COMPARISONS = ROOT / "comparisons"
 STUDIES = {"small": ("l2-vs-transport-small",), "full": ("l2-vs-transport", "l2-vs-transport-clusters")}
 
 ENERGIES = 6
@@ -53,10 +51,7 @@ METRICS = {
 
 def runs_of(name: str) -> tuple[list[Outcome], str]:
     """The finished runs of a study's recipe, and its reference."""
-    registry = Registry.discover()
-    layers, _ = merge(ROOT / "configs" / "comparisons" / f"{name}.yaml")
-    section = layers.values.pop(SECTION)
-    found = comparison(validate(layers, registry), section, [], registry)
+    registry, found = Registry.discover(), compared(name)
     plans = found.runs(registry)
     outcomes = []
     for _, result in carried_out(plans, fingerprints(plans, registry, progress), RUNS):

@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: they run ``edframe``, and fill the marked places of a page."""
+"""What the scripts of this folder share: they read comparisons, and fill the marked places of a page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from edframe.cli.progress import progress
+from edframe.comparison.carry_out import fingerprints, kept
+from edframe.comparison.outcome import Outcome
+from edframe.comparison.plan import Comparison, Planned, comparison
+from edframe.config.experiment import SECTION
+from edframe.config.resolve import merge, validate
+from edframe.contract.registry import Registry
+
 ROOT = Path(__file__).parents[2]
+RECIPES, RUNS = ROOT / "configs" / "comparisons", ROOT / "runs" / "compared"
 
 
 def edframe(*arguments: str) -> None:
@@ -18,6 +27,28 @@ def edframe(*arguments: str) -> None:
     signal.signal(signal.SIGINT, handler)
     if code:
         sys.exit(code)
+
+
+def compared(recipe: str) -> Comparison:
+    """What a recipe of ``configs/comparisons`` compares."""
+    registry = Registry.discover()
+    layers, _ = merge(RECIPES / f"{recipe}.yaml")
+    section = layers.values.pop(SECTION)
+    return comparison(validate(layers, registry), section, [], registry)
+
+
+def finished(recipe: str, runs: Path) -> list[tuple[Planned, Outcome]]:
+    """The finished runs of a recipe, in the folder of runs; says how those are made that are not there."""
+    registry = Registry.discover()
+    plans = compared(recipe).runs(registry)
+    found: list[tuple[Planned, Outcome]] = []
+    missing = plans
+    if runs.is_dir():  # or else there is no reason to make the densities
+        found, missing = kept(plans, fingerprints(plans, registry, progress), runs)
+    if missing:
+        print(f"{recipe}: {len(found)} of {len(plans)} runs are finished in {runs}; "
+              f"`edframe compare configs/comparisons/{recipe}.yaml` makes the others")  # fmt: skip
+    return found
 
 
 def put(page: Path, name: str, text: str) -> None:

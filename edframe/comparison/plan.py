@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from edframe.config.experiment import BLOCKS, DEFAULTS, SECTION, Choice, Experiment
+from edframe.comparison.axes import Axis, axis_of, refuse_twice
+from edframe.config.experiment import DEFAULTS, SECTION, Experiment
 from edframe.config.resolve import varied
 from edframe.contract.registry import Registry
 from edframe.errors import ConfigError
@@ -20,17 +20,6 @@ from edframe.errors import ConfigError
 REPEATS = {"seeds": 3, "folds": 1, "seconds": None}
 """Keys of a recipe's section that are no axes: how often each combination is run, with seeds and folds from the
 experiment's on, and the time for each run."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One thing that differs between runs. key: a component block, or an option such as ``training.size``.
-
-    values: what the key holds, by the label under which it is shown.
-    """
-
-    key: str
-    values: Mapping[str, Any]
 
 
 def in_words(labels: Mapping[str, str]) -> str:
@@ -127,7 +116,7 @@ class Comparison:
             condition = {axis.key: label for axis, label in zip(others, chosen, strict=True)}
             for variant in compared.values:
                 labels = {compared.key: variant, **condition}
-                values = {axis.key: axis.values[labels[axis.key]] for axis in self.axes}
+                values = {key: value for axis in self.axes for key, value in axis.given(labels[axis.key]).items()}
                 # Blocks first: an axis of one of their options is to change what the block has then.
                 ordered = dict(sorted(values.items(), key=lambda item: item[0].count(".")))
                 yield variant, condition, {**ordered, "splits.fold": fold, "seed": seed}, in_words(labels)
@@ -144,9 +133,10 @@ def comparison(
     if not isinstance(section, Mapping):
         raise ConfigError(f"{SECTION}: write axes below it, such as `loss: [l1, l2]`, not {section!r}")
     wanted = {key: values for key, values in section.items() if key not in REPEATS} | dict(given)
-    axes = [_axis(key, values, base, registry) for key, values in wanted.items()]
-    for key, value in ((axis.key, value) for axis in axes if len(axis.values) == 1 for value in axis.values.values()):
-        base = varied(base.dump(), {key: value}, registry, f"{SECTION}.{key}")
+    refuse_twice(wanted)
+    axes = [axis_of(key, values, base, registry) for key, values in wanted.items()]
+    for axis in (axis for axis in axes if len(axis.values) == 1):
+        base = varied(base.dump(), axis.given(next(iter(axis.values))), registry, f"{SECTION}.{axis.key}")
     axes = [axis for axis in axes if len(axis.values) > 1]
     base.require_one_process("run")
     if not axes:
@@ -160,54 +150,6 @@ def comparison(
     return Comparison(_with_metrics(base, axes, registry), tuple(axes), **repeats)
 
 
-def _axis(key: str, values: Any, base: Experiment, registry: Registry) -> Axis:
-    where = f"{SECTION}.{key}"
-    if key in ("seed", "splits.fold"):
-        raise ConfigError(
-            f"{where}: every combination is run with the same seeds and folds; say how many by {SECTION}.seeds and "
-            f"{SECTION}.folds"
-        )
-    if not isinstance(values, list | tuple | Mapping) or not values:
-        raise ConfigError(f"{where}: write a list of values, or a mapping from labels to values, not {values!r}")
-    labels = [str(label) for label in values] if isinstance(values, Mapping) else _labels(key, values)
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ConfigError(f"{where}: '{label}' is given twice; keep one, or write a mapping from labels to values")
-    plain = values.values() if isinstance(values, Mapping) else values
-    return Axis(key, {
-        label: _resolved(key, value, base, registry, where) for label, value in zip(labels, plain, strict=True)
-    })  # fmt: skip
-
-
-def _labels(key: str, values: Sequence[Any]) -> list[str]:
-    """Values as YAML would write them; of a component block its name, and its options where others have that name."""
-    labels = []
-    for value in values:
-        if key in BLOCKS and isinstance(value, Mapping):
-            name, rest = str(value.get("name")), {option: given for option, given in value.items() if option != "name"}
-            alone = sum(name in (other, isinstance(other, Mapping) and other.get("name")) for other in values) == 1
-            labels.append(name if alone else f"{name} {_flow(rest)[1:-1]}")
-        else:
-            labels.append(value if isinstance(value, str) else _flow(value))
-    return labels
-
-
-def _flow(value: Any) -> str:
-    return str(yaml.safe_dump(value, default_flow_style=True, width=math.inf).split("\n")[0])
-
-
-def _resolved(key: str, value: Any, base: Experiment, registry: Registry, where: str) -> Any:
-    """The value as the experiment holds it: a component with all its options, those of the base where it has that."""
-    if key in BLOCKS:
-        chosen: Choice = getattr(base, key)
-        if isinstance(value, str) and value != chosen.name:
-            value = {"name": value}
-        elif isinstance(value, str):
-            return chosen.dump()
-        return getattr(varied(base.dump(), {key: value}, registry, where), key).dump()
-    return value
-
-
 def _with_metrics(base: Experiment, axes: Sequence[Axis], registry: Registry) -> Experiment:
     """The base, with every loss of the runs as a metric, a mix by its parts: all are judged by the same.
 
@@ -215,8 +157,8 @@ def _with_metrics(base: Experiment, axes: Sequence[Axis], registry: Registry) ->
     default options, whatever those of the loss are that is trained on.
     """
     found = dict.fromkeys(metric.name for metric in base.metrics)
-    losses = next((list(axis.values.values()) for axis in axes if axis.key == "loss"), [base.loss.dump()])
-    for block in losses:
+    given = [axis.given(label) for axis in axes for label in axis.values]
+    for block in [values["loss"] for values in given if "loss" in values] or [base.loss.dump()]:
         chosen = varied(base.dump(), {"loss": block}, registry, SECTION).loss
         found |= dict.fromkeys(part.name for part in chosen.components() if not part.parts)
     found |= dict.fromkeys(name for name in [DEFAULTS["loss"]["name"]] if name in registry.names("loss"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 import torch
@@ -52,6 +53,43 @@ def test_every_combination_is_run_once_with_all_else_equal(compare, installed):
     assert (found.reference, list(found.axes[1].values)) == ("l2", ["4", "8"])
     # A stopped comparison has whole pairs: the first runs are those of one seed and fold.
     assert {(p.fold, p.seed) for p in runs[:8]} == {(0, 0)}
+
+
+def test_an_axis_with_a_name_gives_values_to_several_keys(compare, installed):
+    found = compare("""
+        recipe:
+          small: {model: {name: unet, widths: [8, 8], blocks: [0, 1]}, training.steps: 7}
+          other: {loss: l1, featurizer: gaussian, training.steps: 9}
+        task: {folds: {splits.test: null}, corners: {splits.test: corners, data.samples: 20}}
+        seeds: 1
+    """)
+    runs = {(plan.variant, plan.condition["task"]): plan.experiment for plan in found.runs(installed)}
+    facts = {key: (one.loss.name, one.featurizer.name, one.training.steps, one.splits.test, one.data.dump()["samples"])
+             for key, one in runs.items()}  # fmt: skip
+    loss, featurizer = found.base.loss.name, found.base.featurizer.name
+    assert facts == {
+        ("small", "folds"): (loss, featurizer, 7, None, 16), ("small", "corners"): (loss, featurizer, 7, "corners", 20),
+        ("other", "folds"): ("l1", "gaussian", 9, None, 16), ("other", "corners"): ("l1", "gaussian", 9, "corners", 20),
+    }  # fmt: skip
+    assert {"l1", "sinkhorn"} <= {metric.name for metric in found.base.metrics}
+    again = comparison(found.base, yaml.safe_load(found.to_yaml())["compare"], [], installed)
+    assert again.declared() == found.declared()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("{los: [l1, l2]}", "compare.los: there is no key 'los'; did you mean 'loss'"),
+        ("{los: {a: {name: l1}, b: {name: l2}}}", "compare.los.a: 'name' cannot be varied"),
+        ("{task: {a: {seed: 1}, b: {seed: 2}}}", "compare.task.a: 'seed' cannot be varied"),
+        ("{task: {a: {trainin.steps: 1}, b: {}}}", "below a name of your own, write a mapping from labels"),
+        ("{task: {a: {trainin.steps: 1}, b: {loss: l1}}}", "compare.task.a: 'trainin.steps' cannot be varied"),
+        ("{task: {a: {loss: l1}, b: {loss: l2}}, loss: [l1, l2]}", "'task' and 'loss' both give values for loss"),
+    ],
+)
+def test_an_axis_with_a_name_that_gives_nothing_to_compare_is_refused(compare, section, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        compare(section)
 
 
 def test_runs_of_a_seed_share_weights_batches_and_samples(compare, installed):

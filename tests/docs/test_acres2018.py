@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from edframe.comparison.outcome import Outcome
+from edframe.config.resolve import resolve, varied
 from edframe.contract.registry import Registry
+from edframe.run.directory import Run
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "acres2018.md").read_text(encoding="utf-8")
@@ -30,14 +33,34 @@ def test_the_tables_of_the_page_are_those_of_the_results(dropout, records):
         assert dropout.table(records, dimension) in PAGE
 
 
-def test_the_results_are_those_of_the_recipes(dropout, records):
-    registry = Registry.discover()
-    for dimension in (2, 3):
-        planned = dict(dropout.planned(registry, dimension))
-        assert len(planned) == len(dropout.RATES) * len(dropout.FOLDS[dimension])
-        for key in (key for key, record in records.items() if record["dimension"] == dimension):
-            assert planned[key].splits.fold == records[key]["fold"]
-            assert planned[key].model.options.dropout == records[key]["dropout"]
+@pytest.mark.parametrize(("dimension", "steps"), [(2, 400), (3, 1000)])
+def test_the_results_are_those_of_the_recipes(script, dropout, records, dimension, steps):
+    registry, pages = Registry.discover(), script("pages")
+    planned = set()
+    for plan in pages.compared(dropout.RECIPES[dimension]).runs(registry):
+        source = "acres2018-2d" if dimension == 2 else "acres2018"
+        recipe, _ = resolve(registry, pages.ROOT / "configs" / f"{source}.yaml")
+        values = {"model.dropout": float(plan.variant), "splits.fold": plan.fold, "training.steps": steps}
+        expected = varied(recipe.dump(), values, registry, "").dump()
+        assert {**plan.experiment.dump(), "name": "", "metrics": []} == {**expected, "name": "", "metrics": []}
+        planned.add((float(plan.variant), plan.fold, plan.experiment.training.steps))
+    kept = {(r["dropout"], r["fold"], r["steps"]) for r in records.values() if r["dimension"] == dimension}
+    assert kept == planned
+
+
+def test_a_finished_run_of_a_comparison_takes_the_place_of_the_same_rate_and_fold(script, dropout, finished, records):
+    plan = next(iter(script("pages").compared("acres2018-dropout-2d").runs(Registry.discover())))
+    found = dropout.record(2, plan, Outcome.read(Run(finished), plan.variant, plan.condition, plan.fold, plan.seed))
+    events = Run(finished).events()
+    nmae = [event["nmae"] for event in events if event["event"] == "sample"]
+    assert found["nmae"] == pytest.approx(np.mean(nmae), abs=1e-4)
+    assert found["last_training_l2"] == pytest.approx(
+        np.mean([event["loss"] for event in events if event["event"] == "step"]), abs=1e-4
+    )
+    joined = dropout.joined(records, {"new": found})
+    assert len(joined) == len(records)
+    assert joined["new"] == found
+    assert sum(records[name] == entry for name, entry in joined.items() if name != "new") == len(records) - 1
 
 
 def test_the_interval_is_that_of_student(dropout):
