@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 import shutil
 import socket
@@ -243,11 +244,15 @@ def test_tracker_that_cannot_be_had_is_one_sentence_and_nothing_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_telemetry_of_mlflow_is_off(continued, monkeypatch):
-    from mlflow.telemetry import utils as telemetry
-
-    monkeypatch.setattr(telemetry, "_IS_IN_CI_ENV_OR_TESTING", False)
-    assert telemetry.is_telemetry_disabled()
+@pytest.mark.parametrize(("imported", "disabled"), [("edframe.tracking.mlflow", "True"), ("mlflow", "False")])
+def test_telemetry_of_mlflow_is_off_and_would_be_on_without_edframe(imported, disabled, tmp_path):
+    """In a process that knows nothing of a test, where MLflow turns it off by itself."""
+    code = (
+        f"import {imported}; from mlflow.telemetry.utils import is_telemetry_disabled; print(is_telemetry_disabled())"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == disabled
 
 
 @pytest.mark.slow

@@ -147,7 +147,7 @@ def with_steps(
     known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for plan in plans:
         if labels(plan) not in known:
-            known[labels(plan)] = max(1, round(seconds / _step_seconds(plan.experiment, registry)))
+            known[labels(plan)] = max(1, round(seconds / step_seconds(plan.experiment, registry)))
             say(f"{labels(plan)}: {known[labels(plan)]} steps in {seconds:g} s")
             with replacing(file) as stream:
                 stream.write(json.dumps(known, indent=1, ensure_ascii=False).encode())
@@ -164,7 +164,8 @@ def labels(plan: Planned) -> str:
     return ", ".join(filter(None, [plan.variant, in_words(plan.condition)]))
 
 
-def _step_seconds(experiment: Experiment, registry: Registry) -> float:
+def step_seconds(experiment: Experiment, registry: Registry) -> float:
+    """Median time of a step, in a training of PROBE steps. Raises RunError for a model that is fitted."""
     short = varied(experiment.dump(), {"training.steps": PROBE, "training.evaluate_every": PROBE}, registry, "a probe")
     ends: list[float] = []
 

@@ -193,7 +193,7 @@ def test_equal_time_is_measured_once_and_kept(compare, arguments, tmp_path, monk
         measured.append(experiment.loss.name)
         return seconds[experiment.loss.name]
 
-    monkeypatch.setattr(carry_out, "_step_seconds", step)
+    monkeypatch.setattr(carry_out, "step_seconds", step)
     for _ in range(2):
         assert compare(*arguments(tmp_path, "--seconds", "0.4")).code == 0
     assert measured == ["l2", "l1"]

@@ -102,6 +102,6 @@ def test_runs_of_a_recipe_are_found_once_they_are_finished(pages, edframe, envir
     assert edframe(*words, report=False).code == 0
     found = pages.finished("tiny", tmp_path / "runs")
     assert [(plan.variant, len(outcome.steps), len(outcome.samples)) for plan, outcome in found] == [
-        ("unet", 3, 4), ("krr", 0, 4)
+        ("unet", 3, 5), ("krr", 0, 5)
     ]  # fmt: skip
     assert capsys.readouterr().out == ""

@@ -98,7 +98,7 @@ def test_all_48_scf_records_are_converged_and_say_how():
 def test_density_matrices_hold_12_electrons_a_unit_before_any_grid(n):
     """Oracle: tr(D S) with PySCF's analytic overlaps."""
     cluster = shapes.clusters()[n]
-    cell = clusters._cell(cluster, cluster.positions[1])
+    cell = clusters.cell_of(cluster, cluster.positions[1])
     electrons = np.sum(unpack(clusters.shipped().matrices[n][1]) * cell.pbc_intor("int1e_ovlp"))
     assert electrons == pytest.approx(12 * n, abs=1e-5)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from edframe_sinkhorn import sinkhorn_divergence
-from edframe_sinkhorn.kernel import SeparableKernel, _blocks, log_product, squared_distances
+from edframe_sinkhorn.kernel import SeparableKernel, log_product, row_blocks, squared_distances
 from scipy.special import logsumexp
 
 from edframe.grid import Grid
@@ -95,7 +95,7 @@ def test_log_products_equal_scipy_at_any_range(points, epsilon):
 @pytest.mark.parametrize(("points", "epsilon", "several"), [(40, 10.0, False), (40, 0.5, True), (150, 10.0, True)])
 def test_long_lines_are_cut_where_a_block_would_leave_the_range(points, epsilon, several):
     log_matrix = -squared_distances(points, points, False) / (2 * epsilon)
-    blocks = _blocks(log_matrix)
+    blocks = row_blocks(log_matrix)
     assert [start for start, _ in blocks[1:]] == [stop for _, stop in blocks[:-1]]
     assert (blocks[0][0], blocks[-1][1]) == (0, points)
     assert (len(blocks) > 1) == several

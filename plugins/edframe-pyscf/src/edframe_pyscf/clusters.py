@@ -137,7 +137,7 @@ def label(job: Job) -> Sample:
 def solve(n: int, sample: int) -> scf.Solution:
     """Converge the SCF of one configuration. Raises DataError when no rung of the ladder does."""
     cluster = clusters()[n]
-    return scf.solve(_cell(cluster, cluster.positions[sample]), sample_id(n, sample))
+    return scf.solve(cell_of(cluster, cluster.positions[sample]), sample_id(n, sample))
 
 
 @cache
@@ -155,7 +155,7 @@ def shipped() -> Labels:
         raise DataError(f"li2o-clusters: {SHIPPED} is damaged ({error}); reinstall edframe-pyscf") from error
 
 
-def _cell(cluster: Cluster, positions: NDArray[np.float64]) -> Any:
+def cell_of(cluster: Cluster, positions: NDArray[np.float64]) -> Any:
     return scf.build_cell(cluster.species, positions + cluster.sides / 2, np.diag(cluster.sides), LEVEL)
 
 
@@ -163,4 +163,4 @@ def _cell(cluster: Cluster, positions: NDArray[np.float64]) -> Any:
 def expansion(n: int) -> Expansion:
     """The orbitals, the same for every configuration of a size but for the positions of the atoms."""
     cluster = clusters()[n]
-    return Expansion.of(_cell(cluster, cluster.positions[0]))
+    return Expansion.of(cell_of(cluster, cluster.positions[0]))

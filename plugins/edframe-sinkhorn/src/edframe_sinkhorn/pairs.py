@@ -91,7 +91,7 @@ class PairKernel:
     def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """K ``density``, float64 ``[b, n1, …, nd]``, in the scaling domain."""
         sources = self._lazy(density.reshape(len(density), 1, -1, 1))
-        with _compiling():
+        with compiling():
             sums = (self._log.exp() * sources).sum(dim=2, backend=self._backend)
         return torch.as_tensor(sums).reshape(density.shape)
 
@@ -102,7 +102,7 @@ class PairKernel:
     def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]`` of any range; −inf stands for zero density."""
         sources = self._lazy(log_density.clamp(min=LOWEST).reshape(len(log_density), 1, -1, 1))
-        with _compiling():
+        with compiling():
             logs = (self._log + sources).logsumexp(dim=2, backend=self._backend)
         result = torch.as_tensor(logs).reshape(log_density.shape)
         return result.masked_fill(result <= LOWEST / 2, -torch.inf)
@@ -123,7 +123,7 @@ def _keops() -> Any:
 
 
 @contextlib.contextmanager
-def _compiling() -> Iterator[None]:
+def compiling() -> Iterator[None]:
     """Around what may compile a formula: messages go to stderr, and ConfigError says what the compiler lacks."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
