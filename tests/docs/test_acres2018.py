@@ -12,7 +12,8 @@ from scipy import stats
 from edframe.comparison.outcome import Outcome
 from edframe.config.resolve import resolve, varied
 from edframe.contract.registry import Registry
-from edframe.run.directory import Run
+from edframe.runs.directory import Run
+from edframe.runs.events import Evaluated, Step
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "acres2018.md").read_text(encoding="utf-8")
@@ -52,10 +53,10 @@ def test_a_finished_run_of_a_comparison_takes_the_place_of_the_same_rate_and_fol
     plan = next(iter(script("pages").compared("acres2018-dropout-2d").runs(Registry.discover())))
     found = dropout.record(2, plan, Outcome.read(Run(finished), plan.variant, plan.condition, plan.fold, plan.seed))
     events = Run(finished).events()
-    nmae = [event["nmae"] for event in events if event["event"] == "sample"]
+    nmae = [event.metrics["nmae"] for event in events if isinstance(event, Evaluated)]
     assert found["nmae"] == pytest.approx(np.mean(nmae), abs=1e-4)
     assert found["last_training_l2"] == pytest.approx(
-        np.mean([event["loss"] for event in events if event["event"] == "step"]), abs=1e-4
+        np.mean([event.loss for event in events if isinstance(event, Step)]), abs=1e-4
     )
     joined = dropout.joined(records, {"new": found})
     assert len(joined) == len(records)
