@@ -1,9 +1,11 @@
 # make run: install, then train on real data and write a report. make test: install, then run the tests.
 # make study-small: losses against each other, see docs/results/l2-vs-transport.md; hours, continued where it was stopped.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := $(abspath .venv/bin)
+DIST ?= dist
+BUILD = $(BIN)/python -c "import sys; from flit_core.buildapi import *; build_sdist(sys.argv[1]); build_wheel(sys.argv[1])"
 
-.PHONY: run test test-slow check study-small study install
+.PHONY: run test test-slow check dist study-small study install
 
 run: install
 	$(BIN)/edframe run --loss sinkhorn
@@ -13,6 +15,11 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+# A wheel and an sdist of each distribution.
+dist: install
+	mkdir -p $(DIST)
+	set -e; for project in . plugins/*/; do (cd $$project && $(BUILD) "$(abspath $(DIST))"); done
 
 check: install
 	$(BIN)/ruff check .

@@ -1,0 +1,116 @@
+"""What `make dist` builds: complete, of one version, and able to run the quick recipe away from the repository."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECTS = {
+    tomllib.loads(file.read_text(encoding="utf-8"))["project"]["name"]: file
+    for file in [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+}
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    """The folder that `make dist` filled, with the Python of the tests."""
+    folder = tmp_path_factory.mktemp("dist")
+    binaries = Path(sys.executable).parent
+    command = ["make", "--old-file=install", "dist", f"DIST={folder}", f"BIN={binaries}"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return folder
+
+
+def environment(folder, *arguments):
+    """An environment with the wheels of a folder; its Python."""
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
+    subprocess.run([*install, *map(str, arguments)], check=True)
+    return python
+
+
+def run_quick(python, folder, *settings):
+    """`edframe run` with the quick recipe in an empty folder; the directory of the run."""
+    shutil.copy(ROOT / "configs" / "quick.yaml", folder)
+    code = "import edframe, edframe_unet; print(edframe.__file__, edframe_unet.__file__)"
+    where = subprocess.run([python, "-c", code], cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert all(Path(name).is_relative_to(python.parents[1]) for name in where.split())
+    command = [python.with_name("edframe"), "run", "quick.yaml", "--device", "cpu", *settings]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+def test_there_is_a_wheel_and_an_sdist_of_each_distribution(dist):
+    versions = {name: tomllib.loads(file.read_text())["project"]["version"] for name, file in PROJECTS.items()}
+    stems = {f"{name.replace('-', '_')}-{version}" for name, version in versions.items()}
+    assert {path.name for path in dist.iterdir()} == {
+        *(f"{stem}-py3-none-any.whl" for stem in stems), *(f"{stem}.tar.gz" for stem in stems)
+    }  # fmt: skip
+
+
+def test_all_versions_and_dates_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    projects = [tomllib.loads(file.read_text(encoding="utf-8"))["project"] for file in PROJECTS.values()]
+    assert {project["version"] for project in projects} == {citation["version"]}
+    dated = re.search(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert dated.groups() == (citation["version"], str(citation["date-released"]))
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_each_has_its_licence_and_all_modules_and_data(dist, name):
+    module, source = name.replace("-", "_"), PROJECTS[name].parent / ("" if name == "edframe" else "src")
+    tracked = subprocess.run(["git", "ls-files", module], cwd=source, capture_output=True, text=True, check=True)
+    files = set(tracked.stdout.split())
+    assert f"{module}/__init__.py" in files
+    with zipfile.ZipFile(next(dist.glob(f"{module}-*.whl"))) as wheel:
+        assert files <= set(wheel.namelist())
+        assert any(inside.endswith("licenses/LICENSE") for inside in wheel.namelist())
+        (metadata,) = (inside for inside in wheel.namelist() if inside.endswith(".dist-info/METADATA"))
+        text = wheel.read(metadata).decode()
+    assert "Classifier: Programming Language :: Python :: 3.11" in text
+    with tarfile.open(next(dist.glob(f"{module}-*.tar.gz"))) as sdist:
+        inside = {member.name.partition("/")[2].removeprefix("src/") for member in sdist.getmembers()}
+    assert files | {"LICENSE", "pyproject.toml", "README.md"} <= inside
+
+
+def test_installed_wheels_run_the_quick_recipe_away_from_the_repository(dist, tmp_path):
+    """With the dependencies of this environment, which are found after the installed wheels."""
+    python = environment(tmp_path / "env", "--no-index", "--no-deps", *dist.glob("*.whl"))
+    (site,) = (tmp_path / "env" / "lib").glob("*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    short = ("--set", "training.steps=4", "--set", "data.samples=16", "--set", "splits.validation=2")
+    run = run_quick(python, tmp_path, *short)
+    assert (run / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_wheels_and_their_dependencies_in_an_empty_environment_run_the_quick_recipe(dist, tmp_path):
+    """As a user would: `pip install edframe[all]`, here from the folder of wheels, in the versions that are tested."""
+    wheels = ("--find-links", dist, "--constraint", ROOT / "constraints.txt", "edframe[all]")
+    python = environment(tmp_path / "env", *wheels)
+    run = run_quick(python, tmp_path)
+    assert (run / "report.html").exists()
