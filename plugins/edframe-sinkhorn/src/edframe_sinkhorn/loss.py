@@ -1,4 +1,4 @@
-"""The loss ``sinkhorn``: a thin layer over ``sinkhorn_divergence``."""
+"""The loss ``sinkhorn``: a thin layer over ``divergence``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Loss, Visit
-from edframe_sinkhorn.divergence import Start, sinkhorn_divergence
+from edframe_sinkhorn.divergence import Start, divergence
+from edframe_sinkhorn.options import Options
 from edframe_sinkhorn.plugin import SinkhornConfig
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class SinkhornLoss(Loss):
     """
 
     def __init__(self, config: SinkhornConfig) -> None:
-        self.config = config
+        self.options = Options(**config.model_dump(exclude={"warm_start"}))
+        self.warm_start = config.warm_start
         length = "Å²" if config.p == 2 else "Å"
         self.unit = length if config.scale == "per_electron" else f"e·{length}"
 
@@ -53,13 +55,13 @@ class SinkhornLoss(Loss):
         transports, on the grid itself; logarithmic, 1 where the log domain was needed.
         """
         predicted, reference = _by_spin(predicted, grid), _by_spin(reference, grid)
-        memory = visit if self.config.warm_start else None
+        memory = visit if self.warm_start else None
         spins = [
             self._transport(a, b, grid, memory, f"spin{spin}.")
             for spin, (a, b) in enumerate(zip(predicted.unbind(1), reference.unbind(1), strict=True))
         ]
         value = torch.stack([value for value, _ in spins], dim=1)
-        if self.config.scale == "per_electron":
+        if self.options.scale == "per_electron":
             electrons = reference.clamp(min=0).flatten(2).double().sum(2)  # but for the volume of a voxel
             value = value * electrons / electrons.sum(1, keepdim=True)
         return value.sum(1), {key: torch.stack([found[key] for _, found in spins]).amax(0) for key in spins[0][1]}
@@ -70,21 +72,15 @@ class SinkhornLoss(Loss):
         """Value and diagnostics ``[b]`` of one spin, ``[b, x, y, z]``; zero for a reference without electrons."""
         empty = (reference.detach() <= 0).flatten(1).all(1).reshape(-1, *[1] * grid.dimension)
         predicted, reference = predicted.masked_fill(empty, 1.0), reference.masked_fill(empty, 1.0)
-        result = sinkhorn_divergence(
-            predicted,
-            reference,
-            grid,
-            **self.config.model_dump(exclude={"warm_start"}),
-            start=_recall(visit, prefix),
-            reference_gradient=reference.requires_grad,
-        )
+        start = _recall(visit, prefix)
+        result = divergence(predicted, reference, grid, self.options, start, reference.requires_grad)
         if visit is not None:
             visit.keep(f"{prefix}potentials", torch.stack((result.start.detail, result.start.own), dim=1).float())
             visit.keep(f"{prefix}reference", result.start.reference)
         value = _Envelope.apply(predicted, reference, result.value, result.gradient, result.reference_gradient)  # type: ignore[no-untyped-call]
         return value, {
             "marginal_error": result.marginal_error,
-            "unconverged": (~(result.marginal_error <= self.config.tol)).double(),
+            "unconverged": (~(result.marginal_error <= self.options.tol)).double(),
             "iterations": result.iterations,
             "applications": torch.full_like(result.iterations, result.applications),
             "logarithmic": torch.full_like(result.iterations, result.domain == "log"),
