@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from edframe.errors import DataError
 from edframe.grid import Grid, density_unit
 from edframe.interfaces import Features
 from edframe.sample import Sample
+from edframe.train.buffers import take_sizes
 from edframe_krr.fourier import Basis
 from edframe_krr.plugin import KRRConfig
 from edframe_krr.ridge import combined, cross_validated, gaussian, inverted, squared_distances
@@ -59,6 +60,7 @@ class KRR(nn.Module):
         self.spins = spins
         for name in KRR.__annotations__:
             self.register_buffer(name, torch.empty(0))
+        self.register_load_state_dict_pre_hook(take_sizes)  # type: ignore[no-untyped-call]
 
     def fit(self, samples: Iterable[tuple[Features, Sample]]) -> Mapping[str, float]:
         """Everything from the training samples, which share one grid: bases, weights, and by cross-validation among
@@ -158,12 +160,6 @@ class KRR(nn.Module):
                 f"krr was fitted in the cell {_sides(fitted)} and cannot predict in {_sides(grid)}; put the atoms "
                 "into that cell, as they lie in the training data, or choose another model, such as unet"
             )
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        for name in KRR.__annotations__:  # sizes are known from the fit only
-            if f"{prefix}{name}" in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[f"{prefix}{name}"], device=self.inputs.device))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _on(device: torch.device, basis: Basis) -> Basis:
