@@ -94,7 +94,7 @@ def _structure_facts(sample: Sample) -> dict[str, Any]:
         "pbc": list(structure.lattice.pbc),
         "species": [str(site.specie) for site in structure],
         "fractions": structure.frac_coords.tolist(),
-        "charge": structure._charge,  # what was set, or None; the property warns of every ion
+        "charge": structure._charge,  # what was set, or None. No public name: the property gives 0 for None, and warns
         "labels": structure.labels,
         "site_properties": plain(structure.site_properties, f"{sample.id}: what is said of its sites"),
         "properties": plain(structure.properties, f"{sample.id}: what is said of its structure"),

@@ -15,6 +15,7 @@ from edframe_pyscf.plugin import LiOLiConfig
 from pymatgen.core import Lattice, Structure
 from pyscf.data.nist import BOHR
 from pyscf.pbc import dft
+from pyscf.pbc.dft.multigrid import MultiGridNumInt2
 from scipy.linalg import eigh
 
 from edframe.errors import DataError
@@ -40,7 +41,7 @@ class Water:
         self.guess = guess * 8 / np.sum(guess * self.mean_field.get_ovlp())
 
     def density(self, matrix):
-        return self.mean_field._numint.get_rho(self.cell, matrix, None).reshape(1, *self.grid.shape) / BOHR**3
+        return MultiGridNumInt2(self.cell).get_rho(self.cell, matrix, None).reshape(1, *self.grid.shape) / BOHR**3
 
     @property
     def reference(self):

@@ -25,6 +25,8 @@ class BlochNumInt(MultiGridNumInt):  # type: ignore[misc]
     """PySCF's integrator for restricted, semilocal functionals: Coulomb and exchange-correlation together.
 
     mean_field._numint = BlochNumInt(cell)
+
+    PySCF has no public name for this attribute, by which its own ``multigrid_numint`` chooses an integrator.
     """
 
     def nr_rks(

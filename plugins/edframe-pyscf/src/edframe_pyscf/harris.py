@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 from pyscf.data.nist import BOHR
 from pyscf.pbc import dft, tools
-from pyscf.pbc.dft.multigrid.multigrid_pair import _get_j_pass2 as matrix_of  # PySCF has no public name for it
+from pyscf.pbc.dft.multigrid import MultiGridNumInt2
+
+# No public name: PySCF offers the matrix of a functional's potential, not that of a potential on the mesh.
+from pyscf.pbc.dft.multigrid.multigrid_pair import _get_j_pass2 as matrix_of
 from scipy.linalg import eigh
 
 from edframe.errors import DataError
@@ -61,8 +64,8 @@ class HarrisFunctional:
     def __init__(self, structure: Structure, level: Level) -> None:
         self.structure, self.level = structure, level
         self._cell = _cell(structure, level)
-        mean_field = dft.RKS(self._cell).multigrid_numint()
-        self._integrator = mean_field._numint
+        mean_field = dft.RKS(self._cell)
+        self._integrator = MultiGridNumInt2(self._cell)
         kinetic = self._cell.pbc_intor("int1e_kin", hermi=1)
         self._core = kinetic + self._integrator.get_pp(np.zeros(3), return_full=True)
         self._overlap = mean_field.get_ovlp()

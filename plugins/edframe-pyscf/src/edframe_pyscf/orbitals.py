@@ -99,7 +99,8 @@ def _shell(
 
     angular = int(cell.bas_angular(shell))
     powers = [(i, j, angular - i - j) for i in range(angular, -1, -1) for j in range(angular - i, -1, -1)]
-    contraction = cell._libcint_ctr_coeff(shell)  # [primitive, contraction], radial normalisation included
+    # [primitive, contraction], radial normalisation included. No public name: ``bas_ctr_coeff`` divides it out again.
+    contraction = cell._libcint_ctr_coeff(shell)
     spherical = np.asarray(gto.cart2sph(angular))  # [cartesian, spherical]
     primitives = len(contraction)
     coefficients = np.einsum("pk,cs->kspc", contraction, spherical)

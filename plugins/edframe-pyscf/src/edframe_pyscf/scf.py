@@ -117,7 +117,8 @@ def drive(mean_field: Any, settings: Settings) -> tuple[Any, int]:
     mean_field.conv_tol = settings.conv_tol
     mean_field.conv_tol_grad = settings.conv_tol_grad
     mean_field.callback = count
-    # It only prints: of an ion, corrections of the energy, from a density on a mesh that is not this one's.
+    # It only prints: of an ion, corrections of the energy, from a density on a mesh that is not this one's. There
+    # is no public name for this hook at the end of a calculation.
     mean_field._finalize = lambda: mean_field
     mean_field.kernel()
     return mean_field, cycles
