@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["ConfigError", "DataError", "EdframeError", "PluginError", "RunError"]
+
 
 class EdframeError(Exception):
     """Base of every error edframe raises on purpose; the command line prints it and exits with status 2."""

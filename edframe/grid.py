@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from edframe.errors import DataError
 
+__all__ = ["Grid", "density_unit"]
+
 
 @dataclass(frozen=True)
 class Grid:

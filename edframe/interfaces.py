@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from edframe.grid import Grid
     from edframe.sample import Sample
 
+__all__ = ["Contents", "Dataset", "Features", "Featurizer", "FittedModel", "Loss", "Model", "Visit"]
+
 
 @dataclass(frozen=True)
 class Contents:

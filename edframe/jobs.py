@@ -17,6 +17,8 @@ from typing import Any
 
 from edframe.errors import DataError
 
+__all__ = ["run_jobs"]
+
 ANSWER = 5
 """Seconds in which a scheduler must answer."""
 

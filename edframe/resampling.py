@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from edframe.errors import DataError
 from edframe.grid import Grid
 
+__all__ = ["coarsen", "fourier", "refine"]
+
 Real = TypeVar("Real", np.float32, np.float64)
 
 

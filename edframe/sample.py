@@ -15,6 +15,8 @@ from edframe.grid import Grid
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
+__all__ = ["Sample"]
+
 
 @dataclass(frozen=True)
 class Sample:

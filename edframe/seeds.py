@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 
+__all__ = ["seed_for"]
+
 
 def seed_for(root: int, purpose: str, *indices: int) -> int:
     """A 63-bit seed for one purpose ("folds", "weights", "batches", …), and step or epoch within it."""

@@ -136,6 +136,20 @@ def test_a_test_may_hand_in_a_wrong_shape():
     Features(torch.ones(2, 4, 3, 3, 3), torch.ones(2, 1, 3, 3, 4))
 
 
+def test_what_plugins_import_from_the_core_is_public():
+    imported = {
+        (node.module, alias.name)
+        for module, source in modules()
+        if not module.startswith("edframe.")
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edframe.")
+        for alias in node.names
+    }
+    listed = {name: getattr(importlib.import_module(name), "__all__", None) for name, _ in imported}
+    assert {"edframe.grid", "edframe.interfaces", "edframe.plugin"} <= {name for name, names in listed.items() if names}
+    assert [(name, what) for name, what in imported if listed[name] is not None and what not in listed[name]] == []
+
+
 def test_neither_jaxtyping_nor_beartype_is_needed():
     names = [module for module, source in modules() if "jaxtyping" in source]
     assert len(names) > 20

@@ -12,6 +12,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from edframe.errors import PluginError
 
+__all__ = [
+    "KINDS",
+    "Among",
+    "Component",
+    "ComponentConfig",
+    "Kind",
+    "OptionsOf",
+    "Patterns",
+    "Range",
+    "Search",
+    "Searchable",
+]
+
 Kind = Literal["featurizer", "model", "loss", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

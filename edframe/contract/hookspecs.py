@@ -8,6 +8,16 @@ import pluggy
 
 from edframe.contract.component import Component
 
+__all__ = [
+    "PROJECT",
+    "edframe_datasets",
+    "edframe_featurizers",
+    "edframe_losses",
+    "edframe_models",
+    "hookimpl",
+    "hookspec",
+]
+
 PROJECT = "edframe"
 """Name of the pluggy namespace and of the entry-point group."""
 

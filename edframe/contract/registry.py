@@ -16,6 +16,8 @@ from edframe.contract.component import KINDS, Component, ComponentConfig, Kind, 
 from edframe.errors import PluginError
 from edframe.version import API_VERSION
 
+__all__ = ["HOOKS", "Broken", "Provided", "Registry", "suggest"]
+
 HOOKS: dict[Kind, str] = {
     "featurizer": "edframe_featurizers",
     "model": "edframe_models",

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+__all__ = [
+    "DESCRIPTIONS",
+    "LOW_DENSITY",
+    "UNITS",
+    "basin_error",
+    "centre_of_atoms",
+    "dipole_error",
+    "electron_count_error",
+    "low_density_nmae",
+    "nmae",
+    "rmse",
+    "standard",
+    "units",
+]
+
 LOW_DENSITY = 0.05
 """Default bound of the low-density region, e/Å^d. In three dimensions 0.05 e/Å³ = 0.0074 e/bohr³: outside of
 bonds and cores, inside the usual van der Waals surface of 0.001 e/bohr³, so the region still holds electrons."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from jaxtyping import Shaped
     from torch import Tensor
 
+__all__ = ["take_sizes"]
+
 
 def take_sizes(module: nn.Module, state: Mapping[str, Shaped[Tensor, "..."]], prefix: str, *_: Any) -> None:
     """Give each buffer of ``module`` the size and type of the one that is loaded for it, on its own device.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["SinkhornDivergence", "Start", "sinkhorn_divergence"]
+__all__ = ["Options", "SinkhornDivergence", "Start", "sinkhorn_divergence"]
 
 
 def __getattr__(name: str) -> Any:
