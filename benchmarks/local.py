@@ -22,7 +22,7 @@ import torch
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.metrics.standard import nmae
-from edframe.run.build import build
+from edframe.runs.build import build
 
 NETWORK = {"featurizer.steps": 8000, "featurizer.width": 96}
 ROWS: dict[str, dict[str, Any]] = {
