@@ -151,6 +151,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="CHGCAR…, ….cube or ….xsf, each also .gz.")],
     settings: options.Settings = None,
     spin: options.Spin = "total",
+    force: options.Force = False,
 ) -> None:
     """Write the density of one sample to a file for VASP, VESTA or PySCF."""
     from edframe import io
@@ -161,7 +162,9 @@ def export(
     ids = list(dataset.ids)
     if sample not in ids:
         raise DataError(f"{name} has no sample '{sample}'{suggest(sample, ids[:10_000])}")
-    for written in _named(file, io.write(file, volume_of(dataset[ids.index(sample)]), spin=spin)):
+    volume = volume_of(dataset[ids.index(sample)])
+    options.refuse_to_overwrite(io.files_of(file, volume, spin), force)
+    for written in _named(file, io.write(file, volume, spin=spin)):
         typer.echo(written)
 
 
@@ -172,6 +175,7 @@ def convert(
     unit: options.Unit = None,
     quantity: options.Quantity = None,
     spin: options.Spin = "total",
+    force: options.Force = False,
 ) -> None:
     """Convert a volumetric file to another format, and say which electrons are in it.
 
@@ -197,6 +201,7 @@ def convert(
     doubts: tuple[str, ...] = ()
     if volume.quantity == "density":
         doubts = check(volume, str(source), part=bool(PART.search(source.name)))
+    options.refuse_to_overwrite(io.files_of(target, volume, spin), force)
     for file in _named(target, io.write(target, volume, spin=spin)):
         typer.echo(file)
     typer.echo(f"{source}: {said(volume)}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from edframe.cli.complete import component_names
+from edframe.errors import ConfigError
 
 if TYPE_CHECKING:
     from edframe.config.experiment import Experiment
@@ -47,6 +48,7 @@ Quantity = Annotated[
     Literal["density", "potential", "field"] | None,
     typer.Option("--quantity", help="What the values are. Default: by format, title and name."),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Write over files that exist.")]
 Track = Annotated[
     list[str] | None,
     typer.Option("--track", metavar="TRACKER", help="Log to tensorboard or mlflow, too. May be repeated."),
@@ -84,3 +86,11 @@ def merged(
     for note in notes:
         typer.echo(f"Note: {note}.", err=True)
     return layers
+
+
+def refuse_to_overwrite(files: Iterable[Path], force: bool) -> None:
+    """Raises ConfigError for files that exist, unless ``force``."""
+    there = [str(file) for file in files if file.exists()]
+    if there and not force:
+        one = "exists" if len(there) == 1 else "exist"
+        raise ConfigError(f"{', '.join(there)} {one} already; give another name, or --force to write over it")

@@ -41,7 +41,7 @@ FORMATS = {
 }
 """Format and the module that reads and writes it, by ``read(path) -> Volume`` and ``write(path, volume)``."""
 
-__all__ = ["FORMATS", "Volume", "format_of", "read", "write"]
+__all__ = ["FORMATS", "Volume", "files_of", "format_of", "read", "write"]
 
 
 def read(
@@ -66,14 +66,23 @@ def write(path: str | Path, volume: Volume, format: str | None = None, spin: str
     A cube has one field, so that all programs read it: a spin-polarised density becomes two, see ``edframe.io.spin``,
     which spin chooses. Raises DataError for what the format cannot hold.
     """
-    path = Path(path)
-    module = _module(path, format)
-    if (format or format_of(path)) != "cube" and spin == "up-down":
-        raise DataError(f"{path}: only cube files are divided into spin up and down; this one holds total and spin")
-    parts = by_file(path, volume, spin) if (format or format_of(path)) == "cube" else {path: volume}
+    module, parts = _module(Path(path), format), _parts(Path(path), volume, format, spin)
     for place, part in parts.items():
         module.write(place, part)
     return list(parts)
+
+
+def files_of(path: str | Path, volume: Volume, spin: str = "total") -> list[Path]:
+    """The files that ``write`` would write. Raises DataError as it does."""
+    return list(_parts(Path(path), volume, None, spin))
+
+
+def _parts(path: Path, volume: Volume, format: str | None, spin: str) -> dict[Path, Volume]:
+    if (format or format_of(path)) == "cube":
+        return by_file(path, volume, spin)
+    if spin == "up-down":
+        raise DataError(f"{path}: only cube files are divided into spin up and down; this one holds total and spin")
+    return {path: volume}
 
 
 def format_of(path: str | Path) -> str:

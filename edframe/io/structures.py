@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from edframe.errors import DataError
 from edframe.io import format_of, read
+from edframe.io.boxes import boxed
 from edframe.io.files import open_bytes, plain_name, unpacking_errors
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ def has_occupancies(path: Path) -> bool:
         return any(line.startswith(b"augmentation occupancies") for line in file)
 
 
-def read_structures(path: Path) -> Frames:
+def read_structures(path: Path, vacuum: float | None = None) -> Frames:
     """All structures in a file, in order.
 
-    Raises DataError for a file that cannot be read, and for a structure with partial occupancies or without a cell.
+    vacuum: Å around a molecule without a cell, see ``edframe.io.boxes``; None: a cell is required. Raises DataError for
+    a file that cannot be read, and for a structure with partial occupancies, or without a cell where one is required.
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
@@ -72,11 +74,11 @@ def read_structures(path: Path) -> Frames:
             elif form:
                 found = _from_volume(path)
             elif name.endswith((".xyz", ".extxyz")):
-                found = _from_xyz(path)
+                found = _from_xyz(path, vacuum)
             elif name.endswith((".cif", ".mcif")):
                 found = Frames(_from_cif(path))
             else:
-                found = Frames(_from_others(path))
+                found = Frames(_from_others(path, vacuum))
     except DataError:
         raise
     except Exception as error:  # the readers raise whatever they met
@@ -155,10 +157,10 @@ def _from_xdatcar(path: Path) -> tuple[Structure, ...]:
     return tuple(frames)
 
 
-def _from_xyz(path: Path) -> Frames:
+def _from_xyz(path: Path, vacuum: float | None) -> Frames:
     from edframe.io.xyz import read_frames
 
-    frames, ghosts = read_frames(path)
+    frames, ghosts = read_frames(path, vacuum)
     return Frames(tuple(frames), (f"ghost atoms, left out: {ghosts}",) if ghosts else ())
 
 
@@ -180,7 +182,7 @@ def _from_cif(path: Path) -> tuple[Structure, ...]:
     )
 
 
-def _from_others(path: Path) -> tuple[Structure, ...]:
+def _from_others(path: Path, vacuum: float | None) -> tuple[Structure, ...]:
     """All frames by ASE, which knows most formats; what it does not know, one by pymatgen."""
     from ase.io import read as read_ase
     from ase.io.formats import UnknownFileTypeError
@@ -194,16 +196,18 @@ def _from_others(path: Path) -> tuple[Structure, ...]:
         except (UnknownFileTypeError, NotImplementedError):
             frames = []
         for atoms in frames:
-            if atoms.cell.rank < 3:
+            if atoms.cell.rank < 3 and (atoms.cell.rank > 0 or vacuum is None):
                 raise DataError(f"{path} has no cell in all three directions, which a density needs; give it one")
             if (atoms.numbers < 1).any():
                 raise DataError(f"{path} has an atom without an element; take it out, or correct it")
         if frames:
-            return tuple(
-                Structure(
-                    atoms.cell.array, atoms.numbers, atoms.positions, coords_are_cartesian=True,
-                    charge=charge_in(atoms.info, str(path)) or None,
-                )
-                for atoms in frames
-            )  # fmt: skip
+            return tuple(_of_ase(atoms, charge_in(atoms.info, str(path)), vacuum) for atoms in frames)
     return (Structure.from_file(path),)
+
+
+def _of_ase(atoms: Any, charge: float, vacuum: float | None) -> Structure:
+    from pymatgen.core.structure import Structure
+
+    if atoms.cell.rank == 0 and vacuum is not None:
+        return boxed(atoms.get_chemical_symbols(), atoms.positions, vacuum, charge)
+    return Structure(atoms.cell.array, atoms.numbers, atoms.positions, coords_are_cartesian=True, charge=charge or None)

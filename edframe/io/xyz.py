@@ -16,6 +16,7 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from edframe.errors import DataError
+from edframe.io.boxes import boxed
 from edframe.io.files import open_bytes, unpacking_errors
 from edframe.io.heads import is_ghost
 
@@ -23,10 +24,11 @@ CHARGES = ("charge", "total_charge", "tot_charge", "net_charge")
 """Keys of a comment line that say the charge, in any case."""
 
 
-def read_frames(path: Path) -> tuple[list[Structure], int]:
+def read_frames(path: Path, vacuum: float | None = None) -> tuple[list[Structure], int]:
     """The structures of all frames, with their charges, and how many ghost atoms were left out.
 
-    Raises DataError, with file and line, for a frame that is malformed or has no cell, no atoms or no number as charge.
+    vacuum: Å around a molecule without a cell, see ``edframe.io.boxes``; None: a cell is required. Raises DataError,
+    with file and line, for a frame that is malformed or has no cell, no atoms or no number as charge.
     """
     found, ghosts = [], 0
     for line, atoms, comment, rows in _frames(path):
@@ -34,7 +36,7 @@ def read_frames(path: Path) -> tuple[list[Structure], int]:
         ghosts += atoms - len(real)
         if not real:
             raise DataError(f"{path}:{line}: all atoms of this frame are ghosts, without nuclei; take it out")
-        found.append(_structure(path, line, comment, [_hydrogen(row) for row in real]))
+        found.append(_structure(path, line, comment, [_hydrogen(row) for row in real], vacuum))
     if not found:
         raise DataError(f"{path} holds no structure; it must be an xyz or extended xyz file")
     return found, ghosts
@@ -95,7 +97,7 @@ def _hydrogen(row: str) -> str:
     return re.sub(r"^(\s*)[DT](?=\s)", r"\1H", row)
 
 
-def _structure(path: Path, line: int, comment: str, rows: list[str]) -> Structure:
+def _structure(path: Path, line: int, comment: str, rows: list[str], vacuum: float | None) -> Structure:
     from ase.io import read
 
     text = "\n".join([str(len(rows)), comment, *rows]) + "\n"
@@ -105,14 +107,16 @@ def _structure(path: Path, line: int, comment: str, rows: list[str]) -> Structur
         raise DataError(
             f"{path}:{line}: this frame is not extended xyz ({type(error).__name__}: {error}); correct it"
         ) from error
+    if (atoms.numbers < 1).any() or not np.isfinite(atoms.positions).all():
+        raise DataError(f"{path}:{line}: an atom of this frame has no element, or no finite position; correct it")
+    charge = charge_in(atoms.info, f"{path}:{line}")
+    if atoms.cell.rank == 0 and vacuum is not None:
+        return boxed(atoms.get_chemical_symbols(), atoms.positions, vacuum, charge)
     if atoms.cell.rank < 3:
         raise DataError(
             f'{path}:{line}: it has no cell: add Lattice="ax ay az bx by bz cx cy cz" (Å) to the second line of each '
             "frame"
         )
-    if (atoms.numbers < 1).any() or not np.isfinite(atoms.positions).all():
-        raise DataError(f"{path}:{line}: an atom of this frame has no element, or no finite position; correct it")
-    charge = charge_in(atoms.info, f"{path}:{line}")
     return Structure(
         Lattice(atoms.cell.array), atoms.numbers, atoms.positions, coords_are_cartesian=True, charge=charge or None
     )

@@ -47,6 +47,7 @@ class Inputs:
 class Predictor:
     """Featurizer and best weights of a run. Raises RunError when it has none yet.
 
+    spacing, vacuum: voxel edge and empty space around the atoms in the training data, Å; vacuum is None for crystals.
     symmetrise: average over the symmetries of each structure's cell, see ``Symmetrised``.
     """
 
@@ -68,6 +69,7 @@ class Predictor:
         self.training_set = TrainingSet.load(run)
         self.valence = Valence.load(json.loads(header["valence"])) if "valence" in header else None
 
+        self.vacuum: float | None = json.loads(header.get("vacuum", "null"))
         self._label = registry.find("featurizer", experiment.featurizer.name).label
         self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)
         restore_featurizer(self.featurizer, run)

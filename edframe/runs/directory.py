@@ -135,6 +135,16 @@ class Run:
                 f"run by `edframe run {self.path / 'config.yaml'}`"
             ) from error
 
+    def header(self, name: str) -> dict[str, str]:
+        """The header of a safetensors file alone, without its tensors; empty where it is absent or damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path / name, framework="numpy") as file:
+                return dict(file.metadata() or {})
+        except (SafetensorError, OSError):
+            return {}
+
     def config(self) -> dict[str, Any]:
         """config.yaml as plain data."""
         return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")) or {})

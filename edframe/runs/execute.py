@@ -19,6 +19,7 @@ from edframe.data.loading import Loader
 from edframe.data.valence import Valence
 from edframe.errors import DataError
 from edframe.interfaces import FittedModel
+from edframe.io.boxes import vacuum_around
 from edframe.predict.novelty import describe_training_set
 from edframe.report import write_report
 from edframe.runs.build import Parts, build, fabric_for
@@ -80,6 +81,7 @@ def learn(
         "channels": json.dumps(list(parts.featurizer.channels)),
         "spacing": repr(float(dataset[train_on[0]].grid.spacing.max())),
         "valence": json.dumps(asdict(valence)),
+        "vacuum": json.dumps(vacuum_around(dataset[train_on[0]].structure)),
     }
     if fabric.is_global_zero:  # before the first checkpoint, so that the novelty of each prediction can be judged
         describe_training_set(dataset, train_on, run)

@@ -31,7 +31,8 @@ def test_a_prediction_is_that_of_the_run(name, edframe, finished, kept, tmp_path
     # The run's grid of 12 points is no multiple of 8; a spacing of 7.2/16 Å is asked for and gives 16.
     result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / name, "--spacing", "0.45")
     assert (result.code, result.err) == (0, "")
-    assert result.out == f"{tmp_path / name}: 12 electrons on 16×16×16 points\n"
+    said = re.escape(f"{tmp_path / name}: 12 electrons on 16×16×16 points, ")
+    assert re.fullmatch(rf"{said}\d+\.\d s, distance 0\.\d\d\n", result.out)
     volume = io.read(tmp_path / name)
     assert volume.fields["total"].sum() * volume.grid.voxel_volume == pytest.approx(12, rel=1e-5)
     np.testing.assert_allclose(volume.structure.lattice.abc, 7.2, atol=1e-5)
@@ -83,7 +84,7 @@ def test_another_grid_is_given_where_it_is_asked_for(asked, shape, edframe, fini
     words = [tmp_path / word if word == "other.cube" else word for word in asked]
     result = edframe("predict", finished, tmp_path / "CHGCAR", tmp_path / "predicted.cube", *words)
     assert (result.code, result.err) == (0, "")
-    assert result.out == f"{tmp_path / 'predicted.cube'}: 12 electrons on {'×'.join(map(str, shape))} points\n"
+    assert result.out.startswith(f"{tmp_path / 'predicted.cube'}: 12 electrons on {'×'.join(map(str, shape))} points, ")
     assert io.read(tmp_path / "predicted.cube").grid.shape == shape
 
 
@@ -107,7 +108,8 @@ def test_a_grid_that_is_not_there_or_asked_for_twice_is_refused(edframe, finishe
     [
         ("absent.cif", "CHGCAR", "there is no such file"),
         ("broken.cif", "CHGCAR", "is not a structure that can be read"),
-        ("free.xyz", "CHGCAR", "has no cell: add Lattice="),
+        ("free.xyz", "CHGCAR", "no channel for He"),
+        ("flat.xyz", "CHGCAR", "has no cell: add Lattice="),
         ("fe.vasp", "CHGCAR", "Fe"),
         ("fe.vasp", "density.txt", "its name tells no format"),
     ],
@@ -115,6 +117,7 @@ def test_a_grid_that_is_not_there_or_asked_for_twice_is_refused(edframe, finishe
 def test_bad_input_is_one_sentence_and_nothing_is_written(structure, target, sentence, edframe, finished, tmp_path):
     (tmp_path / "broken.cif").write_text("data_x\n_cell_length_a ?\n")
     (tmp_path / "free.xyz").write_text("1\n\nHe 0 0 0\n")
+    (tmp_path / "flat.xyz").write_text('1\nLattice="4 0 0 0 4 0 0 0 0"\nLi 0 0 0\n')
     Structure([[4, 0, 0], [0, 4, 0], [0, 0, 4]], ["Fe"], [[0, 0, 0]]).to(str(tmp_path / "fe.vasp"), fmt="poscar")
     before = sorted(tmp_path.iterdir())
     result = edframe("predict", finished, tmp_path / structure, tmp_path / target)
@@ -158,10 +161,12 @@ def test_every_frame_is_predicted_into_a_file_of_its_own(edframe, finished, kept
 
 def test_the_charge_of_a_frame_is_in_its_density(edframe, finished, xyz, tmp_path):
     result = edframe("predict", finished, xyz(-1), tmp_path / "CHGCAR", "--grid", 12, 12, 12)
-    assert result.out == f"{tmp_path / 'CHGCAR'}: 13 electrons (charge -1) on 12×12×12 points\n"
+    assert result.out.startswith(f"{tmp_path / 'CHGCAR'}: 13 electrons (charge -1) on 12×12×12 points, ")
     volume = io.read(tmp_path / "CHGCAR")
     assert volume.fields["total"].sum() * volume.grid.voxel_volume == pytest.approx(13, rel=1e-6)
-    result = edframe("predict", finished, xyz(-1), tmp_path / "CHGCAR", "--grid", 12, 12, 12, "--electrons", 11)
+    result = edframe(
+        "predict", finished, xyz(-1), tmp_path / "CHGCAR", "--grid", 12, 12, 12, "--electrons", 11, "--force"
+    )
     assert "CHGCAR: 11 electrons on" in result.out
     result = edframe("predict", finished, xyz(12), tmp_path / "other.cube", "--grid", 12, 12, 12)
     assert (result.code, result.err.count("\n")) == (2, 1)
@@ -189,9 +194,10 @@ def test_a_training_structure_is_no_extrapolation_and_a_stretched_one_is(edframe
         places = oxygen + factor * (structure.cart_coords - oxygen)
         moved = Structure(structure.lattice, structure.species, places, coords_are_cartesian=True)
         moved.to(str(tmp_path / "POSCAR"), fmt="poscar")
-        result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "density.cube")
+        result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "density.cube", "--force")
         assert result.code == 0
         assert bool(result.err) == warned
+        assert (float(result.out.rpartition(" ")[2]) > 1) == warned
     assert result.err.startswith("Warning: the surroundings of atom ")
     assert result.err.count("\n") == 1
     assert "the prediction is an extrapolation" in result.err
@@ -214,3 +220,43 @@ def test_a_run_without_a_description_of_its_training_set_still_predicts(edframe,
     (older / "environments.safetensors").unlink()
     kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
     assert edframe("predict", older, tmp_path / "POSCAR", tmp_path / "density.cube").code == 0
+
+
+def test_a_file_that_is_there_is_not_written_over(edframe, finished, kept, tmp_path):
+    """Not even the input, whose grid is kept: a CHGCAR of a finished calculation."""
+    write_density(tmp_path / "CHGCAR", kept[0], (12, 12, 12))
+    before = (tmp_path / "CHGCAR").read_bytes()
+    result = edframe("predict", finished, tmp_path / "CHGCAR", tmp_path / "CHGCAR")
+    assert result.code == 2
+    assert (
+        result.err == f"Error: {tmp_path / 'CHGCAR'} exists already; give another name, or --force to write over it\n"
+    )
+    assert (tmp_path / "CHGCAR").read_bytes() == before
+    assert edframe("predict", finished, tmp_path / "CHGCAR", tmp_path / "CHGCAR", "--force").code == 0
+    assert (tmp_path / "CHGCAR").read_bytes() != before
+
+
+def test_a_molecule_without_a_cell_is_put_into_a_box(edframe, finished, tmp_path):
+    (tmp_path / "m.xyz").write_text("3\n\nLi 0 0 0\nO 1.6 0 0\nLi 3.2 0 0.2\n")
+    assert edframe("predict", finished, tmp_path / "m.xyz", tmp_path / "m.cube", "--vacuum", 3).code == 0
+    np.testing.assert_allclose(io.read(tmp_path / "m.cube").structure.lattice.abc, [9.2, 6.0, 6.2], atol=1e-5)
+    result = edframe("predict", finished, tmp_path / "m.xyz", tmp_path / "n.cube", "--vacuum", 0.2)
+    assert (result.code, "too narrow; give 1.5 or more" in result.err) == (2, True)
+
+
+def test_many_files_are_predicted_once_and_a_failure_stops_none(edframe, finished, kept, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        kept[0].to(str(tmp_path / folder / "POSCAR"), fmt="poscar")
+    (tmp_path / "iron.xyz").write_text("1\n\nFe 0 0 0\n")
+    files = [tmp_path / "a" / "POSCAR", tmp_path / "iron.xyz", tmp_path / "b" / "POSCAR"]
+    result = edframe("predict", finished, *files, "--out", tmp_path / "out")
+    assert result.code == 2
+    assert result.err.splitlines()[0].startswith(f"Error: {tmp_path / 'iron.xyz'}: Fe1: no channel for Fe")
+    assert result.err.splitlines()[1].startswith("Error: 1 of 3 structures could not be predicted")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-POSCAR.cube", "b-POSCAR.cube"]
+    again = edframe("predict", finished, files[0], files[2], "--out", tmp_path / "out")
+    assert again.code == 0
+    assert again.out.count("is there already") == 2
+    result = edframe("predict", finished, *files)
+    assert (result.code, "for many structures: --out DIR" in result.err) == (2, True)

@@ -1,0 +1,1 @@
+"""edframe from Python: what ``import edframe`` offers, each imported on use."""

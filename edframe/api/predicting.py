@@ -1,0 +1,131 @@
+"""A trained model, for atoms without a density."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+
+from edframe.api.density import Density
+from edframe.errors import DataError, RunError
+
+if TYPE_CHECKING:
+    from edframe.api.atoms import AtomsLike
+    from edframe.api.calculator import EdframeCalculator
+    from edframe.interfaces import Contents
+
+
+PAD = 4.0
+"""Å of vacuum around a molecule without a cell, for a model that was trained on crystals."""
+
+
+def load(path: str | Path, *, device: str | None = None, symmetrise: bool = False) -> Trained:
+    """The trained model of a run directory.
+
+    device: auto, cpu, cuda or mps; None: that of the run. symmetrise: average over the symmetries of each cell. Raises
+    RunError where there is no such run, or it has no trained model yet.
+    """
+    from edframe.config.resolve import resolve
+    from edframe.contract.registry import Registry
+    from edframe.predict.ensemble import Ensemble
+    from edframe.predict.predictor import Predictor
+    from edframe.runs.build import fabric_for
+    from edframe.runs.directory import Run
+
+    path = Path(path).expanduser()
+    if Ensemble.at(path):
+        raise RunError(f"{path} is an ensemble; load one of its members, or use `edframe predict`")
+    run, registry = Run.open(path), Registry.discover()
+    flags = {} if device is None else {"device": device}
+    experiment, _ = resolve(registry, run.path / "config.yaml", flags=flags)
+    predictor = Predictor(run, experiment, registry, fabric_for(experiment).device, symmetrise=symmetrise)
+    return Trained(predictor)
+
+
+class Options(TypedDict, total=False):
+    """Of a prediction. grid: numbers of points. spacing: largest voxel edge, Å; default: that of the training data.
+    electrons: how many; default: those of the neutral atoms, less ``charge``. charge: in e; default: that of the
+    structure, or 0. vacuum: Å around a molecule without a cell; default: that of the training data. progress: show a
+    bar for a list."""
+
+    grid: Sequence[int] | None
+    spacing: float | None
+    electrons: float | None
+    charge: float | None
+    vacuum: float | None
+    progress: bool
+
+
+class Trained:
+    """Atoms in, densities out; made by ``edframe.load``."""
+
+    def __init__(self, predictor: Any) -> None:
+        self._predictor = predictor
+
+    @property
+    def contents(self) -> Contents:
+        """What the training data hold: species, largest structure, spin channels, dimension."""
+        contents: Contents = self._predictor.contents
+        return contents
+
+    @property
+    def spacing(self) -> float:
+        """Voxel edge of the training data, Å, which predictions have unless told otherwise."""
+        return float(self._predictor.spacing)
+
+    @overload
+    def __call__(self, atoms: Sequence[Any], **options: Unpack[Options]) -> list[Density]: ...
+
+    @overload
+    def __call__(self, atoms: AtomsLike, **options: Unpack[Options]) -> Density: ...
+
+    def __call__(self, atoms: Any, **options: Unpack[Options]) -> Density | list[Density]:
+        """The density of atoms: a pymatgen Structure or Molecule, ase.Atoms, or a path; a list of them gives a list.
+
+        options: see ``Options``. A prediction far from the training data says so in ``notes``. Raises DataError for a
+        species that was not trained on, and for atoms that are no structure.
+        """
+        if unknown := set(options) - set(Options.__annotations__):
+            raise DataError(
+                f"there is no option {', '.join(sorted(unknown))}; options: {', '.join(Options.__annotations__)}"
+            )
+        if not isinstance(atoms, list | tuple):
+            return self._one(atoms, options)
+        if not atoms:
+            raise DataError("the list of structures is empty; give at least one")
+        return [self._checked(each, number, options) for number, each in _shown(atoms, options.get("progress", False))]
+
+    def calculator(self, **options: Unpack[Options]) -> EdframeCalculator:
+        """An ASE calculator with the properties dipole and charges, and ``get_density``; options as of a call."""
+        from edframe.api.calculator import EdframeCalculator
+
+        return EdframeCalculator(self, options)
+
+    def _one(self, atoms: AtomsLike, options: Options) -> Density:
+        from edframe.api.atoms import structure_of
+        from edframe.io.structures import charge_of
+
+        structure = structure_of(atoms, options.get("vacuum") or self._predictor.vacuum or PAD)
+        electrons, charge = options.get("electrons"), options.get("charge")
+        if charge is None:
+            charge = charge_of(structure) if electrons is None else 0.0
+        sample = self._predictor(
+            structure, shape=options.get("grid"), spacing=options.get("spacing"), electrons=electrons, charge=charge
+        )
+        novelty = self._predictor.novelty(structure)
+        return Density.of(sample, [f"{novelty}"] if novelty is not None and novelty.far else [])
+
+    def _checked(self, atoms: AtomsLike, number: int, options: Options) -> Density:
+        try:
+            return self._one(atoms, options)
+        except DataError as error:
+            raise DataError(f"structure {number}: {error}") from error
+
+
+def _shown(items: Sequence[Any], progress: bool) -> Iterable[tuple[int, Any]]:
+    """Numbered items, with a bar where it is wanted."""
+    if not progress:
+        return enumerate(items)
+    from rich.progress import track
+
+    return track(list(enumerate(items)), description="predicting")

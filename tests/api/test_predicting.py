@@ -1,0 +1,95 @@
+"""A trained model from Python: every form of atoms gives what the command line writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import write as write_ase
+from pymatgen.core.structure import Molecule, Structure
+
+import edframe
+from edframe.errors import DataError
+
+PLACES = np.array([[0.0, 0, 0], [1.62, 0, 0], [3.24, 0.2, 0]])
+SYMBOLS = ["Li", "O", "Li"]
+
+
+@pytest.fixture(scope="module")
+def trained(finished):
+    return edframe.load(finished)
+
+
+def test_importing_edframe_is_free_of_torch_and_pymatgen():
+    code = (
+        "import sys, edframe; dir(edframe); sys.exit(any(name in sys.modules for name in ('torch', 'pymatgen', 'ase')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_name_is_answered_with_those_that_are_there():
+    with pytest.raises(AttributeError, match=r"has no attribute 'laod'; it has .*load"):
+        _ = edframe.laod
+
+
+def test_pymatgen_ase_and_files_give_one_density(trained, tmp_path):
+    cell = np.diag([11.0, 8.0, 8.0])
+    places = PLACES + np.array([3.5, 4, 4])
+    atoms = Atoms(SYMBOLS, places, cell=cell, pbc=True)
+    structure = Structure(cell, SYMBOLS, places, coords_are_cartesian=True)
+    structure.to(str(tmp_path / "POSCAR"), fmt="poscar")
+    first = trained(structure)
+    assert first.electrons == pytest.approx(12, rel=1e-6)
+    for same in (trained(atoms), *trained([structure, str(tmp_path / "POSCAR")])):
+        np.testing.assert_allclose(same.values, first.values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_molecule_without_a_cell_gets_the_vacuum_that_is_asked_for(trained, tmp_path):
+    molecule = Molecule(SYMBOLS, PLACES)
+    write_ase(tmp_path / "m.xyz", Atoms(SYMBOLS, PLACES))
+    for form in (molecule, Atoms(SYMBOLS, PLACES), tmp_path / "m.xyz"):
+        density = trained(form, vacuum=3.0)
+        np.testing.assert_allclose(density.structure.lattice.abc, [9.24, 6.2, 6.0], atol=1e-6)
+        assert density.electrons == pytest.approx(12, rel=1e-6)
+    own = trained(molecule)
+    assert own.structure.lattice.c == pytest.approx(2 * trained._predictor.vacuum, rel=1e-6)
+
+
+def test_grid_and_charge_are_options(trained):
+    density = trained(Molecule(SYMBOLS, PLACES, charge=1), grid=(16, 18, 20))
+    assert density.grid.shape == (16, 18, 20)
+    assert density.electrons == pytest.approx(11, rel=1e-6)
+    assert trained(Molecule(SYMBOLS, PLACES), charge=-1).electrons == pytest.approx(13, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("atoms", "sentence"),
+    [
+        ([], "the list of structures is empty"),
+        (42, "int is no structure; give a pymatgen Structure"),
+        ([Atoms("Fe", [[0, 0, 0]])], "structure 0: .*Fe"),
+        (Atoms("Li", [[0, 0, 0]], cell=[3, 3, 0]), "has 2 vectors"),
+    ],
+)
+def test_what_is_no_structure_is_refused(trained, atoms, sentence):
+    with pytest.raises(DataError, match=sentence):
+        trained(atoms)
+
+
+def test_an_unknown_option_is_refused(trained):
+    with pytest.raises(DataError, match="there is no option gird; options: grid, spacing"):
+        trained(Molecule(SYMBOLS, PLACES), gird=(8, 8, 8))
+
+
+def test_the_calculator_of_ase_has_charges_and_dipole(trained):
+    atoms = Atoms(SYMBOLS, PLACES)
+    atoms.calc = trained.calculator(vacuum=7.0)
+    density = trained(Atoms(SYMBOLS, PLACES), vacuum=7.0)
+    np.testing.assert_allclose(atoms.get_charges(), density.charges(), atol=1e-5)
+    np.testing.assert_allclose(atoms.get_dipole_moment(), density.dipole, atol=1e-5)
+    before = atoms.calc.get_density()
+    atoms.positions[2, 1] += 0.3
+    assert np.abs(atoms.get_charges() - before.charges()).max() > 1e-4
