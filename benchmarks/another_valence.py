@@ -24,9 +24,9 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from edframe import io
+from edframe.data.resampling import fourier
 from edframe.grid import Grid
 from edframe.io.units import BOHR
-from edframe.resampling import fourier
 
 SIDE = 4.03
 """Of the cube of 4 LiF, Å."""

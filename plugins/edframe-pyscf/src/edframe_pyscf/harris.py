@@ -26,10 +26,10 @@ from pyscf.pbc.dft.multigrid import MultiGridNumInt2
 from pyscf.pbc.dft.multigrid.multigrid_pair import _get_j_pass2 as matrix_of
 from scipy.linalg import eigh
 
+from edframe.data.resampling import fourier
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.io.units import HARTREE
-from edframe.resampling import fourier
 from edframe_pyscf import scf
 from edframe_pyscf.levels import FUNCTIONAL, Level
 

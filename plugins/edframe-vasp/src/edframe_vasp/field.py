@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
+from edframe.data.resampling import fourier
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, Featurizer
@@ -20,7 +21,6 @@ from edframe.io.files import either
 from edframe.io.patterns import select
 from edframe.io.poscar import read_head
 from edframe.io.reading import Text
-from edframe.resampling import fourier
 from edframe_vasp.plugin import VaspFieldConfig
 
 TOLERANCE = 1e-3

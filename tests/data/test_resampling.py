@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edframe.data.resampling import coarsen, fourier, refine
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.resampling import coarsen, fourier, refine
 
 TRICLINIC = np.array([[4.0, 0, 0], [1.1, 5.0, 0], [0.7, -0.4, 6.0]])
 
