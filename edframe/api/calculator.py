@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from ase.calculators.calculator import Calculator, all_changes
 
 from edframe.api.density import Density
-
-if TYPE_CHECKING:
-    from edframe.api.predicting import Options, Trained
 
 
 class EdframeCalculator(Calculator):
@@ -21,9 +19,9 @@ class EdframeCalculator(Calculator):
         "charges",
     ]
 
-    def __init__(self, trained: Trained, options: Options) -> None:
+    def __init__(self, predict: Callable[[Any], Density]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # ASE has no types
-        self._trained, self._options = trained, options
+        self._predict = predict
         self._density: Density | None = None
 
     def get_density(self, atoms: Any = None) -> Density:
@@ -41,8 +39,7 @@ class EdframeCalculator(Calculator):
         """Predict, and keep the density until the atoms change."""
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         if system_changes or self._density is None:
-            given: Any = self.atoms
-            self._density = self._trained(given, **self._options)
+            self._density = self._predict(self.atoms)
         if "charges" in properties:
             self.results["charges"] = self._density.charges()
         if "dipole" in properties:

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edframe.errors import DataError
+from edframe.grid import Grid
 
 if TYPE_CHECKING:
-    from edframe.api.density import Density, Method
+    from pymatgen.core.structure import Structure
+
+Method = Literal["voronoi", "hirshfeld", "bader"]
+Field = NDArray[np.float64]
 
 
-def divided(density: Density, method: Method) -> NDArray[np.float64]:
-    """Electrons of each atom, ``[atom]``; see ``Density.electrons_of_atoms``."""
-    from edframe.api.density import Method
-
+def divided(total: Field, grid: Grid, structure: Structure, method: Method) -> Field:
+    """Electrons of each atom, ``[atom]``, of a density ``[x, y, z]`` in e/Å³; see ``Density.electrons_of_atoms``."""
     if method not in get_args(Method):
         raise DataError(f"there is no method '{method}'; choose {', '.join(get_args(Method))}")
-    return {"voronoi": voronoi, "hirshfeld": hirshfeld, "bader": bader}[method](density)
+    return {"voronoi": voronoi, "hirshfeld": hirshfeld, "bader": bader}[method](total, grid, structure)
 
 
-def voronoi(density: Density) -> NDArray[np.float64]:
+def voronoi(total: Field, grid: Grid, structure: Structure) -> Field:
     """Electrons nearest to each atom, ``[atom]``."""
     import torch
 
     from edframe.metrics.basins import basin_electrons
 
-    positions = torch.from_numpy(np.asarray(density.structure.cart_coords))
-    return np.asarray(basin_electrons(torch.from_numpy(density.total), density.grid, positions).numpy())
+    positions = torch.from_numpy(np.asarray(structure.cart_coords))
+    return np.asarray(basin_electrons(torch.from_numpy(total), grid, positions).numpy())
 
 
-def hirshfeld(density: Density) -> NDArray[np.float64]:
+def hirshfeld(total: Field, grid: Grid, structure: Structure) -> Field:
     """Each point shared in proportion to the free atoms there, ``[atom]`` (Hirshfeld, Theor. Chim. Acta 44, 129, 1977).
 
     The free atoms are those of the featurizer ``sad`` (PBE, GTH), of which only the shape counts. Where no atom
@@ -44,7 +46,6 @@ def hirshfeld(density: Density) -> NDArray[np.float64]:
     from edframe.interfaces import Contents
     from edframe.metrics.basins import basin_electrons
 
-    structure, grid = density.structure, density.grid
     species = tuple(sorted({site.specie.symbol for site in structure}))
     component = Registry.discover().get("featurizer", "sad")
     free = component.load()(component.config(), Contents(species, 1))
@@ -55,20 +56,19 @@ def hirshfeld(density: Density) -> NDArray[np.float64]:
         atoms.append(free([alone], grid, "cpu").channels[0, channel].double().numpy())
     together = np.sum(atoms, axis=0)
     reached = together > 1e-10 * together.max()
-    shared = np.divide(density.total, together, out=np.zeros_like(together), where=reached)
-    beyond = torch.from_numpy(np.where(reached, 0.0, density.total))
+    shared = np.divide(total, together, out=np.zeros_like(together), where=reached)
+    beyond = torch.from_numpy(np.where(reached, 0.0, total))
     rest = basin_electrons(beyond, grid, torch.from_numpy(np.asarray(structure.cart_coords))).numpy()
     return np.asarray(np.array([float((atom * shared).sum()) for atom in atoms]) * grid.voxel_volume + rest)
 
 
-def bader(density: Density) -> NDArray[np.float64]:
+def bader(total: Field, grid: Grid, structure: Structure) -> Field:
     """Basins of steepest ascent from grid point to grid point, ``[atom]``: every point climbs to its highest neighbour
     (by slope, of 26), until a maximum, which belongs to the nearest atom (Henkelman, Arnaldsson & Jónsson, Comput.
     Mater. Sci. 36, 354 (2006)).
 
     Maxima of a valence density may lie beside an atom, as around oxygen, whose shell has none at the nucleus.
     """
-    total, grid = density.total, density.grid
     shape = total.shape
     best = np.zeros(shape)
     target = np.arange(total.size).reshape(shape)
@@ -92,5 +92,5 @@ def bader(density: Density) -> NDArray[np.float64]:
     maxima, basin = np.unique(root, return_inverse=True)
     held = np.bincount(basin, weights=total.ravel()) * grid.voxel_volume
     fractions = np.stack(np.unravel_index(maxima, shape), axis=-1) / np.array(shape)
-    distances = density.structure.lattice.get_all_distances(fractions, density.structure.frac_coords)
-    return np.asarray(np.bincount(distances.argmin(axis=1), weights=held, minlength=len(density.structure)), float)
+    distances = structure.lattice.get_all_distances(fractions, structure.frac_coords)
+    return np.asarray(np.bincount(distances.argmin(axis=1), weights=held, minlength=len(structure)), float)

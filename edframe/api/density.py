@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edframe.api.charges import Method, divided
+from edframe.api.sampling import sampled
 from edframe.errors import DataError
 from edframe.grid import Grid, density_unit
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from pymatgen.io.vasp.outputs import Chgcar
 
     from edframe.sample import Sample
-
-Method = Literal["voronoi", "hirshfeld", "bader"]
 
 VACUUM = 2e-3
 """e/Å³. An axis has a vacuum where the mean density of some lattice plane across it is below this."""
@@ -111,9 +111,7 @@ class Density:
         proportion to free atoms (Hirshfeld 1977). bader: basins of the density, divided along the grid (Henkelman,
         Arnaldsson & Jónsson 2006). Raises DataError for another method, and what a method needs and does not find.
         """
-        from edframe.api.charges import divided
-
-        return divided(self, method)
+        return divided(self.total, self.grid, self.structure, method)
 
     def charges(self, method: Method = "voronoi") -> NDArray[np.float64]:
         """Partial charges in e, ``[atom]``: the valence electrons of the neutral atoms less ``electrons_of_atoms``."""
@@ -133,11 +131,7 @@ class Density:
 
     def at(self, places: ArrayLike) -> NDArray[np.float64]:
         """The total density at Cartesian points ``[…, 3]`` in Å, in any image; linear between grid points, e/Å³."""
-        from scipy.ndimage import map_coordinates
-
-        where = np.asarray(places, dtype=float) @ np.linalg.inv(self.grid.vectors) * self.grid.shape
-        values = map_coordinates(self.total, where.reshape(-1, 3).T, order=1, mode="grid-wrap")
-        return np.asarray(values).reshape(where.shape[:-1])
+        return sampled(self.total, self.grid, places)
 
     def plane(
         self, atoms: Sequence[int] | None = None, points: int = 200
@@ -154,17 +148,24 @@ class Density:
         return places, self.at(places)
 
     def plot(self, reference: Density | None = None) -> Figure:
-        """A matplotlib figure in a plane through the atoms: the density, or this, a reference and their difference."""
+        """A matplotlib figure in a plane through the atoms: the density, or this, a reference and their difference.
+
+        Raises DataError for a reference in another cell or on other points.
+        """
         from edframe.api.pictures import figure
 
-        return figure(self, reference)
+        if reference is not None and (
+            reference.grid.shape != self.grid.shape or not np.allclose(reference.grid.vectors, self.grid.vectors)
+        ):
+            raise DataError("the two densities lie on other points or in other cells; see edframe.compare")
+        return figure(self.total, self.grid, self.structure, None if reference is None else reference.total)
 
     def isosurface(self, level: float | None = None) -> Any:
         """A plotly figure of the surface where the total density is ``level`` (e/Å³; None: it holds 90% of the
         electrons), with the atoms and their bonds. Raises DataError where plotly is not installed."""
         from edframe.api.isosurface import isosurface
 
-        return isosurface(self, level)
+        return isosurface(self.total, self.grid, self.structure, level)
 
     def write(self, path: str | Path, *, force: bool = False) -> list[Path]:
         """Write a CHGCAR, cube, XSF or another file, by its name; returns the files.

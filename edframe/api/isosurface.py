@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edframe.api.sampling import sampled
 from edframe.errors import DataError
+from edframe.grid import Grid
 
 if TYPE_CHECKING:
-    from edframe.api.density import Density
+    from pymatgen.core.structure import Structure
 
 HELD = 0.9
 """Fraction of the electrons inside the surface, where no level is given."""
@@ -22,7 +24,7 @@ MARGIN = 2.2
 """Å around the atoms."""
 
 
-def isosurface(density: Density, level: float | None = None) -> Any:
+def isosurface(total: NDArray[np.float64], grid: Grid, structure: Structure, level: float | None = None) -> Any:
     """A plotly figure; see ``Density.isosurface``."""
     try:
         import plotly.graph_objects as go
@@ -31,22 +33,22 @@ def isosurface(density: Density, level: float | None = None) -> Any:
     from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
 
-    atoms, middle = _near_atoms(density)
+    atoms, middle = _near_atoms(grid, structure)
     places = _box(atoms)
-    values = density.at(places + middle)
-    height = level if level is not None else enclosing(density.total, HELD)
+    values = sampled(total, grid, places + middle)
+    height = level if level is not None else enclosing(total, HELD)
     x, y, z = np.moveaxis(places, -1, 0).reshape(3, -1).round(3)
     surface = go.Isosurface(
         x=x, y=y, z=z, value=values.ravel(), isomin=height, isomax=height, surface={"count": 1}, opacity=0.45,
         caps={"x_show": False, "y_show": False, "z_show": False}, colorscale=[[0, "#2f7fc1"], [1, "#2f7fc1"]],
         showscale=False, hoverinfo="skip", lighting={"ambient": 0.7, "diffuse": 0.6},
     )  # fmt: skip
-    numbers = [site.specie.Z for site in density.structure]
+    numbers = [site.specie.Z for site in structure]
     colours = [f"rgb({','.join(str(round(255 * part)) for part in jmol_colors[number])})" for number in numbers]
     sizes = [6 + 8 * float(covalent_radii[number]) for number in numbers]
     ball = go.Scatter3d(
         x=atoms[:, 0], y=atoms[:, 1], z=atoms[:, 2], mode="markers", hoverinfo="text",
-        hovertext=[site.specie.symbol for site in density.structure],
+        hovertext=[site.specie.symbol for site in structure],
         marker={"size": sizes, "color": colours, "opacity": 1},
     )  # fmt: skip
     traces = [surface, ball]
@@ -58,7 +60,7 @@ def isosurface(density: Density, level: float | None = None) -> Any:
         traces,
         layout={
             "showlegend": False, "margin": {"l": 0, "r": 0, "t": 30, "b": 0},
-            "title": {"text": f"{density.structure.formula}, surface at {height:.3g} e/Å³", "font": {"size": 13}},
+            "title": {"text": f"{structure.formula}, surface at {height:.3g} e/Å³", "font": {"size": 13}},
             "scene": {"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"},
         },
     )  # fmt: skip
@@ -71,13 +73,13 @@ def enclosing(total: NDArray[np.float64], fraction: float) -> float:
     return float(falling[min(place, len(falling) - 1)])
 
 
-def _near_atoms(density: Density) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _near_atoms(grid: Grid, structure: Structure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Atoms ``[atom, 3]`` in Å from their middle, nearest images, and the middle ``[3]``."""
     from edframe.metrics.standard import centre_of_atoms
 
-    middle = centre_of_atoms(density.structure.cart_coords, density.grid)
-    fractions = (density.structure.cart_coords - middle) @ np.linalg.inv(density.grid.vectors)
-    return np.asarray((fractions - np.floor(fractions + 0.5)) @ density.grid.vectors), middle
+    middle = centre_of_atoms(structure.cart_coords, grid)
+    fractions = (structure.cart_coords - middle) @ np.linalg.inv(grid.vectors)
+    return np.asarray((fractions - np.floor(fractions + 0.5)) @ grid.vectors), middle
 
 
 def _box(atoms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,41 +7,40 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edframe.errors import DataError
+from edframe.api.sampling import sampled
+from edframe.grid import Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from pymatgen.core.structure import Structure
 
-    from edframe.api.density import Density
     from edframe.api.planes import Plane
+
+Field = NDArray[np.float64]
 
 POINTS = 300
 IN_PLANE = 0.6
 """Å; an atom farther than this from the plane is drawn hollow."""
 
 
-def figure(density: Density, reference: Density | None = None) -> Figure:
-    """The total density in the plane where the atoms spread most, on a logarithmic scale.
+def figure(total: Field, grid: Grid, structure: Structure, reference: Field | None = None) -> Figure:
+    """A density ``[x, y, z]`` in e/Å³ in the plane where the atoms spread most, on a logarithmic scale.
 
-    With a reference there are three panels: density, reference, and density − reference. Raises DataError for another
-    cell or other points than the reference's.
+    With a reference on the same points there are three panels: density, reference, and density − reference.
     """
     from matplotlib.colors import AsinhNorm, LogNorm
 
     from edframe.api.planes import plane_through
     from edframe.report.style import DENSITY, DIFFERENCE, panels, styled
 
-    plane = plane_through(density.structure, density.grid)
+    plane = plane_through(structure, grid)
     mesh = plane.mesh(POINTS)
-    values = density.at(mesh)
+    values = sampled(total, grid, mesh)
     fields = {"density": values}
     if reference is not None:
-        if reference.total.shape != density.total.shape or not np.allclose(
-            reference.grid.vectors, density.grid.vectors
-        ):
-            raise DataError("the two densities lie on other points or in other cells; see edframe.compare")
-        fields |= {"reference": reference.at(mesh), "density − reference": values - reference.at(mesh)}
+        other = sampled(reference, grid, mesh)
+        fields |= {"reference": other, "density − reference": values - other}
     top = max(float(values.max()), 1e-12)
     low = 10.0 ** (np.ceil(np.log10(top)) - 5)
     norm = LogNorm(low, top)
@@ -55,7 +54,7 @@ def figure(density: Density, reference: Density | None = None) -> Figure:
                 (field if change else np.maximum(field, low)).T, origin="lower", norm=scale,
                 cmap=DIFFERENCE if change else DENSITY, extent=(-plane.half, plane.half, -plane.half, plane.half),
             )  # fmt: skip
-            _atoms(ax, density, plane, dark=not change)
+            _atoms(ax, grid, structure, plane, dark=not change)
             ax.set(title=title, xlabel="Å")
             bar = drawn.colorbar(image, ax=ax, location="bottom", shrink=0.8, pad=0.02)
             bar.set_label("difference (e/Å³)" if change else "electron density (e/Å³)")
@@ -66,11 +65,11 @@ def figure(density: Density, reference: Density | None = None) -> Figure:
         return drawn
 
 
-def _atoms(ax: Axes, density: Density, plane: Plane, dark: bool) -> None:
+def _atoms(ax: Axes, grid: Grid, structure: Structure, plane: Plane, dark: bool) -> None:
     from matplotlib.patheffects import withStroke
 
     colour, halo = ("white", "#1c1f24") if dark else ("#1c1f24", "white")
-    shown, height, symbols = _images(density, plane)
+    shown, height, symbols = _images(grid, structure, plane)
     placed: list[NDArray[np.float64]] = []
     for symbol, place, off in zip(symbols, shown, height, strict=True):
         inside = abs(off) <= IN_PLANE
@@ -83,14 +82,16 @@ def _atoms(ax: Axes, density: Density, plane: Plane, dark: bool) -> None:
                         path_effects=[withStroke(linewidth=1.4, foreground=halo)])  # fmt: skip
 
 
-def _images(density: Density, plane: Plane) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+def _images(
+    grid: Grid, structure: Structure, plane: Plane
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
     """Of all images of atoms that fall into the picture within 1.2 Å of the plane, or nearest to it: places ``[image,
     2]`` and heights in Å, and symbols."""
-    vectors = density.grid.vectors
+    vectors = grid.vectors
     normal = np.cross(*plane.directions)
     shifts = np.array(list(np.ndindex(3, 3, 3))) - 1
     places, heights, symbols = [], [], []
-    for site in density.structure:
+    for site in structure:
         relative = site.coords + shifts @ vectors - plane.centre
         flat, height = relative @ plane.directions.T, relative @ normal
         for place, off in zip(flat, height, strict=True):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from edframe.api.density import Density
+from edframe.api.options import Options
 from edframe.errors import DataError, RunError
 
 if TYPE_CHECKING:
@@ -40,20 +41,6 @@ def load(path: str | Path, *, device: str | None = None, symmetrise: bool = Fals
     experiment, _ = resolve(registry, run.path / "config.yaml", flags=flags)
     predictor = Predictor(run, experiment, registry, fabric_for(experiment).device, symmetrise=symmetrise)
     return Trained(predictor)
-
-
-class Options(TypedDict, total=False):
-    """Of a prediction. grid: numbers of points. spacing: largest voxel edge, Å; default: that of the training data.
-    electrons: how many; default: those of the neutral atoms, less ``charge``. charge: in e; default: that of the
-    structure, or 0. vacuum: Å around a molecule without a cell; default: that of the training data. progress: show a
-    bar for a list."""
-
-    grid: Sequence[int] | None
-    spacing: float | None
-    electrons: float | None
-    charge: float | None
-    vacuum: float | None
-    progress: bool
 
 
 class Trained:
@@ -99,7 +86,7 @@ class Trained:
         """An ASE calculator with the properties dipole and charges, and ``get_density``; options as of a call."""
         from edframe.api.calculator import EdframeCalculator
 
-        return EdframeCalculator(self, options)
+        return EdframeCalculator(lambda atoms: self._one(atoms, options))
 
     def _one(self, atoms: AtomsLike, options: Options) -> Density:
         from edframe.api.atoms import structure_of
