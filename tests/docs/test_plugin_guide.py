@@ -59,8 +59,10 @@ def test_conformance_and_tests_of_both_plugins_pass(site):
          "--set", "model.widths=[4,8]", "--set", "model.blocks=[0,1]"],
         ["--data", "helium", "--featurizer", "bumps", "--model", "local", "--loss", "huber",
          "--set", "data.grid=8", "--set", "data.samples=16"],
+        ["--data", "helium", "--featurizer", "fitted-bumps", "--model", "local", "--loss", "huber",
+         "--set", "data.grid=8", "--set", "data.samples=16"],
     ],
-    ids=["loss", "all four"],
+    ids=["loss", "all four", "fitted featurizer"],
 )  # fmt: skip
 def test_installed_plugins_run(site, environment, tmp_path, arguments):
     tiny = ["--set", "training.steps=4", "--set", "splits.validation=2", "--device", "cpu", "--runs", str(tmp_path)]

@@ -229,7 +229,7 @@ WRONG = [
     ("picture_is_deterministic", Noisy, "no random numbers"),
     ("structures_stay_untouched", Wrapping, "must not modify"),
     ("unknown_species_is_refused", Overlooking, "must be refused"),
-    ("fit_is_repeatable", Accumulating, "same for the same samples: 'height'"),
+    ("fit_is_repeatable", Accumulating, "same for the same samples"),
     ("fit_depends_on_the_samples", Ignoring, "need not be fitted"),
     ("fit_depends_on_the_samples", Infinite, "finite numbers"),
     ("state_restores_the_picture", Forgetful, "round trip"),
