@@ -33,6 +33,12 @@ EDGE = 1e-6
 SEAM = 1.0
 """How much larger than the largest change between neighbouring planes the change across a face may be."""
 
+COARSE = 5e-2
+"""By how much, as a fraction, the sum over every few points of a grid may be off, as CP2K writes them."""
+
+SHARP = 5e-3
+"""And by how much it may be above all electrons of the atoms, unless near nuclei."""
+
 PART = re.compile(r"PARCHG|AECCAR", re.IGNORECASE)
 """In names of files that hold a part of a density: of a band, or of the cores."""
 
@@ -127,18 +133,19 @@ def _judge(volume: Volume, name: str, electrons: float) -> tuple[str, ...]:
         raise DataError(
             f"{number}, and {outside} of the box: it holds a region of a larger box; write the density of the whole box"
         )
-    blur = 5e-3 if volume.valence is None else 5e-2  # of every few points of a grid, as CP2K writes them
-    blurred = fewest * (1 - blur) <= electrons <= all_of_them * (1 + blur)
-    if low <= electrons <= high and (whole or blurred):
-        return () if whole else (f"{electrons:.4f} e is no whole number: the grid is coarse for this density",)
+    above = COARSE if volume.valence is not None else SHARP
+    blurred = fewest * (1 - COARSE) <= electrons <= all_of_them * (1 + above)
+    if (whole and low <= electrons <= high) or (not whole and blurred):
+        return () if whole else (f"{electrons:.4f} e is no whole number: the grid is coarse, or the box cuts it off",)
     if electrons > high and _far_from_nuclei(volume) <= high:
         return (f"{electrons:.4f} e instead of {all_of_them} e: an all-electron density on a grid too coarse for it",)
-    if electrons > high or (volume.valence is not None and electrons > fewest):
+    raw = volume.fields["total"] * _back(volume)
+    if raw.min() >= 0 and 0.7 < raw.max() <= 1.0 + 1e-6:
+        cause = "its values are between 0 and 1, as those of an ELF are"
+    elif electrons > high or (volume.valence is not None and electrons > fewest):
         cause = "it is in another unit, of another quantity (an orbital, a potential, an ELF), or of other atoms"
-    elif float(volume.fields["total"].max()) * _back(volume) <= 1.0 + 1e-6 and electrons < low:
-        cause = "it may be in another unit, an ELF, a spin density, one spin of two, or the density of one band"
     else:
-        cause = "it is a spin density, one spin of two, a part of the density or of the box, or in another unit"
+        cause = "it may be one spin of two, a spin density, one band, a part of the box, an orbital, or in another unit"
     raise DataError(f"{number}: {cause}; give its unit (--unit, data.unit), or take it as it stands (--quantity field)")
 
 

@@ -23,13 +23,16 @@ from edframe.io.volume import Quantity, Volume
 
 OTHERS = {
     "an electron localisation function": r"elf|elfcar|electron locali[sz]ation|lol",
-    "a potential": r"(?<!pseudo )(?<!pseudo)potential|esp|locpot|v ?hartree|vh|vt|vxc|v xc|v ext",
+    "a potential": r"(?<!pseudo )(?<!pseudo)potential(?! energy)|esp|locpot|v ?hartree|vxc|v xc|v ext",
     "a spin density": r"spin ?dens(ity)?|spin ?polari[sz]ation|magneti[sz]ation|spindens|eldens spin",
-    "an orbital": r"(molecular )?orbital|wave ?functions?|psi|homo|lumo|mo ?[#=]? ?\d+|wfn?c?|wannier( function)?",
+    "an orbital": r"(molecular )?orbital(?! free)|wave ?functions?|psi|homo|lumo|(?-i:MO) ?[#=]? ?\d+|wannier function",
     "a difference of densities": r"(density|charge) difference|difference density|deformation|d(elta)? ?rho|cdd|Δρ",
     "a derivative of the density": r"laplacian|rdg|reduced (density )?gradient|density gradient|kinetic energy density",
 }
-"""Words for what is no density of electrons. Whole words; - _ and . count as blanks."""
+"""Words for what is no density of electrons. Whole words; - _ and . count as blanks. MO is not Mo."""
+
+MEANT = ("a potential", "an orbital")
+"""What a title may also speak of where its values are a density, as in 'density, ML potential': the electrons tell."""
 
 UNITS: Mapping[Quantity, tuple[str, ...]] = {"density": DENSITY_UNITS, "potential": ENERGY_UNITS}
 """Units in which each quantity may be said to be."""
@@ -45,7 +48,10 @@ def other_quantity(texts: Mapping[str, str]) -> str | None:
     """A note on what the texts of a file (``{"title": …}``) say that its values are, where that is no density."""
     for where, text in texts.items():
         plain = " ".join(re.split(r"[\s_\-.,;:()]+", text))
+        density = re.search(r"(?<!\w)density(?!\w)", plain, re.IGNORECASE)
         for what, words in OTHERS.items():
+            if density and what in MEANT:
+                continue
             if match := re.search(rf"(?<!\w)({words})(?!\w)", plain, re.IGNORECASE):
                 return f"the {where} says '{match[0]}', so that the values are {what}, and are left as they stand"
     return None
@@ -90,10 +96,13 @@ def _decided(volume: Volume, path: Path) -> Volume:
     numbers = {unit: number_of(volume) * factor(unit, volume.grid) for unit in ("e/bohr³", "e/Å³")}
     both = " or ".join(f"{count:.4f} e in {unit}" for unit, count in numbers.items())
     if len(found) != 1:
+        others = [(unit, count) for unit, count in fitting_units(volume) if unit not in numbers]
+        fits = f", and {others[0][1]:.4f} e in {others[0][0]}" if others and not found else ""
+        unit = others[0][0] if fits else "e/bohr³"
         raise DataError(
             f"{path}: this format does not tell the unit, and the electrons of {volume.structure.formula} do not "
-            f'either: there would be {both}; --unit "e/bohr³" (or data.unit) says that it is a density, --quantity '
-            "field or potential that it is none"
+            f'either: there would be {both}{fits}; --unit "{unit}" (or data.unit) says that it is a density, '
+            "--quantity field or potential that it is none"
         )
     chosen, count = found[0]
     note = f"the unit is taken to be {chosen}, which makes {count:.4f} e ({both})"

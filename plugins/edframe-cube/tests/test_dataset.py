@@ -195,6 +195,19 @@ def test_a_title_of_another_quantity_is_believed_until_told(cube, tmp_path, titl
     assert built(tmp_path / "other.cube", quantity="density")[0].electrons == 6
 
 
+@pytest.mark.parametrize("title", ["Mo2 slab", "density, ML potential", "pseudopotential, PBE", "orbital-free density"])
+def test_a_title_that_only_sounds_like_another_quantity_is_a_density(cube, tmp_path, title):
+    text = cube().path.read_text()
+    (tmp_path / "Mo4.cube").write_text(f"{title}\n{text.split(chr(10), 1)[1]}")
+    assert built(tmp_path / "Mo4.cube")[0].electrons == 6
+
+
+def test_a_grid_of_every_few_points_is_taken_with_a_note(cube):
+    dataset = built(cube(electrons=5.8).path)  # 3% off
+    assert dataset[0].electrons == pytest.approx(5.8, rel=1e-5)
+    assert "5.8000 e is no whole number" in dataset.remarks["a"][0]
+
+
 @pytest.mark.parametrize("fields", ["total and spin", "up and down"])
 def test_two_fields_are_a_density_when_told(cube, tmp_path, fields):
     made = cube()
