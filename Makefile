@@ -1,11 +1,12 @@
 # make run: install, then train on real data and write a report. make test: install, then run the tests.
+# make test-lowest: the tests with the lowest version of each dependency that the distributions allow.
 # make study-small: losses against each other, see docs/results/l2-vs-transport.md; hours, continued where it was stopped.
 PYTHON ?= python3
 BIN := $(abspath .venv/bin)
 DIST ?= dist
 BUILD = $(BIN)/python -c "import sys; from flit_core.buildapi import *; build_sdist(sys.argv[1]); build_wheel(sys.argv[1])"
 
-.PHONY: run test test-slow check dist study-small study install
+.PHONY: run test test-slow test-lowest check dist study-small study install
 
 run: install
 	$(BIN)/edframe run --loss sinkhorn
@@ -13,13 +14,21 @@ run: install
 test: install
 	$(BIN)/python -m pytest
 
-test-slow: install
+test-slow: install test-lowest
 	$(BIN)/python -m pytest -m slow
 
 # A wheel and an sdist of each distribution.
 dist: install
 	mkdir -p $(DIST)
 	set -e; for project in . plugins/*/; do (cd $$project && $(BUILD) "$(abspath $(DIST))"); done
+
+# PyTorch stays as it is installed here: another one is gigabytes. uv does not read where pip looks for wheels.
+test-lowest: install
+	$(BIN)/uv venv --quiet --clear --seed --python $(BIN)/python .venv-lowest
+	$(BIN)/python -c "from importlib.metadata import version as v; print('torch==' + v('torch'))" > .venv-lowest/torch.txt
+	UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install --quiet --python .venv-lowest/bin/python \
+	    --resolution lowest-direct -c .venv-lowest/torch.txt -r requirements.txt
+	.venv-lowest/bin/python -m pytest
 
 check: install
 	$(BIN)/ruff check .
