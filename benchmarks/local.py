@@ -42,7 +42,7 @@ def measure(values: dict[str, Any], fold: int, tested: int) -> dict[str, Any]:
     """One row."""
     registry = Registry.discover()
     name = "local-network" if "featurizer.steps" in values else "local"
-    settings = [f"{key}={value}" for key, value in values.items() if key != "data"]
+    settings = ["featurizer.base=sad", *(f"{key}={value}" for key, value in values.items() if key != "data")]
     experiment, _ = resolve(
         registry,
         choices={"data": values.get("data", "li-o-li"), "featurizer": name, "model": "baseline", "loss": "l1"},

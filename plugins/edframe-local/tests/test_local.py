@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from edframe_local import subgrid
+from edframe_local.base import base_features
 from edframe_local.basis import Basis
 from edframe_local.drawing import draw
 from edframe_local.electrons import with_electrons
@@ -24,9 +25,18 @@ from edframe.grid import Grid
 from edframe.interfaces import Contents
 from edframe.metrics.standard import nmae
 from edframe.sample import Sample
-from edframe.testing import examples
+from edframe.testing import component, examples
 
-SMALL = {"cutoff": 3.0, "pairs": 8, "radial": 4, "angular": 2, "triples": 40, "products": 20, "points": 4000}
+SMALL = {
+    "base": "sad",
+    "cutoff": 3.0,
+    "pairs": 8,
+    "radial": 4,
+    "angular": 2,
+    "triples": 40,
+    "products": 20,
+    "points": 4000,
+}
 NETWORK = {**SMALL, "steps": 300, "width": 16, "inputs": 20, "table": 4000, "batch": 256}
 BASIS = Basis(species=2, dimension=3, cutoff=3.0, pairs=6, radial=3, angular=2, triples=30, products=15)
 SPIN = Contents(("Li", "O"), max_atoms=3, spins=2)
@@ -137,7 +147,7 @@ def test_density_does_not_change_when_everything_is_turned(fitted, name) -> None
 def test_baseline_is_that_of_the_base_and_the_channels(fitted, name) -> None:
     featurizer, sample = fitted[name], examples.labelled(1, seed=7)[0]
     features = featurizer([sample.structure], sample.grid, "cpu")
-    base = featurizer.base([sample.structure], sample.grid, "cpu")
+    base = base_features(featurizer.base, [sample.structure], sample.grid, "cpu")
     count = base.channels.shape[1]
     torch.testing.assert_close(features.channels[:, :count], base.channels)
     total = (base.baseline + features.channels[:, count:].sum(1, keepdim=True)).clamp_min(0)
@@ -162,9 +172,9 @@ def test_coefficients_go_on_by_the_gradient_of_a_loss(name) -> None:
     values = []
     for steps in (1, 60):
         config = LocalConfig(**{**SMALL, "weight": "relative"}, loss=(name,), loss_steps=steps)
-        featurizer = LocalFeaturizer(config, examples.CONTENTS)
+        loss = component("loss", name).make()
+        featurizer = LocalFeaturizer(config, examples.CONTENTS, {name: loss})
         featurizer.fit(samples)
-        loss = featurizer.loss()
         total = 0.0
         for s in samples:
             baseline = featurizer([s.structure], s.grid, "cpu").baseline
@@ -176,7 +186,8 @@ def test_coefficients_go_on_by_the_gradient_of_a_loss(name) -> None:
 
 def test_network_goes_on_by_the_gradient_of_a_loss_on_whole_grids() -> None:
     config = LocalNetworkConfig(**{**NETWORK, "steps": 20}, loss=("l1",), loss_steps=24)
-    found = LocalNetworkFeaturizer(config, examples.CONTENTS).fit(examples.labelled(4))
+    parts = {"l1": component("loss", "l1").make()}
+    found = LocalNetworkFeaturizer(config, examples.CONTENTS, parts).fit(examples.labelled(4))
     first, last = (value for name, value in found.items() if name.startswith("loss ("))
     assert last < first
 
@@ -233,7 +244,7 @@ def test_points_are_left_out_only_where_the_correction_is_smooth(monkeypatch) ->
     grid = examples.box((40, 40, 40), spacing=0.15)
     structure = examples.molecules(grid)[0]
     for pairs, smooth in ((3, True), (60, False)):
-        config = LocalConfig(cutoff=5.5, pairs=pairs, radial=1, angular=0, triples=1, products=0)
+        config = LocalConfig(base="sad", cutoff=5.5, pairs=pairs, radial=1, angular=0, triples=1, products=0)
         featurizer = LocalFeaturizer(config, examples.CONTENTS)
         featurizer.coefficients = torch.zeros(featurizer.basis.size, 1, dtype=torch.float64)
         featurizer.coefficients[pairs - 1] = featurizer.coefficients[2 * pairs - 1] = 0.02
@@ -271,7 +282,7 @@ def test_what_cannot_be_fitted_or_restored_is_refused() -> None:
     with pytest.raises(DataError, match="other options or data"):
         featurizer.restore({"coefficients": torch.zeros(3, 1)})
     with pytest.raises(DataError, match="gaussian gives none"):
-        LocalFeaturizer(LocalConfig(base=("gaussian",)), examples.CONTENTS)
+        LocalFeaturizer(LocalConfig(base="gaussian"), examples.CONTENTS)
 
 
 def test_density_in_a_plane_is_learnt_too() -> None:

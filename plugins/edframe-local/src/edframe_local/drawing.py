@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edframe.interfaces import Featurizer
 from edframe.sample import Sample
+from edframe_local.base import base_features
 from edframe_local.neighbours import Images
 
 TYPICAL = 0.3
@@ -53,6 +54,6 @@ def draw(
 
 def base_density(featurizer: Featurizer, sample: Sample) -> NDArray[np.float64]:
     """The baseline of ``featurizer`` for ``sample``, ``[s, …]`` in e/Å^d."""
-    features = featurizer([sample.structure], sample.grid, "cpu")
-    assert features.baseline is not None
-    return features.baseline[0].double().numpy()
+    baseline = base_features(featurizer, [sample.structure], sample.grid, "cpu").baseline
+    assert baseline is not None
+    return np.asarray(baseline[0].double().numpy())

@@ -15,9 +15,10 @@ from torch.utils.checkpoint import checkpoint
 from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.interfaces import Contents, Features, Featurizer, FittedFeaturizer, Loss
+from edframe.interfaces import Contents, Features, Featurizer, FittedFeaturizer, Loss, PointFeaturizer
 from edframe.sample import Sample
 from edframe_local import linear, refining, subgrid
+from edframe_local.base import base_features
 from edframe_local.basis import Basis
 from edframe_local.drawing import Draw, base_density, draw
 from edframe_local.evaluation import Contracted
@@ -42,14 +43,16 @@ class LocalFeaturizer(FittedFeaturizer):
     Sources: Focassio et al., npj Comput. Mater. 9, 87 (2023); Drautz, Phys. Rev. B 99, 014104 (2019).
     """
 
-    def __init__(self, config: LocalConfig, contents: Contents) -> None:
+    def __init__(self, config: LocalConfig, contents: Contents, parts: Mapping[str, Loss] | None = None) -> None:
         self.config = config
         self.contents = contents
-        (name,) = config.base
-        component = Registry.discover().get("featurizer", name)
-        self.base: Featurizer = component.load()(component.config(**config.options.get(name, {})), contents)
+        self.losses = parts or {}
+        component = Registry.discover().get("featurizer", config.base)
+        self.base: Featurizer = component.build(component.config(), {}, contents)
         if not self.base.has_baseline:
-            raise DataError(f"local corrects the baseline of another featurizer, and {name} gives none; use base=[sad]")
+            raise DataError(
+                f"local corrects the baseline of another featurizer, and {config.base} gives none; use base=atoms"
+            )
         self.basis = Basis(
             species=len(contents.species),
             dimension=contents.dimension,
@@ -84,7 +87,7 @@ class LocalFeaturizer(FittedFeaturizer):
             raise DataError("local is fitted to training samples, and there are none")
         found: dict[str, float] = {}
         if isinstance(self.base, FittedFeaturizer):
-            found |= {f"{self.config.base[0]}: {name}": value for name, value in self.base.fit(samples).items()}
+            found |= {f"{self.config.base}: {name}": value for name, value in self.base.fit(samples).items()}
         draws = self.drawn(samples, self.config.points)
         fitted = linear.fit(self.basis, draws, self.config.weight, self.config.folds, "cpu")
         self.coefficients = fitted.coefficients
@@ -93,24 +96,17 @@ class LocalFeaturizer(FittedFeaturizer):
 
     def finish(self, samples: Sequence[Sample], fitted: linear.Fitted) -> Mapping[str, float]:
         """What follows the closed form: the coefficients by the gradient of ``loss``, where there is one."""
-        if not self.config.loss:
+        if not self.losses:
             return {}
+        (loss,) = self.losses.values()
         free = torch.zeros_like(fitted.coefficients, requires_grad=True)
 
         def prepare() -> None:
             self.coefficients = fitted.coefficients + fitted.step(free)
 
-        found = refining.refine(
-            self, samples, [free], prepare, self.loss(), self.config.loss_steps, fitted.size_of_step
-        )
+        found = refining.refine(self, samples, [free], prepare, loss, self.config.loss_steps, fitted.size_of_step)
         self.coefficients = self.coefficients.detach()
         return found
-
-    def loss(self) -> Loss:
-        """The loss of the option ``loss``."""
-        (name,) = self.config.loss
-        component = Registry.discover().get("loss", name)
-        return component.load()(component.config(**self.config.loss_options.get(name, {})))  # type: ignore[no-any-return]
 
     def drawn(self, samples: Sequence[Sample], points: int) -> list[Draw]:
         """About ``points`` points, an equal part of them of each sample."""
@@ -139,7 +135,7 @@ class LocalFeaturizer(FittedFeaturizer):
 
     def __call__(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Features:
         """Channels and baseline on the grid. Raises DataError before it was fitted, and where the base does."""
-        features = self.base(structures, grid, device)
+        features = base_features(self.base, structures, grid, device)
         assert features.baseline is not None
         pairs = zip(structures, features.baseline, strict=True)
         with torch.no_grad():
@@ -148,16 +144,29 @@ class LocalFeaturizer(FittedFeaturizer):
         baseline[:, 0].clamp_(min=0)
         return Features(torch.cat([features.channels, corrections.flatten(1, 2)], 1), baseline)
 
+    def at(self, structure: Structure, grid: Grid, points: Tensor, device: torch.device | str) -> Features:
+        """The same at single points, see ``PointFeaturizer``. Raises DataError where the base cannot, too."""
+        if not isinstance(self.base, PointFeaturizer):
+            raise DataError(f"the featurizer {self.config.base} is not known at single points; use base=atoms")
+        features = self.base.at(structure, grid, points, device)
+        assert features.baseline is not None
+        fractions = points.cpu().double().numpy()
+        coordinates = np.where(grid.periodic, fractions % 1.0, fractions) @ grid.vectors
+        images, base = self._images(structure, grid), features.baseline[0]
+        with torch.no_grad():
+            found = _evaluated(self.evaluator(base.T), coordinates, np.arange(len(points)), images, base.device)
+        baseline = features.baseline + found.sum(0)
+        baseline[:, 0].clamp_(min=0)
+        return Features(torch.cat([features.channels, found.flatten(0, 1)[None]], 1), baseline)
+
     def corrected(self, structure: Structure, grid: Grid, base: Tensor) -> Tensor:
         """The parts of the correction of ``base`` ``[s, …]`` in e/Å^d: ``[part, s, …]`` float32 on its device."""
-        if not len(self.coefficients):
-            raise DataError("local has no coefficients yet: it is fitted by `edframe run`")
-        evaluate = self.evaluator(base.flatten(1).T)
-        images = Images.of(structure, grid, self.contents.species, self.config.cutoff)
+        evaluate, images = self.evaluator(base.flatten(1).T), self._images(structure, grid)
+        coordinates = grid.coordinates().reshape(-1, grid.dimension)
         if subgrid.halved(grid):
             which = subgrid.chosen(structure.frac_coords[:, : grid.dimension], grid)
             points = [which.second, which.near, which.probes]
-            found = _evaluated(evaluate, np.concatenate(points), grid, images, base.device)
+            found = _evaluated(evaluate, coordinates, np.concatenate(points), images, base.device)
             coarse, exact, probed = torch.split(found, [len(part) for part in points], dim=2)
             every = subgrid.interpolated(
                 coarse.reshape(*found.shape[:2], *(n // 2 for n in grid.shape)), grid.dimension
@@ -166,28 +175,32 @@ class LocalFeaturizer(FittedFeaturizer):
             if float(off) <= subgrid.TOLERANCE * float(base.sum()):
                 near = torch.as_tensor(which.near, device=base.device)
                 return every.flatten(2).index_copy(2, near, exact).reshape(every.shape)
-        found = _evaluated(evaluate, np.arange(grid.points), grid, images, base.device)
+        found = _evaluated(evaluate, coordinates, np.arange(grid.points), images, base.device)
         return found.reshape(*found.shape[:2], *grid.shape)
+
+    def _images(self, structure: Structure, grid: Grid) -> Images:
+        return Images.of(structure, grid, self.contents.species, self.config.cutoff)
 
     def evaluator(self, base: Tensor) -> Callable[[Surroundings], Tensor]:
         """What gives the parts of the correction of ``base`` ``[p, s]``: ``[n, part, s]``, n all points of a part of
         the grid, those that fill up too."""
+        if not len(self.coefficients):
+            raise DataError("local has no coefficients yet: it is fitted by `edframe run`")
         contracted = Contracted.of(self.basis, self.coefficients.to(base.device))
         return lambda around: contracted(*self.basis.sums(around))
 
 
 def _evaluated(
     evaluate: Callable[[Surroundings], Tensor],
+    coordinates: NDArray[np.float64],
     points: NDArray[np.int64],
-    grid: Grid,
     images: Images,
     device: torch.device,
 ) -> Tensor:
-    """``evaluate`` at ``points`` (flat indices): ``[part, s, p]``. Where a gradient is wanted, nothing but the answer
-    is kept of a part of the grid: the part is computed again on the way back."""
+    """``evaluate`` at ``points``, places in ``coordinates`` ``[n, d]`` in Å: ``[part, s, p]``. Where a gradient is
+    wanted, nothing but the answer is kept of a part of the points: the part is computed again on the way back."""
     values, places = [], []
-    coordinates = grid.coordinates().reshape(-1, grid.dimension)[points]
-    for around in surroundings(coordinates, images, together=TOGETHER, entries=ENTRIES, device=device):
+    for around in surroundings(coordinates[points], images, together=TOGETHER, entries=ENTRIES, device=device):
         real = around.points >= 0
         here = replace(around, points=np.where(real, points[around.points], -1))
         found = checkpoint(evaluate, here, use_reentrant=False) if torch.is_grad_enabled() else evaluate(here)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edframe.errors import DataError
-from edframe.interfaces import Contents
+from edframe.interfaces import Contents, Loss
 from edframe.sample import Sample
 from edframe.seeds import seed_for
 from edframe_local import linear, refining
@@ -27,8 +27,8 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
 
     config: LocalNetworkConfig
 
-    def __init__(self, config: LocalNetworkConfig, contents: Contents) -> None:
-        super().__init__(config, contents)
+    def __init__(self, config: LocalNetworkConfig, contents: Contents, parts: Mapping[str, Loss] | None = None) -> None:
+        super().__init__(config, contents, parts)
         self.seen = self.basis.sizes[0] + min(config.inputs, self.basis.sizes[1])
         self.network = PointNetwork(self.seen, contents.spins, config.width, config.layers)
 
@@ -48,9 +48,9 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
             steps=self.config.steps, points=self.config.batch, rate=self.config.rate, seed=0,
         )  # fmt: skip
         found = {"network: error over the linear one's, at training points": left}
-        if self.config.loss:
+        for loss in self.losses.values():
             weights, rate = list(self.network.parameters()), 0.05 * self.config.rate
-            found |= refining.refine(self, samples, weights, lambda: None, self.loss(), self.config.loss_steps, rate)
+            found |= refining.refine(self, samples, weights, lambda: None, loss, self.config.loss_steps, rate)
         self.network.eval().requires_grad_(False)
         return found
 
@@ -89,6 +89,8 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
 
     def evaluator(self, base: Tensor) -> Callable[[Surroundings], Tensor]:
         """As that of ``local``, with the network's correction as the last part."""
+        if not len(self.coefficients):
+            raise DataError("local-network has no coefficients yet: it is fitted by `edframe run`")
         contracted = Contracted.of(self.basis, self.coefficients.to(base.device))
         network = self.network.to(base.device)
 

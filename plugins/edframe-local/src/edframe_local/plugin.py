@@ -32,10 +32,8 @@ DRAUTZ_2019 = """@article{drautz2019,
 class LocalConfig(ComponentConfig):
     """Options of the featurizer ``local``."""
 
-    base: tuple[str, ...] = Field(("sad",), min_length=1, max_length=1)
-    """Name of the featurizer whose baseline is corrected, and whose channels come first."""
-    options: Annotated[dict[str, dict[str, Any]], OptionsOf("featurizer", named_in="base")] = Field(default={})
-    """Options of that featurizer, by its name."""
+    base: str = "atoms"
+    """Name of the featurizer, with its default options, whose baseline is corrected and whose channels come first."""
     cutoff: float = Field(6.0, gt=0)
     """Distance r_c in Å up to which an atom matters to a point."""
     pairs: int = Field(32, ge=1)
