@@ -180,7 +180,8 @@ class FittedFeaturizer(Featurizer):
         """Determine everything from the training samples; returns named numbers worth logging.
 
         ``samples`` are read whenever one is asked for, so that memory holds one at a time; they may be gone through
-        several times. The same samples give the same picture, to rounding, and what an earlier fit found is forgotten. Raises DataError for samples that it cannot be fitted to.
+        several times. The same samples give the same features, to rounding, and what an earlier fit found is forgotten.
+        Raises DataError for samples that it cannot be fitted to.
         """
 
     @abstractmethod
