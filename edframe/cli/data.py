@@ -171,7 +171,7 @@ def export(
 @app.command("convert")
 def convert(
     source: Annotated[Path, typer.Argument(help="CHGCAR…, LOCPOT…, ….cube or ….xsf, plain or packed.")],
-    target: Annotated[Path, typer.Argument(help="File to write; its name tells the format.")],
+    target: Annotated[Path, typer.Argument(help="File to write; its name gives the format.")],
     unit: options.Unit = None,
     quantity: options.Quantity = None,
     spin: options.Spin = "total",
@@ -196,7 +196,7 @@ def convert(
 
     io.format_of(target)
     volume = io.read(source, unit=unit, quantity=quantity)
-    if volume.quantity == "field" and quantity is None and any("as they stand" in note for note in volume.notes):
+    if volume.quantity == "field" and quantity is None and any("left unchanged" in note for note in volume.notes):
         raise DataError(f"{not_a_density(volume, str(source))}; --quantity field writes it as it is")
     doubts: tuple[str, ...] = ()
     if volume.quantity == "density":

@@ -22,7 +22,7 @@ def ensemble(
     ] = None,
     device: options.Device = None,
 ) -> None:
-    """Join runs that differ in their seed to an ensemble, and measure how well its spread tells its error.
+    """Join runs that differ in their seed to an ensemble, and measure how well its spread predicts its error.
 
     The spread is scaled by one factor, found on the validation samples; every figure is for the test samples. The
     folder has them in ensemble.json and calibration.png; `edframe predict` takes it for a run.

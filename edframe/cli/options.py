@@ -42,7 +42,7 @@ Scheduler = Annotated[
 Unit = Annotated[
     str | None,
     typer.Option("--unit", metavar="UNIT", help="Unit of the values: e/Å³, e/bohr³, e per voxel, times volume; eV, "
-                 "hartree, Ry. Default: the format's, or what the electrons tell."),
+                 "hartree, Ry. Default: the format's, or the one that gives the right electrons."),
 ]  # fmt: skip
 Quantity = Annotated[
     Literal["density", "potential", "field"] | None,

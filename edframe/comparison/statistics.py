@@ -71,7 +71,7 @@ class Effect:
         found += f", {self.pairs} pairs of runs, corrected p {number(self.corrected, 2)}"
         if not self.claimed:
             after = " after correction" if self.p <= LEVEL else ""
-            return f"{what}: {self.variant} and {self.reference} cannot be told apart{after} ({means}; {found})."
+            return f"{what}: {self.variant} and {self.reference} do not differ significantly{after} ({means}; {found})."
         way = "lower" if self.difference < 0 else "higher"
         share = f"{number(100 * abs(self.relative))} % " if math.isfinite(self.relative) else ""
         return f"{what}: {self.variant} is {share}{way} than {self.reference} ({means}; {found})."

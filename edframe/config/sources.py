@@ -14,7 +14,7 @@ from edframe.errors import ConfigError
 
 
 class Layers:
-    """Values merged in order of precedence. ``where(path)`` tells the source of each."""
+    """Values merged in order of precedence. ``where(path)`` gives the source of each."""
 
     def __init__(self, defaults: Mapping[str, Any]) -> None:
         self.values: dict[str, Any] = copy.deepcopy(dict(defaults))
@@ -146,5 +146,5 @@ def _explain(error: yaml.YAMLError, file: Path, text: str) -> str:
     line = mark.line + 1 if mark else 1
     content = text.splitlines()[line - 1] if mark and mark.line < len(text.splitlines()) else ""
     if "\t" in content[: len(content) - len(content.lstrip())]:
-        return f"{file}:{line}: a tab stands in the indentation; YAML allows spaces only, replace it by spaces"
+        return f"{file}:{line}: there is a tab in the indentation; YAML allows spaces only, replace it by spaces"
     return f"{file}:{line}: not valid YAML: {getattr(error, 'problem', None) or error}; check indentation and colons"

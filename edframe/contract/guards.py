@@ -82,7 +82,8 @@ def _guard_model(model: nn.Module, label: str, spins: int) -> None:
                 f"{label} returned a density {_shape(density)} where [b, s, {'x, y, z'[: 3 * grid.dimension - 2]}] is "
                 f"{list(wanted)}; {REPORT}"
             )
-        mixed = torch.is_autocast_enabled(channels.device.type)
+        kind = channels.device.type
+        mixed = kind != "meta" and torch.is_autocast_enabled(kind)  # of a trial run without numbers, for its memory
         if not density.is_floating_point() or (density.dtype.itemsize < 4 and not mixed):
             raise PluginError(
                 f"{label} returned a density of {density.dtype}, too coarse to integrate to its electrons: it must "

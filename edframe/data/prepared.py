@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 MOST = 8
-"""Numbers of electrons that are told apart."""
+"""Numbers of electrons that are distinguished."""
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,13 @@ def split(
 def subset(parts: Split, size: int | None, seed: int) -> Split:
     """The same parts with ``size`` training samples, drawn by the seed; None: all. Smaller sets lie within larger ones.
 
-    Raises DataError when there are not so many.
+    Raises DataError when there are fewer.
     """
     if size is None:
         return parts
     if size > len(parts.train):
         raise DataError(
-            f"training.size = {size}: the training part has {len(parts.train)} samples; ask for at most so many, or "
+            f"training.size = {size}: the training part has {len(parts.train)} samples; ask for at most that many, or "
             "for null, which is all"
         )
     drawn = np.random.default_rng(seed_for(seed, "subset")).permutation(parts.train)[:size]

@@ -104,7 +104,7 @@ def format_of(path: str | Path) -> str:
         return "siesta"
     if name.endswith(".gpw"):
         return "gpaw"
-    raise DataError(f"{path}: its name tells no format; name it CHGCAR, ….cube or ….xsf, or say which it is")
+    raise DataError(f"{path}: its name shows no known format; name it CHGCAR, ….cube or ….xsf, or say which it is")
 
 
 def _module(path: Path, format: str | None) -> Any:

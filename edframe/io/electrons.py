@@ -146,7 +146,9 @@ def _judge(volume: Volume, name: str, electrons: float) -> tuple[str, ...]:
         cause = "it is in another unit, of another quantity (an orbital, a potential, an ELF), or of other atoms"
     else:
         cause = "it may be one spin of two, a spin density, one band, a part of the box, an orbital, or in another unit"
-    raise DataError(f"{number}: {cause}; give its unit (--unit, data.unit), or take it as it stands (--quantity field)")
+    raise DataError(
+        f"{number}: {cause}; give its unit (--unit, data.unit), or take the values unchanged (--quantity field)"
+    )
 
 
 def atoms_outside(structure: Structure) -> str:

@@ -34,7 +34,7 @@ def next_words(text: Text, what: str) -> list[str]:
 def integer(text: Text, word: str, what: str) -> int:
     """A word as an integer of at most nine digits. Raises DataError for anything else."""
     if not _INTEGER.fullmatch(word):
-        raise text.error(f"{text.shown(word)} stands where {what} should be, an integer; correct it")
+        raise text.error(f"{text.shown(word)} appears where {what} should be, an integer; correct it")
     return int(word)
 
 
@@ -43,7 +43,7 @@ def floats(text: Text, words: Sequence[str], what: str) -> NDArray[np.float64]:
     for word in words:
         if not _NUMBER.fullmatch(word) or abs(_float(word)) > LARGEST:
             raise text.error(
-                f"{text.shown(word)} stands where {what} should be, a number up to {LARGEST:g}; correct it"
+                f"{text.shown(word)} appears where {what} should be, a number up to {LARGEST:g}; correct it"
             )
     return np.array([_float(word) for word in words])
 

@@ -53,7 +53,7 @@ def other_quantity(texts: Mapping[str, str]) -> str | None:
             if density and what in MEANT:
                 continue
             if match := re.search(rf"(?<!\w)({words})(?!\w)", plain, re.IGNORECASE):
-                return f"the {where} says '{match[0]}', so that the values are {what}, and are left as they stand"
+                return f"the {where} says '{match[0]}', so that the values are {what}, and are left unchanged"
     return None
 
 
@@ -72,7 +72,7 @@ def meant(volume: Volume, path: Path, unit: str | None, quantity: Quantity | Non
     if given is not None and wanted != "field" and given not in UNITS[wanted]:
         raise DataError(f"{path}: {unit} is no unit of a {wanted}; leave one of the two out, or correct it")
     if given is not None and wanted == "field":
-        raise DataError(f"{path}: a field is taken as it stands; leave --unit out, or name another --quantity")
+        raise DataError(f"{path}: a field is taken unchanged; leave --unit out, or name another --quantity")
     raw = _scaled(volume, 1 / factor(volume.unit, volume.grid) if volume.unit else 1.0)
     said = replace(raw, quantity=wanted, unit=None, notes=_without_hints(volume))
     if wanted == "field":
@@ -180,4 +180,4 @@ def _scaled(volume: Volume, scale: float) -> Volume:
 
 
 def _without_hints(volume: Volume) -> tuple[str, ...]:
-    return tuple(note for note in volume.notes if "are left as they stand" not in note)
+    return tuple(note for note in volume.notes if "are left unchanged" not in note)

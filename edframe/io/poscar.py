@@ -49,7 +49,7 @@ def read_head(text: Text) -> tuple[str, Structure]:
     if mode.strip()[:1] in ("s", "S"):
         mode = text.line()
     if mode.strip()[:1] not in tuple("dDcCkK"):
-        raise text.error(f"{text.shown(mode)} stands where Direct or Cartesian should be")
+        raise text.error(f"{text.shown(mode)} appears where Direct or Cartesian should be")
     cartesian = mode.strip()[0] not in "dD"
     before = text.number
     rows = [
@@ -137,7 +137,7 @@ def _floats(text: Text, what: str, count: int, more: bool = False) -> NDArray[np
     words = line.split()
     if len(words) < count or (len(words) > count and not more):
         numbers = "a number" if count == 1 else f"{count} numbers"
-        raise text.error(f"{text.shown(line)} stands where {what} should be, {numbers}")
+        raise text.error(f"{text.shown(line)} appears where {what} should be, {numbers}")
     return floats(text, words[:count], what)
 
 

@@ -195,8 +195,8 @@ class Text:
         why = "the file is damaged, or announces a wrong grid"
         stars = b"*" in word
         if stars:
-            why = "stars stand for a number that did not fit; make the file anew"
+            why = "stars replace a number that did not fit; make the file anew"
         elif word.strip(b"+-")[:3].lower() in (b"nan", b"inf"):
             why = "the calculation diverged, and its result cannot be used"
-        error = self.error(f"{shown} stands where value {before + 1} of {total} of {of} should be: {why}", line)
+        error = self.error(f"{shown} appears where value {before + 1} of {total} of {of} should be: {why}", line)
         return Overflowed(str(error)) if stars else error

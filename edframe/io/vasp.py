@@ -67,7 +67,7 @@ class _Step:
 
 
 def read(path: Path) -> Volume:
-    """The fields ``[x, y, z]``, in e/Å³ or eV, and the atoms of one file; occupancies and moments as they stand there.
+    """The fields ``[x, y, z]``, in e/Å³ or eV, and the atoms of one file; occupancies and moments unchanged.
 
     Names of the fields are those of DENSITY; or, where the file's name has LOCPOT or ELFCAR in it, of POTENTIAL or ELF.
     Of several steps it is the last, and where stars stand in the magnetisation or in occupancies, these are left out;
@@ -95,7 +95,7 @@ def read(path: Path) -> Volume:
         step.notes.append(f"it has {count} steps, of which the last is taken")
     if quantity == "field":
         step.notes.append("the name of the file says ELFCAR, so that the values are an electron localisation function, "
-                          "and are left as they stand")  # fmt: skip
+                          "and are left unchanged")  # fmt: skip
     return Volume(
         step.structure,
         step.grid,
@@ -184,7 +184,7 @@ def _shape(text: Text) -> tuple[int, ...]:
     match = GRID.fullmatch(line)
     if not match or not all(map(int, match.groups())):
         raise text.error(
-            f"{text.shown(line)} stands where the grid should be, three numbers of points; it follows the positions of "
+            f"{text.shown(line)} appears where the grid should be, three numbers of points; it follows the positions of "
             "as many atoms as announced",
         )
     return tuple(map(int, match.groups()))
@@ -239,7 +239,7 @@ def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None, bo
                     last = False
                     break
                 raise text.error(
-                    f"{text.shown(wrong)} stands where an occupancy, a magnetic moment or the next grid should be: the "
+                    f"{text.shown(wrong)} appears where an occupancy, a magnetic moment or the next grid should be: the "
                     "file is damaged, or joined from several"
                 )
             if missing and len(words) > missing:

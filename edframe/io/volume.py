@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 Quantity = Literal["density", "potential", "field"]
-"""What the fields are, and their unit: e/Å³, eV, or as they stand in the file."""
+"""What the fields are, and their unit: e/Å³, eV, or unchanged from the file."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Volume:
     a density is ``total``, then ``magnetisation`` or ``magnetisation_x``, ``_y``, ``_z``. quantity: what they are.
     comment: the file's own title. origin: of the first grid point in the file's frame, Å. augmentation: text after
     the field of that name, as it stands in a CHGCAR (PAW occupancies). unit: of the values in the file, see
-    ``edframe.io.units``; None: unknown, or as they stand. valence: electrons of the neutral atoms, where the file's
+    ``edframe.io.units``; None: unknown, or unchanged. valence: electrons of the neutral atoms, where the file's
     head has their charges. notes: sentences on what was decided or left out in reading. Raises DataError when a shape
     disagrees.
     """

@@ -94,11 +94,11 @@ def parts(text: Text) -> Parts:
             _block(text, found)
         elif begun:
             raise text.error(
-                f"{text.shown(word)} stands where PRIMVEC, PRIMCOORD, ATOMS or, after these, BEGIN_BLOCK_DATAGRID_3D "
+                f"{text.shown(word)} appears where PRIMVEC, PRIMCOORD, ATOMS or, after these, BEGIN_BLOCK_DATAGRID_3D "
                 "should be; only structures with 3D grids are read"
             )
         else:
-            raise text.error(f"{text.shown(word)} stands where CRYSTAL, SLAB, POLYMER, MOLECULE or ATOMS should be")
+            raise text.error(f"{text.shown(word)} appears where CRYSTAL, SLAB, POLYMER, MOLECULE or ATOMS should be")
         begun = True
     if not begun:
         raise text.error("the file ends before CRYSTAL or another kind of structure: it is empty, or was cut off")
@@ -165,7 +165,7 @@ def _block(text: Text, found: Parts) -> None:
     while (line := _next_line(text)).upper() not in _BLOCK_END:
         match = _GRID.fullmatch(line)
         if not match:
-            raise text.error(f"{text.shown(line)} stands where BEGIN_DATAGRID_3D_… or END_BLOCK_DATAGRID_3D should be")
+            raise text.error(f"{text.shown(line)} appears where BEGIN_DATAGRID_3D_… or END_BLOCK_DATAGRID_3D should be")
         found.grids.append(_grid(text, block, match[1].strip()))
         first, last = found.grids[0], found.grids[-1]
         if (
@@ -189,7 +189,7 @@ def _grid(text: Text, block: str, label: str) -> RawGrid:
     numbers = np.empty(count)
     text.numbers(numbers, 0, count, "the grid")
     if not (line := _next_line(text)).upper().startswith("END_DATAGRID"):
-        raise text.error(f"{text.shown(line)} stands where END_DATAGRID_3D should be; correct the numbers of points")
+        raise text.error(f"{text.shown(line)} appears where END_DATAGRID_3D should be; correct the numbers of points")
     return RawGrid(block, label, origin, edges, numbers.reshape(shape[::-1]).T, text.number)
 
 

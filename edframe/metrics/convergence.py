@@ -1,4 +1,4 @@
-"""Solves that did not converge: reported by the diagnostic ``unconverged`` of a loss, counted and told here."""
+"""Solves that did not converge: reported by the diagnostic ``unconverged`` of a loss, counted and reported here."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ MEAN_DEVIATION = math.sqrt(2 / math.pi)
 BINS = 15
 """Bins of spread, each with the same number of electrons, as far as single voxels allow."""
 FINE = 10.0 ** np.linspace(-12, 4, 1601)
-"""Edges of the spreads in e/Å^d that are told apart while samples pass by; the bins are put together from them."""
+"""Edges of the spreads in e/Å^d that are distinguished while samples pass by; the bins are put together from them."""
 MULTIPLES = np.linspace(0, 4, 81)
 """k, for the fraction of the electrons in voxels whose error is at most k σ."""
 

@@ -107,7 +107,7 @@ def calibrate(
 ) -> dict[str, Any]:
     """All that ``ensemble.json`` holds but the members: the factor, found on the validation part, and the figures.
 
-    parts: built from the configuration of a member. advance: told how many samples are done, and of how many. The
+    parts: built from the configuration of a member. advance: called with the samples done and their total. The
     total density is judged, not the magnetisation. Raises RunError when ``parts`` has other data or test samples than
     the runs, and when all members predict the same.
     """

@@ -67,7 +67,7 @@ class Novelty:
 class TrainingSet:
     """Kept environments ``[n, feature]`` of each species, and the unit of their distances.
 
-    neighbours: the species that the features tell apart, in order.
+    neighbours: the species that the features distinguish, in order.
     """
 
     neighbours: tuple[str, ...]

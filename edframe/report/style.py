@@ -1,4 +1,4 @@
-"""How figures look: one style for all of them, colours told apart in print and by colour-blind readers."""
+"""How figures look: one style for all of them, colours that differ in print and for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito (2008), chosen to be told apart with any colour vision.
+# Okabe & Ito (2008), chosen to be distinguishable with any colour vision.
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8a8f98", "#1c1f24"
 DENSITY, DIFFERENCE = "viridis", "RdBu_r"
 DPI = 180

@@ -111,7 +111,7 @@ def holdouts_are_samples(subject: Subject) -> None:
 
 
 def contents_agree_with_samples(subject: Subject) -> None:
-    """``contents`` tells the species, the largest number of atoms, the spin channels and the dimension."""
+    """``contents`` gives the species, the largest number of atoms, the spin channels and the dimension."""
     dataset = _dataset(subject)
     contents, samples = dataset.contents, list(_samples(dataset))
     species = {site.specie.symbol for sample in samples for site in sample.structure}
@@ -125,7 +125,7 @@ def contents_agree_with_samples(subject: Subject) -> None:
     )
     for sample in samples:
         assert (len(sample.density), sample.grid.dimension) == (contents.spins, contents.dimension), (
-            f"{sample.id}: contents tell spins {contents.spins} and dimension {contents.dimension}; "
+            f"{sample.id}: contents give spins {contents.spins} and dimension {contents.dimension}; "
             f"the sample has {len(sample.density)} and {sample.grid.dimension}"
         )
 

@@ -41,7 +41,7 @@ def channels_are_finite(subject: Subject) -> None:
 
 
 def baseline_is_as_announced(subject: Subject) -> None:
-    """``has_baseline`` tells whether there is a baseline; it is float32 ``[b, s, x, y, z]``, its total nonnegative."""
+    """``has_baseline`` says whether there is a baseline; it is float32 ``[b, s, x, y, z]``, its total nonnegative."""
     featurizer, baseline = _featurizer(subject), _features(subject).baseline
     announced = featurizer.has_baseline
     assert announced == (baseline is not None), f"has_baseline is {announced}; the features must have one accordingly"

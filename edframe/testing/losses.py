@@ -225,7 +225,7 @@ def diagnostics_are_per_sample(subject: Subject) -> None:
 
 
 def what_is_kept_does_not_change_the_value(subject: Subject) -> None:
-    """``with_diagnostics`` gives the same value, within 1e-2, when it is told of a visit late in training: at the first
+    """``with_diagnostics`` gives the same value, within 1e-2, when it is given a visit late in training: at the first
     one, with what it kept there, and with that of some samples only."""
     predicted, reference, grid = _pair()
     loss, visit = _loss(subject), _Visit((3,), grid.shape)

@@ -1,4 +1,4 @@
-"""Where training stands, on disk: everything that a continued run needs to repeat the uninterrupted one."""
+"""The state of a training, on disk: everything that a continued run needs to repeat the uninterrupted one."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Visits:
         self._bytes = 0
 
     def visit(self, batch: Batch, step: int) -> BatchVisit:
-        """What a loss is told of training step ``step``, in which it is given ``batch``."""
+        """What a loss knows of training step ``step``, in which it is given ``batch``."""
         return BatchVisit(step, self, batch)
 
     def state(self) -> dict[str, Float[Tensor, "..."]]:

@@ -85,7 +85,7 @@ def validation_error(
 ) -> float:
     """The best NMAE in % on the validation samples while the experiment is trained, in a folder that goes again.
 
-    ``report(step, nmae)`` is told each; what it raises ends the training.
+    ``report(step, nmae)`` is called for each; what it raises ends the training.
     """
     best = math.inf
 

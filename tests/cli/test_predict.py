@@ -111,7 +111,7 @@ def test_a_grid_that_is_not_there_or_asked_for_twice_is_refused(edframe, finishe
         ("free.xyz", "CHGCAR", "no channel for He"),
         ("flat.xyz", "CHGCAR", "has no cell: add Lattice="),
         ("fe.vasp", "CHGCAR", "Fe"),
-        ("fe.vasp", "density.txt", "its name tells no format"),
+        ("fe.vasp", "density.txt", "its name shows no known format"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(structure, target, sentence, edframe, finished, tmp_path):

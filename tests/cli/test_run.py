@@ -165,7 +165,7 @@ BAD = {
         ["--loss", "sinkhorn", "--set", "loss.blur=-0.2"],
         "--set loss.blur=-0.2: loss.blur = -0.2: input should be greater than 0 (blur: ",
     ),
-    "tab": (["tab.yaml"], "tab.yaml:2: a tab stands in the indentation; YAML allows spaces only"),
+    "tab": (["tab.yaml"], "tab.yaml:2: there is a tab in the indentation; YAML allows spaces only"),
     "unknown device": (["--device", "gpu"], "--device: device: 'gpu' is not a device; write auto, cpu, cuda or mps"),
     "absent device": (["--device", "4096xcuda"], "device '4096xcuda': this machine has "),
     "fold 9": (["--fold", "9"], "--fold: splits: fold must be below folds: with 4 folds they are 0 to 3"),

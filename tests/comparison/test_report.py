@@ -252,9 +252,12 @@ def test_a_mean_in_latex(mean, text):
 def test_page_says_what_is_told_apart_and_by_what(outcomes, tmp_path, monkeypatch, undrawn):
     folder = written(tmp_path / "out", outcomes, monkeypatch)
     words = Page(folder / "compare.html").words
-    assert re.search(r"In NMAE, told apart from bad: good \(20\.\d % lower\); not told apart: same\.", words)
+    assert re.search(
+        r"In NMAE, significantly different from bad: good \(20\.\d % lower\); not significantly different: same\.",
+        words,
+    )
     assert re.search(r"NMAE: good is 20\.\d % lower than bad \(4\.\d+ against 5\.\d+ %", words)
-    assert "NMAE: same and bad cannot be told apart" in words
+    assert "NMAE: same and bad do not differ significantly" in words
     for text in ("4 pairs of runs", "Benjamini–Hochberg", "edframe compare x", "axis: loss", "1.2.3", "abc123", "± ",
                  "No test sample was evaluated by all variants", "12 runs", "../runs/"):  # fmt: skip
         assert text in words

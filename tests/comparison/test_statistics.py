@@ -118,7 +118,7 @@ def test_sentences_say_what_is_known():
     assert "l1 is 30" in lower.sentence("NMAE")
     assert "lower than l2" in lower.sentence("NMAE")
     assert not equal.claimed
-    assert "cannot be told apart" in equal.sentence()
+    assert "do not differ significantly" in equal.sentence()
 
 
 def test_equal_predictions_do_not_differ():

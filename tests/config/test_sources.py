@@ -134,7 +134,7 @@ def test_empty_file_changes_nothing(layers, write):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("loss:\n\tname: l2\n", r"experiment\.yaml:2: a tab stands in the indentation"),
+        ("loss:\n\tname: l2\n", r"experiment\.yaml:2: there is a tab in the indentation"),
         ("seed: 1\nloss: {name: l2\n", r"experiment\.yaml:3: not valid YAML: .*check indentation and colons"),
         ("seed: 1\nseed: 2\n", r"experiment\.yaml:2: 'seed' is given twice"),
         ("loss:\n  blur: 1\n  name: l2\n  blur: 2\n", r"experiment\.yaml:4: 'blur' is given twice"),

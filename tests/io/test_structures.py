@@ -90,7 +90,7 @@ def test_each_frame_has_its_charge_and_blank_lines_end_nothing(tmp_path):
     [
         (f"3\n{HEAD} charge=many\n{ROWS}", r"a\.xyz:1: charge=many is not a number"),
         (f"3\n{HEAD}\n{ROWS}4\n{HEAD}\n{ROWS}", r"a\.xyz:6: the file has fewer rows than the 4 atoms"),
-        (f"3\n{HEAD}\n{ROWS}water\n", r"a\.xyz:6: 'water' stands where a frame must begin"),
+        (f"3\n{HEAD}\n{ROWS}water\n", r"a\.xyz:6: 'water' appears where a frame must begin"),
         (f"3\nno cell\n{ROWS}", r"a\.xyz:1: it has no cell: add Lattice="),
         (f"3\n{HEAD}\n{ROWS}3\n{HEAD}\n{ROWS.replace('O 3', 'Q 3')}", r"a\.xyz:6: this frame is not extended xyz"),
         (f"1\n{HEAD}\nX 0 0 0\n", r"a\.xyz:1: all atoms of this frame are ghosts"),

@@ -259,7 +259,7 @@ def test_reading_in_pieces_changes_nothing(read_text, monkeypatch, chunk, slab):
     for name in whole.fields:
         np.testing.assert_array_equal(pieces.fields[name], whole.fields[name])
     assert pieces.augmentation == whole.augmentation
-    with pytest.raises(DataError, match=r"CHGCAR:16: '1\.\.75' stands where value 19 of 24 of block 1"):
+    with pytest.raises(DataError, match=r"CHGCAR:16: '1\.\.75' appears where value 19 of 24 of block 1"):
         read_text(FILE.replace("4.75000000000E+00", "1..75", 1))
 
 
@@ -412,7 +412,7 @@ SECOND = FILE.rindex("    2    3    4")
 """Where the second block begins."""
 
 REFUSED = {
-    "empty": ("", 1, "the end of the file stands where the scale should be"),
+    "empty": ("", 1, "the end of the file appears where the scale should be"),
     "binary": (bytes(range(256)) * 400, 2, "stands where the scale should be"),
     "no lines": ("x" * 100_000, 1, "a line of more than 65536 bytes: this is no text file"),
     "zero scale": (FILE.replace("1.00000000000000", "0.0"), 2, "the scale is 0"),
@@ -422,19 +422,19 @@ REFUSED = {
     "species": (FILE.replace("Li   F\n", "Li   Fx\n"), 6, r"'Fx' is no element \(did you mean 'F'\?\)"),
     "fewer counts": (FILE.replace("     1     1\n", "     2\n"), 8, "2 species, but 1 numbers of atoms"),
     "more counts": (FILE.replace("     1     1\n", "     2 1 1\n"), 7, "2 species, but 3 numbers of atoms"),
-    "mode": (FILE.replace("Direct", "Fractional"), 8, "'Fractional' stands where Direct or Cartesian should be"),
+    "mode": (FILE.replace("Direct", "Fractional"), 8, "'Fractional' appears where Direct or Cartesian should be"),
     "too few atoms": (
         FILE.replace("     1     1\n", "     1     2\n"),
         11,
-        "an empty line stands where one of the positions of 3 atoms \\(line 7\\)",
+        "an empty line appears where one of the positions of 3 atoms \\(line 7\\)",
     ),
     "too many atoms": (FILE.replace("     1     1\n", "     1     0\n"), 10, "stands where the grid should be"),
     "far atom": (FILE.replace("1.500000", "1500.5"), 10, "an atom more than 1000 cells away"),
-    "nan position": (FILE.replace("1.500000", "nan"), 10, "'nan' stands where one of the positions"),
-    "grid of floats": (FILE.replace("    2    3    4", " 2.0 3.0 4.0", 1), 12, "'2.0 3.0 4.0' stands where the grid"),
-    "grid of zeros": (FILE.replace("    2    3    4", " 2 0 4", 1), 12, "'2 0 4' stands where the grid"),
+    "nan position": (FILE.replace("1.500000", "nan"), 10, "'nan' appears where one of the positions"),
+    "grid of floats": (FILE.replace("    2    3    4", " 2.0 3.0 4.0", 1), 12, "'2.0 3.0 4.0' appears where the grid"),
+    "grid of zeros": (FILE.replace("    2    3    4", " 2 0 4", 1), 12, "'2 0 4' appears where the grid"),
     "large grid": (FILE.replace("    2    3    4", " 999 999 999", 1), 12, "too short to hold them"),
-    "larger grid": (FILE.replace("    2    3    4", " 2 3 5", 1), 18, "'augmentation' stands where value 25 of 30"),
+    "larger grid": (FILE.replace("    2    3    4", " 2 3 5", 1), 18, "'augmentation' appears where value 25 of 30"),
     "smaller grid": (FILE.replace("    2    3    4", " 2 3 3", 1), 16, "follows the last of the 18 values"),
     "other grid": (
         FILE[:SECOND] + FILE[SECOND:].replace("2    3    4", "2 4 3"),
@@ -446,12 +446,12 @@ REFUSED = {
         13,
         "value 4 of 24 of block 1 should be: stars stand for",
     ),
-    "nan": (FILE.replace("1.00000000000E+00", "NaN", 1), 13, "'NaN' stands where value 4 .* diverged"),
-    "infinity": (FILE.replace("6.00000000000E+00", "-Infinity"), 17, "'-Infinity' stands where value 24 .* diverged"),
-    "overflow": (FILE.replace("6.00000000000E+00", "6.0E+999"), 17, r"'6\.0E\+999' stands where value 24"),
-    "underflow": (FILE.replace("1.00000000000E+00", "1.0E-400", 1), 13, r"'1\.0E-400' stands where value 4"),
-    "two in one": (FILE.replace("1.00000000000E+00", "1.0.0", 1), 13, r"'1\.0\.0' stands where value 4"),
-    "lost line": (FILE.replace(VALUES[:91], "", 1), 17, "'augmentation' stands where value 20 of 24"),
+    "nan": (FILE.replace("1.00000000000E+00", "NaN", 1), 13, "'NaN' appears where value 4 .* diverged"),
+    "infinity": (FILE.replace("6.00000000000E+00", "-Infinity"), 17, "'-Infinity' appears where value 24 .* diverged"),
+    "overflow": (FILE.replace("6.00000000000E+00", "6.0E+999"), 17, r"'6\.0E\+999' appears where value 24"),
+    "underflow": (FILE.replace("1.00000000000E+00", "1.0E-400", 1), 13, r"'1\.0E-400' appears where value 4"),
+    "two in one": (FILE.replace("1.00000000000E+00", "1.0.0", 1), 13, r"'1\.0\.0' appears where value 4"),
+    "lost line": (FILE.replace(VALUES[:91], "", 1), 17, "'augmentation' appears where value 20 of 24"),
     "line twice": (FILE.replace(VALUES[:91], VALUES[:91] * 2, 1), 17, "follows the last of the 24 values of block 1"),
     "cut in a number": (FILE[: FILE.index("6.00000000000E") + 12], 17, "the file ends inside of a number"),
     "cut in a block": (

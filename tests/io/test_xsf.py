@@ -274,7 +274,7 @@ BROKEN = {
     "empty": ("", 1, "ends before CRYSTAL"),
     "no cell": (text_of().replace(f" PRIMVEC\n{rows(CELL)}", ""), 18, "without PRIMVEC"),
     "two steps": (text_of(atoms=ATOMS.replace("PRIMCOORD", "PRIMCOORD 1") + ATOMS), 26, "it has 2 steps"),
-    "another word": (text_of(start="CRISTAL\n"), 3, "'CRISTAL' stands where CRYSTAL"),
+    "another word": (text_of(start="CRISTAL\n"), 3, "'CRISTAL' appears where CRYSTAL"),
     "no grid": (text_of().split("BEGIN_BLOCK")[0], 11, "without atoms and a 3D grid"),
     "only ghosts": (text_of(atoms="PRIMCOORD\n1 1\nX 0 0 0\n"), 21, "all atoms are ghosts"),
     "no atoms": (text_of(atoms=""), 8, "BEGIN_BLOCK_DATAGRID_3D"),

@@ -25,7 +25,7 @@ DASHES = ("-", "--", ":", "-.")
 """The next where the colours are used up."""
 
 NAMED_FIRST = ("nmae", "low_density_nmae", "dipole_error", "basin_error")
-"""Metrics that are shown and told of first, in this order; the losses follow."""
+"""Metrics that are shown first, in this order; the losses follow."""
 
 
 @dataclass(frozen=True)

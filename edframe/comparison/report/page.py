@@ -101,16 +101,16 @@ def _headline(outcomes: Sequence[Outcome], found: Sequence[Effect], axis: str, r
     errors = [effect for effect in found if effect.metric == "nmae"]
     claims = [effect for effect in errors if effect.claimed]
     if not claims:
-        return f"{text}In NMAE none can be told apart from {reference}."
+        return f"{text}In NMAE none differs significantly from {reference}."
     if count > 1:
         lower = sum(effect.difference < 0 for effect in claims)
-        text += f"Of {len(errors)} differences in NMAE {len(claims)} are told apart from chance: "
+        text += f"Of {len(errors)} differences in NMAE {len(claims)} are significant: "
         return f"{text}{lower} lower than {reference}, {len(claims) - lower} higher."
     ways = [f"{number(100 * abs(e.relative))} % {'lower' if e.difference < 0 else 'higher'}" for e in claims]
     said = [f"{effect.variant} ({way})" for effect, way in zip(claims, ways, strict=True)]
     rest = [effect.variant for effect in errors if not effect.claimed]
-    text += f"In NMAE, told apart from {reference}: {_listed(said)}"
-    return f"{text}; not told apart: {_listed(rest)}." if rest else f"{text}."
+    text += f"In NMAE, significantly different from {reference}: {_listed(said)}"
+    return f"{text}; not significantly different: {_listed(rest)}." if rest else f"{text}."
 
 
 def _sentences(found: Sequence[Effect], metrics: Sequence[str]) -> list[dict[str, Any]]:

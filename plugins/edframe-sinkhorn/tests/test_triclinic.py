@@ -10,7 +10,7 @@ from edframe_sinkhorn import sinkhorn_divergence
 from edframe_sinkhorn.backends import choose
 from edframe_sinkhorn.lines import smallest_blur
 
-from edframe.errors import ConfigError, DataError
+from edframe.errors import DataError
 from edframe.grid import Grid
 
 HALF = math.sqrt(0.5)
@@ -160,7 +160,7 @@ def test_what_only_all_pairs_can_treat_is_refused_on_large_grids():
 
 @pytest.mark.parametrize("backend", ["separable", "lines"])
 def test_a_backend_that_cannot_treat_the_grid_is_refused(backend):
-    with pytest.raises(ConfigError, match="use 'auto'"):
+    with pytest.raises(DataError, match="use 'auto'"):
         choose(Grid.of(SKEWED * 8, 8, False), backend, 2, 0.3, CPU)
 
 

@@ -83,7 +83,7 @@ def _frames(file: IO[bytes], path: Path) -> Iterator[tuple[int, int, int]]:
         if atoms < 1:
             said = line.decode(errors="replace").strip()[:40]
             raise DataError(
-                f"{path}:{number}: '{said}' stands where a frame must begin, with its number of atoms; write the file "
+                f"{path}:{number}: '{said}' appears where a frame must begin, with its number of atoms; write the file "
                 "as xyz or extended xyz, without lines between the frames"
             )
         yield offset, number, atoms
