@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from edframe_mix import plugin
-from edframe_mix.union import JoinedSamples  # noqa: F401 - found here by its name
+from edframe_mix.union import JoinedSamples
 from pymatgen.core import Lattice, Structure
 
 from edframe.cli import main
@@ -163,6 +163,13 @@ def test_groups_and_grids_of_members_stay_apart(union):
     joined = union("atoms", "heavier", atoms={"count": 3}, heavier={"count": 4})
     assert joined.groups == [0, 0, 1, 2, 2, 3, 4]
     assert joined.buckets == [0, 0, 0, 1, 1, 1, 1]
+
+
+def test_a_sample_that_two_members_have_is_in_one_group():
+    parts = {"one": Atoms(Options(count=3)), "other": Atoms(Options(count=2)), "heavier": Heavier(Options(count=2))}
+    joined = JoinedSamples(plugin.UnionConfig(members=list(parts)), parts)
+    # The first two atoms of each member are one group there, and the same atoms in both.
+    assert joined.groups == [0, 0, 1, 0, 0, 2, 2]
 
 
 def test_holdouts_are_those_of_the_members_and_the_members(union):
