@@ -184,8 +184,8 @@ def _shape(text: Text) -> tuple[int, ...]:
     match = GRID.fullmatch(line)
     if not match or not all(map(int, match.groups())):
         raise text.error(
-            f"{text.shown(line)} appears where the grid should be, three numbers of points; it follows the positions of "
-            "as many atoms as announced",
+            f"{text.shown(line)} appears where the grid should be, three numbers of points; it follows the positions "
+            "of as many atoms as announced",
         )
     return tuple(map(int, match.groups()))
 
@@ -239,8 +239,8 @@ def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None, bo
                     last = False
                     break
                 raise text.error(
-                    f"{text.shown(wrong)} appears where an occupancy, a magnetic moment or the next grid should be: the "
-                    "file is damaged, or joined from several"
+                    f"{text.shown(wrong)} appears where an occupancy, a magnetic moment or the next grid should be: "
+                    "the file is damaged, or joined from several"
                 )
             if missing and len(words) > missing:
                 raise text.error(f"{len(words) - missing} more than the occupancies announced on line {header}")

@@ -75,7 +75,8 @@ def _frames(path: Path) -> Iterator[tuple[int, int, str, list[str]]]:
             continue
         if len(words) != 1 or not re.fullmatch(r"\d{1,9}", words[0]) or int(words[0]) < 1:
             raise DataError(
-                f"{path}:{at + 1}: '{lines[at].strip()[:40]}' appears where a frame must begin, with its number of atoms"
+                f"{path}:{at + 1}: '{lines[at].strip()[:40]}' appears where a frame must begin, with its number of "
+                "atoms"
             )
         atoms = int(words[0])
         rows = lines[at + 2 : at + 2 + atoms]
