@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edframe_local.harmonics import solid_harmonics
+from edframe_local.harmonics import harmonic_rows
 from edframe_local.neighbours import Surroundings
 
 CORE = 0.2
@@ -28,11 +28,11 @@ def radial(distances: Tensor, count: int, cutoff: float) -> Tensor:
     d = distances.clamp(max=cutoff)
     fade = 0.5 * (1 + torch.cos((math.pi / cutoff) * d))
     t = d / (((d * d + CORE**2).sqrt() + CORE) * (math.hypot(cutoff, CORE) - CORE)).sqrt()
-    waves = torch.cos(math.pi * t)[..., None]
-    found = [torch.ones_like(waves), waves]
+    waves = torch.cos(math.pi * t)
+    found = [fade, fade * waves]
     for _ in range(count - 2):  # cos(nx) = 2 cos(x) cos((n−1)x) − cos((n−2)x)
         found.append(2 * waves * found[-1] - found[-2])
-    return torch.cat(found[:count], -1) * fade[..., None]
+    return torch.stack(found[:count]).movedim(0, -1)  # one function after the other in memory
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,10 @@ class Basis:
             functions = radial(squared.sqrt(), max(self.pairs, self.radial), self.cutoff)
             two.append(functions[..., : self.pairs].sum(1))
             directions = flat / (squared + CORE**2).sqrt()[..., None]
-            harmonics = solid_harmonics(directions, largest)
-            every = functions[..., : self.radial].transpose(1, 2) @ torch.cat(harmonics, -1)
-            for part, ours in zip(torch.split(every, [h.shape[-1] for h in harmonics], -1), moments, strict=True):
+            rows = harmonic_rows(directions, largest)
+            harmonics = torch.stack([row for of_one in rows for row in of_one]).movedim(0, -1)
+            every = functions[..., : self.radial].transpose(1, 2) @ harmonics
+            for part, ours in zip(torch.split(every, [len(of_one) for of_one in rows], -1), moments, strict=True):
                 ours.append(part)
         return torch.cat(two, 1), [torch.cat(parts, 1) for parts in moments]
 

@@ -1,7 +1,7 @@
 """The linear model on whole grids: coefficients are contracted before products are taken.
 
-ρ − ρ₀ is linear in the squares T = A Aᵀ of each l, and in those times A_sn00. So one matrix product per point gives
-the sum over three bodies and the factors of all A_sn00, and no column of the basis is ever formed.
+The part of three bodies is linear in the squares A Aᵀ of each l, that of more bodies in those times A_sn00: a matrix
+product per point gives the factor of each A_sn00, and no column of the basis is formed but the few that these need.
 """
 
 from __future__ import annotations
@@ -16,36 +16,40 @@ from edframe_local.basis import Basis
 
 @dataclass(frozen=True)
 class Contracted:
-    """Coefficients in the order in which sums appear.
+    """Coefficients in the order in which sums appear, in float32, with c = species · radial.
 
-    two: ``[species · pairs, s]``. squares: for each l ``[c², (1 + c) s]``, c = species · radial. All float32.
+    two: ``[species · pairs, s]``. squares: for each l ``[c², s]``. needed: the places ``[k]`` of the k triples that
+    products are made of, in the squares of all l. factors: ``[k, c · s]``.
     """
 
     basis: Basis
     two: Tensor
     squares: tuple[Tensor, ...]
-    spins: int
+    needed: Tensor
+    factors: Tensor
 
     @classmethod
     def of(cls, basis: Basis, coefficients: Tensor) -> Contracted:
         """Of ``coefficients`` ``[size, s]``."""
-        channels, spins = basis.species * basis.radial, coefficients.shape[1]
-        two, three, more = torch.split(coefficients, list(basis.sizes))
+        channels, spins, device = basis.species * basis.radial, coefficients.shape[1], coefficients.device
+        two, three, more = torch.split(coefficients.float(), list(basis.sizes))
         largest = max((ell for ell, _, _ in basis.triples_listed), default=0)
-        table = coefficients.new_zeros(largest + 1, channels, channels, 1 + channels, spins)
-        where = torch.tensor(basis.triples_listed, device=coefficients.device).reshape(-1, 3)
-        table[where[:, 0], where[:, 1], where[:, 2], 0] = three
-        if len(more):
-            pairs = torch.tensor(basis.products_listed, device=coefficients.device)
-            ell, i, j = where[pairs[:, 0]].T
-            table[ell, i, j, 1 + pairs[:, 1]] = more
-        squares = tuple(one.reshape(channels**2, -1).float().contiguous() for one in table)
-        return cls(basis, two.float(), squares, spins)
+        where = torch.tensor(basis.triples_listed, device=device).reshape(-1, 3)
+        places = (where[:, 0] * channels + where[:, 1]) * channels + where[:, 2]
+        table = three.new_zeros((largest + 1) * channels**2, spins).index_copy(0, places, three)
+        pairs = torch.tensor(basis.products_listed, device=device, dtype=torch.long).reshape(-1, 2)
+        triples, rows = places[pairs[:, 0]].unique(return_inverse=True)  # in order of their places, so of l
+        factors = more.new_zeros(len(triples) * channels, spins).index_copy(0, rows * channels + pairs[:, 1], more)
+        squares = torch.split(table, channels**2)
+        return cls(basis, two, squares, triples, factors.reshape(len(triples), channels * spins))
 
     def __call__(self, two: Tensor, moments: list[Tensor]) -> Tensor:
         """ρ − ρ₀ by body order, ``[n, 3, s]`` in e/Å^d, from the sums of ``Basis.sums``."""
-        pairs = zip(moments, self.squares, strict=True)
-        found = torch.stack([(a @ a.transpose(1, 2)).flatten(1) @ w for a, w in pairs]).sum(0)
-        factors = found.reshape(len(found), -1, self.spins)
-        more = torch.einsum("nc,ncs->ns", moments[0][..., 0], factors[:, 1:])
-        return torch.stack([two @ self.two, factors[:, 0], more], 1)
+        squares = [(a @ a.transpose(1, 2)).flatten(1) for a in moments]
+        three = torch.stack([t @ w for t, w in zip(squares, self.squares, strict=True)]).sum(0)
+        size = squares[0].shape[1]
+        among = [(self.needed[self.needed // size == ell]) % size for ell in range(len(squares))]
+        needed = torch.cat([t.index_select(1, chosen) for t, chosen in zip(squares, among, strict=True)], 1)
+        factors = (needed @ self.factors).reshape(len(two), -1, self.two.shape[1])
+        more = torch.einsum("nc,ncs->ns", moments[0][..., 0], factors)
+        return torch.stack([two @ self.two, three, more], 1)

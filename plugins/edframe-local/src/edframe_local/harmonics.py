@@ -15,16 +15,20 @@ def solid_harmonics(vectors: Tensor, largest: int) -> list[Tensor]:
     d = 3 (m = 2l + 1 of Racah's normalisation, Condon–Shortley phase left out), times cos(lφ) for d = 2 (m = 2, or 1
     for l = 0), and the l-th power of the product for d = 1 (l ≤ 1). So it depends on lengths and the angle alone.
     """
+    return [torch.stack(rows, -1) for rows in harmonic_rows(vectors, largest)]
+
+
+def harmonic_rows(vectors: Tensor, largest: int) -> list[list[Tensor]]:
+    """The same, for each l and m a tensor ``[…]`` of its own."""
     if vectors.shape[-1] == 1:
-        return [torch.ones_like(vectors), vectors][: largest + 1]
+        return [[torch.ones_like(vectors[..., 0])], [vectors[..., 0]]][: largest + 1]
     x, y = vectors[..., 0], vectors[..., 1]
     cosines, sines = [torch.ones_like(x)], [torch.zeros_like(x)]  # ρ^m cos(mφ) and ρ^m sin(mφ)
     for m in range(largest):
         cosines.append(cosines[m] * x - sines[m] * y)
         sines.append(sines[m] * x + cosines[m] * y)
     if vectors.shape[-1] == 2:
-        pairs = zip(cosines[1:], sines[1:], strict=True)
-        return [cosines[0][..., None], *(torch.stack(pair, -1) for pair in pairs)]
+        return [cosines[:1], *(list(pair) for pair in zip(cosines[1:], sines[1:], strict=True))]
     heights = _heights(vectors[..., 2], vectors.square().sum(-1), largest)
     found = []
     for ell in range(largest + 1):
@@ -33,7 +37,7 @@ def solid_harmonics(vectors: Tensor, largest: int) -> list[Tensor]:
             k = abs(m)
             scale = sqrt((2 if m else 1) * factorial(ell - k) / factorial(ell + k))
             row.append(scale * heights[ell, k] * (sines if m < 0 else cosines)[k])
-        found.append(torch.stack(row, -1))
+        found.append(row)
     return found
 
 
