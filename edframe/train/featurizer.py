@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 from lightning_fabric import Fabric
@@ -25,6 +25,7 @@ class Samples(Sequence[Sample]):
         self, dataset: Dataset, indices: Sequence[int], seen: Callable[[int, int], None] = lambda done, total: None
     ) -> None:
         self._dataset, self._indices, self._seen = dataset, tuple(indices), seen
+        self._reads = 0
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -38,12 +39,10 @@ class Samples(Sequence[Sample]):
     def __getitem__(self, index: int | slice) -> Sample | Samples:
         if isinstance(index, slice):
             return Samples(self._dataset, self._indices[index])
-        return self._dataset[self._indices[index]]
-
-    def __iter__(self) -> Iterator[Sample]:
-        for done, index in enumerate(self._indices, start=1):
-            yield self._dataset[index]
-            self._seen(done, len(self))
+        sample = self._dataset[self._indices[index]]
+        self._seen(self._reads % len(self) + 1, len(self))
+        self._reads += 1
+        return sample
 
 
 def fit_featurizer(

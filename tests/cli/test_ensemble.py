@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from pymatgen.core.structure import Structure
+from safetensors.torch import load_file
 
 from edframe import io
 from edframe.io.spin import beside
@@ -77,6 +78,27 @@ def test_prediction_is_the_mean_and_the_spread_of_the_members(name, runs, made, 
     expected = 100 * np.sqrt(2 / np.pi) * spread.sum() * mean.grid.voxel_volume / 12
     told = re.fullmatch(r".*: spread of 2 members; expected NMAE ([\d.]+) %", result.out.splitlines()[1])
     assert float(told[1]) == pytest.approx(expected, rel=0.01)
+
+
+def test_members_with_a_fitted_featurizer_each_have_their_own(edframe, tiny, poscar, tmp_path):
+    """Trained on other samples, for ``training.size`` draws them by the seed, they were fitted to other samples too."""
+    settings = {"featurizer__name": "atoms", "training__size": 3}
+    for seed in (0, 1):
+        assert edframe(*tiny(tmp_path / f"{seed}", seed=seed, **settings), report=False).code == 0
+    runs = [next((tmp_path / f"{seed}").iterdir()) for seed in (0, 1)]
+    states = [load_file(run / "checkpoints" / "featurizer.safetensors")["densities"] for run in runs]
+    assert not states[0].equal(states[1])
+    result = edframe("ensemble", *runs, "--out", tmp_path / "joined", "--device", "cpu")
+    assert (result.code, result.err) == (0, "")
+    logged = [json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["metrics"]["nmae"] for run in runs]
+    facts = json.loads((tmp_path / "joined" / "ensemble.json").read_text())
+    assert facts["test"]["members_nmae"] == pytest.approx([each["mean"] for each in logged], rel=1e-4)
+    predicted = []
+    for folder in (*runs, tmp_path / "joined"):
+        assert edframe("predict", folder, poscar, tmp_path / "CHGCAR", "--spacing", "0.45").code == 0
+        predicted.append(io.read(tmp_path / "CHGCAR").fields["total"])
+    np.testing.assert_allclose(predicted[2], (predicted[0] + predicted[1]) / 2, rtol=1e-4, atol=1e-7)
+    assert not np.allclose(predicted[0], predicted[1], rtol=1e-3)
 
 
 def test_a_folder_that_is_there_is_not_replaced(runs, made, edframe):

@@ -16,6 +16,7 @@ from edframe.runs.directory import Run
 from edframe.runs.events import Step, Timing, to_dict
 
 LAST, BEST = "checkpoints/last.safetensors", "checkpoints/best.safetensors"
+FITTED = "checkpoints/featurizer.safetensors"
 
 
 def the_run(runs):
@@ -69,6 +70,29 @@ def test_stopped_run_resumes_to_the_result_of_an_uninterrupted_one(
     again = edframe("run", "--resume", path, report=False)
     assert (again.code, again.err) == (0, "")
     assert_same_result(path, finished)
+
+
+@pytest.fixture(scope="module")
+def fitted(edframe, tiny, tmp_path_factory):
+    """A finished tiny run with a fitted featurizer. Not to be changed."""
+    runs = tmp_path_factory.mktemp("fitted")
+    result = edframe(*tiny(runs, featurizer__name="atoms"), report=False)
+    assert result.code == 0, result.err
+    return the_run(runs)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [{"event": "progress", "what": "fitting the featurizer", "done": 2}, {"event": "step", "step": 3}],
+    ids=["in the fit", "in the training"],
+)
+def test_a_run_with_a_fitted_featurizer_resumes_to_the_same(interrupted, edframe, tiny, fitted, tmp_path, moment):
+    assert interrupted(tiny(tmp_path / "runs", featurizer__name="atoms"), moment).code == 130
+    path = the_run(tmp_path / "runs")
+    again = edframe("run", "--resume", path, report=False)
+    assert (again.code, again.err) == (0, "")
+    assert tensors(path, FITTED) == tensors(fitted, FITTED)
+    assert_same_result(path, fitted)
 
 
 def test_ctrl_c_while_densities_are_made_keeps_them(edframe, environment, tiny, finished, tmp_path, monkeypatch):
@@ -126,14 +150,17 @@ def test_another_fold_and_metric_are_in_the_output_and_the_events(edframe, tiny,
     assert max(map(len, result.out.replace(str(path), "").splitlines())) <= 80
 
 
-def test_two_processes_share_one_run(process, tiny, tmp_path):
-    arguments = tiny(tmp_path / "runs")
+def test_two_processes_share_one_run_and_one_fitted_featurizer(process, tiny, fitted, tmp_path):
+    arguments = tiny(tmp_path / "runs", featurizer__name="atoms")
     arguments[arguments.index("cpu")] = "2xcpu"
     result = process(*arguments)
     assert result.code == 0, result.err
     path = the_run(tmp_path / "runs")
     assert Run(path).provenance()["processes"] == 2
     assert [event["step"] for event in events(path) if event["event"] == "step"] == [1, 2, 3, 4, 5, 6]
+    assert events(path)[0] == events(fitted)[0]
+    assert [event["event"] for event in events(path)].count("featurizer") == 1
+    assert tensors(path, FITTED) == tensors(fitted, FITTED)
     assert result.out.count("report:") == 1
 
 
