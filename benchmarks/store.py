@@ -3,7 +3,7 @@
 OMP_NUM_THREADS=1 python benchmarks/store.py
 
 Densities are those of li-o-li at 48³. Reading is of one process and files that the system has in memory; the best of
-three passes counts. A store returns whole samples, checked, with their structures; DensityCache and .npy files return
+three passes counts. A store returns whole samples, checked, with their structures; .npy files return
 bare arrays. --quick is a smoke run.
 """
 
@@ -25,7 +25,6 @@ from numcodecs import Blosc, blosc
 
 import edframe.data.store
 from edframe.contract.registry import Registry
-from edframe.data.cache import DensityCache
 from edframe.data.store import Store, StoreWriter
 from edframe.data.store.layout import capacity_of, density_array
 from edframe.data.store.place import Folder
@@ -91,9 +90,8 @@ def measure_opening(results: Results, folder: Path, count: int) -> None:
 
 
 def measure_reading(results: Results, folder: Path, samples: Sequence[Sample]) -> None:
-    """The same densities from a store, from DensityCache, from .npy files, and from the store by zarr-python."""
+    """The same densities from a store, from .npy files, and from the store by zarr-python."""
     shape = samples[0].density.shape
-    cache = DensityCache(folder / "cache.zarr", len(samples), shape)
 
     def write() -> None:
         with StoreWriter(folder / "large.zarr") as writer:
@@ -102,7 +100,6 @@ def measure_reading(results: Results, folder: Path, samples: Sequence[Sample]) -
 
     writing, _ = timed(write)
     for position, sample in enumerate(samples):
-        cache.put(position, sample.density)
         np.save(folder / f"{position}.npy", sample.density)
     store = Store(folder / "large.zarr")
     array: Any = zarr.open_group(folder / "large.zarr", mode="r")[density_array(capacity_of(48**3))]
@@ -126,8 +123,6 @@ def measure_reading(results: Results, folder: Path, samples: Sequence[Sample]) -
         "store[i], 2 threads": lambda: by_two(store.__getitem__),
         "store.read, 16 at once": in_batches,
         "store by zarr-python, density only": lambda: [array[i] for i in order],
-        "DensityCache": lambda: [cache.get(i) for i in order],
-        "DensityCache, 2 threads": lambda: by_two(cache.get),
         "np.load of .npy": lambda: [np.load(folder / f"{i}.npy") for i in order],
         "np.load of .npy, 2 threads": lambda: by_two(lambda i: np.load(folder / f"{i}.npy")),
     }
