@@ -52,5 +52,5 @@ def test_page_as_it_is_shows_pictures_under_its_own_policy(run_dir, tmp_path):
     pixels = imread(picture)[..., :3].reshape(-1, 3)
     # The darkest violet of viridis, (68, 1, 84), is in no text and no rule of the page: only in its pictures.
     violet = abs(pixels * 255 - (68, 1, 84)).max(axis=1) < 3
-    assert violet.mean() > 0.01
+    assert violet.sum() > 10_000
     assert (pixels.min(axis=1) > 0.98).mean() > 0.3

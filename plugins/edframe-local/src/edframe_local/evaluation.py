@@ -38,7 +38,8 @@ class Contracted:
         places = (where[:, 0] * channels + where[:, 1]) * channels + where[:, 2]
         table = three.new_zeros((largest + 1) * channels**2, spins).index_copy(0, places, three)
         pairs = torch.tensor(basis.products_listed, device=device, dtype=torch.long).reshape(-1, 2)
-        triples, rows = places[pairs[:, 0]].unique(return_inverse=True)  # in order of their places, so of l
+        # In order of their places, so of l.
+        triples, rows = torch.unique(places[pairs[:, 0]], return_inverse=True)
         factors = more.new_zeros(len(triples) * channels, spins).index_copy(0, rows * channels + pairs[:, 1], more)
         squares = torch.split(table, channels**2)
         return cls(basis, two, squares, triples, factors.reshape(len(triples), channels * spins))
