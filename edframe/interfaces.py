@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from edframe.grid import Grid
     from edframe.sample import Sample
 
-__all__ = ["Contents", "Dataset", "Features", "Featurizer", "FittedModel", "Loss", "Model", "Visit"]
+__all__ = [
+    "Contents", "Dataset", "Features", "Featurizer", "FittedFeaturizer", "FittedModel", "Loss", "Model", "PointFeaturizer", "Visit",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ def tune(
 
     The first trial has the experiment's own values, where they are in the space. ``show(trial, done)`` is called for
     each when it is finished, and first with None and how many there are. prune: stop a trial early when it is worse
-    than the median at the same step. workers: local processes, each of which trains one trial at a time. scheduler: address of a Dask
-    scheduler to use instead; its workers must see the folder, and should have one thread each.
+    than the median at the same step. workers: local processes, each of which trains one trial at a time. scheduler:
+    address of a Dask scheduler to use instead; its workers must see the folder, and should have one thread each.
     Raises RunError when the folder is in use, is another study's or cannot be written, when a trial's process was
     killed, or when no trial was trained to the end.
     """

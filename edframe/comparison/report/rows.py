@@ -63,8 +63,8 @@ def rows(outcomes: Sequence[Outcome], effects: Sequence[Effect], reference: str)
     """A row per condition and variant, in order of appearance.
 
     The lowest mean of a metric under a condition is marked when it differs significantly from the reference (or, where
-    the reference is the lowest, when all others do): the lowest of several that chance explains is no result. Times are means
-    over the runs, memory is the largest of them.
+    the reference is the lowest, when all others do): the lowest of several that chance explains is no result. Times
+    are means over the runs, memory is the largest of them.
     """
     names = columns(outcomes)
     found = []
