@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from edframe.sample import Sample
 
 __all__ = [
-    "Contents", "Dataset", "Features", "Featurizer", "FittedFeaturizer", "FittedModel", "Loss", "Model", "PointFeaturizer", "Visit",
+    "Contents", "Dataset", "Features", "Featurizer", "FittedFeaturizer", "FittedModel", "Loss", "Model",
+    "PointFeaturizer", "Visit",
 ]  # fmt: skip
 
 
