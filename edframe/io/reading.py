@@ -50,6 +50,7 @@ class Text:
         self._tail = b""
         self._ended = False
         self._within_line = False
+        self._scratch = np.empty((2, 0), bool)
 
     def __enter__(self) -> Text:
         return self
@@ -105,8 +106,7 @@ class Text:
                 stop = len(chunk)  # blanks at the end
             # The parser takes '1.5-2' and '1.2.3' for two numbers: there must be as many words as numbers.
             seen = np.frombuffer(chunk, np.uint8, stop)
-            dark = seen > 32
-            words = np.count_nonzero(dark[1:] > dark[:-1]) + np.count_nonzero(dark[:1])
+            words = self._words(seen)
             split = words != got or (stop < len(chunk) and got > 0 and chunk[stop] > 32)
             if split and (repaired := FUSED.sub(rb"E\1", chunk)) != chunk:
                 self._text = repaired + self._text[len(chunk) :]
@@ -114,10 +114,20 @@ class Text:
             stuck = filled + got < len(out) and stop < len(chunk)
             if split or stuck or not np.isfinite(out[filled : filled + got]).all():
                 raise self._no_number(chunk, stop, before + filled, total, of)
-            self.number += int(np.count_nonzero(seen == ord("\n")))
+            self.number += int(np.count_nonzero(np.equal(seen, ord("\n"), out=self._scratch[0, : len(seen)])))
             self._text = self._text[stop:]
             filled += got
         self._within_line = True
+
+    def _words(self, seen: NDArray[np.uint8]) -> int:
+        """How many words there are, in memory that is kept: to take it anew costs more than to count."""
+        if not len(seen):
+            return 0
+        if self._scratch.shape[1] < len(seen):
+            self._scratch = np.empty((2, len(seen)), bool)
+        dark = np.greater(seen, 32, out=self._scratch[0, : len(seen)])
+        edges = np.not_equal(dark[1:], dark[:-1], out=self._scratch[1, 1 : len(seen)])
+        return (int(np.count_nonzero(edges)) + int(dark[0]) + int(dark[-1])) // 2
 
     def has_room_for(self, values: int) -> bool:
         """Whether so many numbers can follow: each takes two bytes or more. To be asked before memory is taken.

@@ -163,6 +163,12 @@ def test_damaged_texts_are_read_or_refused(tmp_path, kind):
     assert 0 < read < SAMPLE
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", [252, 520, 522])
+def test_frames_of_no_atoms_or_absurd_ones_were_read_once(tmp_path, number):
+    assert not assert_read_or_refused(tmp_path, "water.xyz", number)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", TEXTS)
