@@ -108,6 +108,10 @@ def _structure(path: Path, line: int, comment: str, rows: list[str], vacuum: flo
         raise DataError(
             f"{path}:{line}: this frame is not extended xyz ({type(error).__name__}: {error}); correct it"
         ) from error
+    if len(atoms) != len(rows):
+        raise DataError(
+            f"{path}:{line}: ASE finds {len(atoms)} atoms in this frame of {len(rows)}; correct its comment"
+        )
     if (atoms.numbers < 1).any() or not np.isfinite(atoms.positions).all():
         raise DataError(f"{path}:{line}: an atom of this frame has no element, or no finite position; correct it")
     charge = charge_in(atoms.info, f"{path}:{line}")
@@ -117,6 +121,10 @@ def _structure(path: Path, line: int, comment: str, rows: list[str], vacuum: flo
         raise DataError(
             f'{path}:{line}: it has no cell: add Lattice="ax ay az bx by bz cx cy cz" (Å) to the second line of each '
             "frame"
+        )
+    if not 1e-6 < abs(atoms.cell.volume) < 1e15 or not np.abs(atoms.positions).max() < 1e6:
+        raise DataError(
+            f"{path}:{line}: a cell of {atoms.cell.volume:.3g} Å³, or an atom far from it; correct this frame"
         )
     return Structure(
         Lattice(atoms.cell.array), atoms.numbers, atoms.positions, coords_are_cartesian=True, charge=charge or None
