@@ -167,9 +167,9 @@ class Text:
             return False
         return len(words[-1].partition(b".")[2]) < len(words[0].partition(b".")[2])
 
-    def _more(self) -> None:
+    def _more(self, rest_of_line: bool = False) -> None:
         try:
-            more = self._file.read(CHUNK)
+            more = self._file.readline(LONGEST_LINE) if rest_of_line else self._file.read(CHUNK)
         except unpacking_errors() as error:
             raise DataError(f"{self.path} cannot be read to its end ({error}): it is damaged; copy it anew") from error
         self._ended = not more
@@ -180,8 +180,10 @@ class Text:
     def _whole_tokens(self) -> bytes:
         while not self._ended and len(self._text) < CHUNK:
             self._more()
+        if not self._ended and not self._text.endswith(b"\n"):
+            self._more(rest_of_line=True)  # so that nothing is left to be put in front of the next
         end = len(self._text)
-        if not self._ended:
+        if not self._ended and not self._text.endswith(b"\n"):
             end = 1 + max(self._text.rfind(b"\n"), self._text.rfind(b" "), self._text.rfind(b"\t"))
             if end == 0:
                 raise self.error(f"a number of more than {CHUNK} characters: this is no text file", self.number + 1)

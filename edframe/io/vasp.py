@@ -202,10 +202,9 @@ def _values(text: Text, shape: tuple[int, ...], divisor: float, of: str) -> NDAr
     for start in range(0, shape[2], planes):
         slab = held[: (min(start + planes, shape[2]) - start) * plane]
         text.numbers(slab, start * plane, total, of)
-        slab /= divisor
-        if not np.isfinite(slab).all():
+        if divisor < 1 and not np.isfinite(slab / divisor).all():
             raise text.error(f"{of} has values too large for the volume of the cell")
-        values[:, :, start : start + planes] = slab.reshape(-1, shape[1], shape[0]).T
+        np.divide(slab.reshape(-1, shape[1], shape[0]).T, divisor, out=values[:, :, start : start + planes])
     rest = text.line()
     # Some tools for sums of densities fill the last line with zeros.
     if not all(_ZERO.fullmatch(word) for word in rest.split()):
