@@ -77,8 +77,8 @@ class Valence:
         counts: dict[tuple[int, ...], list[float]] = defaultdict(list)
         stated: dict[str, set[float]] = defaultdict(set)
         silent = False
-        for place in np.unique(np.linspace(0, len(samples) - 1, min(len(samples), SAMPLES)).astype(int)):
-            sample = samples[int(place)]
+        places = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), SAMPLES)).astype(int)).tolist()
+        for sample in (samples[place] for place in places):
             row = [0] * len(species)
             for site in sample.structure:
                 row[species.index(site.specie.symbol)] += 1
@@ -100,7 +100,11 @@ class Valence:
         whole = np.rint(solved)
         if (np.abs(rows @ whole - values) <= _near(values)).all():
             solved = whole
-        if (np.abs(rows @ solved - values) > _near(values)).any():  # charged, and no sum over atoms
+        agreeing = sum(
+            int((np.abs(np.array(electrons) - count) <= _near(np.array(electrons))).sum())
+            for electrons, count in zip(counts.values(), rows @ solved, strict=True)
+        )
+        if 2 * agreeing <= len(places):  # charged or cut: no sum over atoms
             return cls(tuple(species), tuple(solved.tolist()), settled=False)
         span = rows[qr(rows.T, mode="r", pivoting=True)[1][:rank]]
         return cls(tuple(species), tuple(solved.tolist()), bool(rank == len(species)), tuple(map(tuple, span.tolist())))

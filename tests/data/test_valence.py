@@ -68,8 +68,11 @@ def test_what_one_composition_cannot_tell_is_refused_for_others():
         found.count(structure("Li2H"))
 
 
-def test_charged_samples_without_neutral_ones_tell_nothing():
-    found = Valence.of(samples(("LiH", 1), ("LiH", 3), ("Li2H", 4.5), ("LiH2", 9)), ("H", "Li"))
+@pytest.mark.parametrize(
+    "given", [[("LiH", 1), ("LiH", 3), ("Li2H", 4.5), ("LiH2", 9)], [("LiH", 2.5), ("LiH", 3.5), ("LiH", 4.7)]]
+)
+def test_charged_samples_without_neutral_ones_tell_nothing(given):
+    found = Valence.of(samples(*given), ("H", "Li"))
     with pytest.raises(DataError, match="give --electrons"):
         found.count(structure("LiH"))
 
