@@ -154,12 +154,21 @@ def test_points_outside_of_any_grid_have_the_atoms_density():
     np.testing.assert_allclose(found.baseline[0, 0], expected, atol=0.01 * expected.max())
 
 
+def test_a_species_that_few_samples_have_is_found(monkeypatch):
+    samples = [superposed(CELLS[2]["square"], ("Li", "O" if seed == 3 else "Li"), seed) for seed in range(6)]
+    monkeypatch.setattr("edframe_gaussian.superposition.SAMPLES", 2)  # the first and the last
+    fit = fit_atoms(samples, ("Li", "O"))
+    r = np.linspace(0.1, 2, 20)
+    expected = gaussian("O", r, 2)
+    np.testing.assert_allclose(fit.profile(r)[1], expected, atol=0.01 * gaussian("O", 0, 2))
+
+
 def test_what_cannot_be_fitted_or_pictured_is_refused():
     samples = [superposed(CELLS[3]["cubic"], ("Li", "Li"), seed) for seed in range(2)]
     featurizer = AtomsFeaturizer(AtomsConfig(), Contents(("Li", "O"), 3))
     with pytest.raises(DataError, match="not fitted yet"):
         featurizer([samples[0].structure], samples[0].grid, "cpu")
-    with pytest.raises(DataError, match="no training sample fitted to has O"):
+    with pytest.raises(DataError, match="no training sample has O, so"):
         featurizer.fit(samples)
     featurizer.fit([superposed(CELLS[3]["cubic"], ("Li", "O"), seed) for seed in range(2)])
     with pytest.raises(DataError, match="fitted in 3 dimensions, the grid has 2"):

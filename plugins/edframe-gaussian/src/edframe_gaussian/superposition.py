@@ -25,7 +25,7 @@ FLOOR = 1e-2
 POINTS = 6000
 """Of each sample: half spread evenly, half by the density."""
 SAMPLES = 200
-"""That are fitted to at most, drawn evenly: there are few coefficients."""
+"""That are fitted to, drawn evenly: there are few coefficients. Beyond these, only what has a species that none had."""
 JUDGED = 8
 """Of them that tell the error."""
 SMOOTH = 1e-10
@@ -87,9 +87,15 @@ def fit_atoms(samples: Sequence[Sample], species: Sequence[str]) -> Fit:
     matrix, vector = np.zeros((size, size)), np.zeros(size)
     atoms, electrons = np.zeros(len(species)), 0.0
     kept: list[tuple[NDArray[np.float64], ...]] = []
-    for place in np.unique(np.linspace(0, len(samples) - 1, min(len(samples), SAMPLES)).astype(int)):
-        sample = samples[int(place)]
-        design, density, chance, kinds = _drawn(sample, species, int(place))
+    evenly = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), SAMPLES)).astype(int)).tolist()
+    for number, place in enumerate([*evenly, *sorted(set(range(len(samples))) - set(evenly))]):
+        if number >= len(evenly) and atoms.all():
+            break
+        sample = samples[place]
+        rare = {symbol for symbol, found in zip(species, atoms, strict=True) if found == 0}
+        if number >= len(evenly) and rare.isdisjoint(site.specie.symbol for site in sample.structure):
+            continue
+        design, density, chance, kinds = _drawn(sample, species, place)
         weighted = design * (sample.grid.voxel_volume / (chance * (density + FLOOR)))[:, None]
         matrix += design.T @ weighted
         vector += density @ weighted
@@ -99,7 +105,10 @@ def fit_atoms(samples: Sequence[Sample], species: Sequence[str]) -> Fit:
             kept.append((design, density, chance))
     missing = [symbol for symbol, number in zip(species, atoms, strict=True) if number == 0]
     if missing:
-        raise DataError(f"no training sample fitted to has {', '.join(missing)}: its atom cannot be fitted")
+        raise DataError(
+            f"no training sample has {', '.join(missing)}, so the featurizer 'atoms' cannot fit its atom; train on "
+            "samples that have it, or use --featurizer gaussian"
+        )
     dimension = samples[0].grid.dimension
     integral = integrals(dimension)
     bends = np.diff(np.eye(count), 2, axis=0)
