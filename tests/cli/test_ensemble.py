@@ -94,9 +94,10 @@ def test_members_with_a_fitted_featurizer_each_have_their_own(edframe, tiny, pos
     facts = json.loads((tmp_path / "joined" / "ensemble.json").read_text())
     assert facts["test"]["members_nmae"] == pytest.approx([each["mean"] for each in logged], rel=1e-4)
     predicted = []
-    for folder in (*runs, tmp_path / "joined"):
-        assert edframe("predict", folder, poscar, tmp_path / "CHGCAR", "--spacing", "0.45").code == 0
-        predicted.append(io.read(tmp_path / "CHGCAR").fields["total"])
+    for number, folder in enumerate((*runs, tmp_path / "joined")):
+        file = tmp_path / f"{number}.vasp"
+        assert edframe("predict", folder, poscar, file, "--spacing", "0.45").code == 0
+        predicted.append(io.read(file).fields["total"])
     np.testing.assert_allclose(predicted[2], (predicted[0] + predicted[1]) / 2, rtol=1e-4, atol=1e-7)
     assert not np.allclose(predicted[0], predicted[1], rtol=1e-3)
 
