@@ -188,11 +188,11 @@ class FittedFeaturizer(Featurizer):
         """
 
     @abstractmethod
-    def state(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Shaped[Tensor, "..."]]:
         """All that ``fit`` found, by name."""
 
     @abstractmethod
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def restore(self, state: Mapping[str, Shaped[Tensor, "..."]]) -> None:
         """Be as fitted, from the ``state`` of a featurizer with the same options and contents.
 
         Raises DataError when it is not that.
@@ -203,7 +203,9 @@ class FittedFeaturizer(Featurizer):
 class PointFeaturizer(Protocol):
     """A featurizer that has this method, too: its picture at single points, for models that look at one at a time."""
 
-    def at(self, structure: Structure, grid: Grid, points: Tensor, device: torch.device | str) -> Features:
+    def at(
+        self, structure: Structure, grid: Grid, points: Float[Tensor, "p d"], device: torch.device | str
+    ) -> Features:
         """Channels ``[1, c, p]`` and baseline ``[1, s, p]`` at ``points``, ``[p, d]`` in fractions of the lattice
         vectors of ``grid``. At grid points the channels are what a call gives, to 1e-4 of their maximum, and so is the
         baseline up to one factor near 1, which may depend on the whole grid. Raises what a call does."""

@@ -4,7 +4,7 @@ component and its distribution, instead of one number too many or too few in eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from edframe.errors import PluginError
 from edframe.grid import Grid
 from edframe.interfaces import Features, Loss, Visit
 from edframe.runs.events import RESERVED
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 REPORT = "report this to the authors of the plugin"
 
@@ -42,13 +45,19 @@ class GuardedLoss(Loss):
             raise PluginError(f"{label} has no unit: its `unit` must be text, such as 'e/Å^d', not {unit!r}; {REPORT}")
         self.unit = unit
 
-    def __call__(self, predicted: Tensor, reference: Tensor, grid: Grid) -> Tensor:
+    def __call__(
+        self, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+    ) -> Float[Tensor, "b"]:
         """See ``edframe.interfaces.Loss``."""
         return self._checked(self.loss(predicted, reference, grid), len(predicted))
 
     def with_diagnostics(
-        self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None = None
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        self,
+        predicted: Float[Tensor, "b s *grid"],
+        reference: Float[Tensor, "b s *grid"],
+        grid: Grid,
+        visit: Visit | None = None,
+    ) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
         """See ``edframe.interfaces.Loss``."""
         returned = self.loss.with_diagnostics(predicted, reference, grid, visit)
         if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Mapping):

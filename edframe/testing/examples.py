@@ -115,7 +115,7 @@ def densities(grid: Grid, batch: int = 3, spins: int = 1, seed: int = 0) -> Floa
     return torch.from_numpy(np.concatenate([total, *magnetisation], axis=1))
 
 
-def points(grid: Grid, places: Sequence[Sequence[int]]) -> Tensor:
+def points(grid: Grid, places: Sequence[Sequence[int]]) -> Float[Tensor, "{len(places)} 1 *grid"]:
     """Densities ``[b, 1, n1, …, nd]`` of one electron at a point of the grid each, and 1e-3 spread evenly; float64."""
     total = np.full((len(places), 1, *grid.shape), 1e-3 / grid.points)
     for density, place in zip(total[:, 0], places, strict=True):

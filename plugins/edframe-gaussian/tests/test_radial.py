@@ -99,14 +99,14 @@ def test_pieces_of_a_large_batch_are_the_whole(monkeypatch):
     grid = Grid.of([4.0, 5.0, 6.0], (8, 9, 10))
     fractions = np.random.default_rng(3).random((7, 3))
     whole = superposed(fractions, grid)
-    sphere = radial.sphere_of
+    sphere = radial._sphere_of
 
     def many_points(*arguments):
         reach, steps, places = sphere(*arguments)
         copies = 2**20 // len(steps[0])  # the same points again and again, far away: two atoms at once
         return reach, tuple(s.repeat(copies) for s in steps), torch.cat([places, places.repeat(1, copies - 1) + 1e3], 1)
 
-    monkeypatch.setattr(radial, "sphere_of", many_points)
+    monkeypatch.setattr(radial, "_sphere_of", many_points)
     np.testing.assert_allclose(superposed(fractions, grid), whole, atol=1e-6)
 
 

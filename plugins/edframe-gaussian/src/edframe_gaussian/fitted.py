@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from edframe_gaussian.plugin import AtomsConfig
 from edframe_gaussian.superposed import baseline_of, channel_names, superpose
 from edframe_gaussian.superposition import CUTOFF, fit_atoms
 from edframe_gaussian.tables import RadialSpline
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 SPACING = 0.01
 """Å between the radii at which the fitted densities are kept."""
@@ -71,11 +75,11 @@ class AtomsFeaturizer(FittedFeaturizer):
         integrals = {f"electrons in {s}": float(q) for s, q in zip(species, found.charges, strict=True)}
         return {"NMAE of the superposition / %": found.error, **integrals}
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Shaped[Tensor, "..."]]:
         """Densities ``[species, radius]`` every 0.01 Å and their integrals, and what is known of the electrons."""
         return self._state
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def restore(self, state: Mapping[str, Shaped[Tensor, "..."]]) -> None:
         """Be as fitted. Raises DataError when ``state`` is of other species."""
         species = self.contents.species
         if len(state["densities"]) != len(species):
@@ -98,7 +102,9 @@ class AtomsFeaturizer(FittedFeaturizer):
         densities = channels[:, : len(species)]
         return Features(channels, baseline_of(densities, electrons, structures, grid, self.contents.spins))
 
-    def at(self, structure: Structure, grid: Grid, points: Tensor, device: torch.device | str) -> Features:
+    def at(
+        self, structure: Structure, grid: Grid, points: Float[Tensor, "p d"], device: torch.device | str
+    ) -> Features:
         """The same at single points, see ``PointFeaturizer``; the baseline is scaled by the integrals of the atoms."""
         self._check(grid)
         species, widths = self.contents.species, self.config.widths

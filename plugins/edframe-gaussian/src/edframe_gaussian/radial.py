@@ -44,7 +44,7 @@ def add_superposition(
     than the cell wraps onto it as often as it must. The cost is that of the points in the spheres: vacuum is free.
     """
     device, d, shape = out.device, grid.dimension, grid.shape
-    reach, steps, displacements = sphere_of(grid.cell, shape, cutoff, str(device))
+    reach, steps, displacements = _sphere_of(grid.cell, shape, cutoff, str(device))
     count = len(steps[0])
     is_open = not all(grid.periodic)
     flat = out.view(-1)
@@ -97,7 +97,7 @@ def _wrapped(base: NDArray[np.int64], grid: Grid, reach: tuple[int, ...]) -> lis
 
 
 @lru_cache(maxsize=16)
-def sphere_of(
+def _sphere_of(
     cell: tuple[tuple[float, ...], ...], shape: tuple[int, ...], cutoff: float, device: str
 ) -> tuple[tuple[int, ...], tuple[Tensor, ...], Tensor]:
     """Grid points that can be within ``cutoff`` of an atom in the voxel at the origin.

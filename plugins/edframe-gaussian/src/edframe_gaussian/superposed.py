@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from pymatgen.core.periodic_table import Element
@@ -15,6 +16,9 @@ from edframe_gaussian.atoms import Atoms
 from edframe_gaussian.gaussian import add_gaussians
 from edframe_gaussian.radial import add_superposition
 from edframe_gaussian.tables import RadialSpline
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 def channel_names(species: Sequence[str], widths: Sequence[float]) -> list[str]:
@@ -32,7 +36,7 @@ def superpose(
     species: Sequence[str],
     widths: Sequence[float],
     device: torch.device | str,
-) -> Tensor:
+) -> Float[Tensor, "b c *grid"]:
     """Channels ``[b, c, n1, …, nd]``: Σ radial over the atoms of each species, then Gaussians Z exp(−r²/2σ²).
 
     charges: to which each atom is scaled, see ``add_superposition``; None: atoms are what ``radial`` says. Raises
@@ -53,8 +57,12 @@ def superpose(
 
 
 def baseline_of(
-    densities: Tensor, electrons: Sequence[float], structures: Sequence[Structure], grid: Grid, spins: int
-) -> Tensor:
+    densities: Float[Tensor, "b species *grid"],
+    electrons: Sequence[float],
+    structures: Sequence[Structure],
+    grid: Grid,
+    spins: int,
+) -> Float[Tensor, "b {spins} *grid"]:
     """The sum of ``densities`` ``[b, species, n1, …, nd]``, scaled to ``electrons``, as ``[b, s, n1, …, nd]``.
 
     Its magnetisation is zero. Raises DataError for a grid so coarse, or so placed, that it does not see a structure.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -12,6 +13,9 @@ from edframe.interfaces import Features
 from edframe.sample import Sample
 from edframe_local.electrons import with_electrons
 from edframe_local.plugin import BaselineConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Baseline(nn.Module):
@@ -27,7 +31,13 @@ class Baseline(nn.Module):
             break
         return {}
 
-    def forward(self, channels: Tensor, baseline: Tensor | None, grid: Grid, electrons: Tensor) -> Tensor:
+    def forward(
+        self,
+        channels: Float[Tensor, "b c *grid"],
+        baseline: Float[Tensor, "b s *grid"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Float[Tensor, "b s *grid"]:
         """The density ``[b, s, x, y, z]`` in e/Å^d. Raises DataError without a baseline."""
         return with_electrons(self._of(baseline), electrons, grid.voxel_volume)
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,11 +16,14 @@ from torch import Tensor
 from edframe_local.harmonics import harmonic_rows
 from edframe_local.neighbours import Surroundings
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 CORE = 0.2
 """Å within which radial functions and harmonics flatten out, so that they are smooth at the nucleus itself."""
 
 
-def radial(distances: Tensor, count: int, cutoff: float) -> Tensor:
+def radial(distances: Float[Tensor, "*points"], count: int, cutoff: float) -> Float[Tensor, "*points {count}"]:
     """f_n of ``distances`` ``[…]`` in Å for n < ``count``: ``[…, n]``, 0 from the cut-off on, smooth everywhere.
 
     f_n(d) = (1 + cos(πd/r_c))/2 · cos(nπt), t from 0 to 1, like d up to ``CORE`` and like √d beyond: finest where
@@ -87,7 +91,7 @@ class Basis:
         """How many invariants there are."""
         return sum(self.sizes)
 
-    def __call__(self, around: Surroundings) -> tuple[NDArray[np.int64], Tensor]:
+    def __call__(self, around: Surroundings) -> tuple[NDArray[np.int64], Float[Tensor, "n {self.size}"]]:
         """Which points, ``[n]``, and their invariants, ``[n, size]``."""
         two, moments = self.sums(around)
         real = around.points.reshape(-1) >= 0
@@ -97,7 +101,7 @@ class Basis:
         three = self.triples_of(moments, self.triples)
         return around.points.reshape(-1)[real], torch.cat([two, three, self._more(three, moments)], 1)
 
-    def sums(self, around: Surroundings) -> tuple[Tensor, list[Tensor]]:
+    def sums(self, around: Surroundings) -> tuple[Float[Tensor, "n two"], list[Float[Tensor, "n c _"]]]:
         """Σ f_n per species, ``[n, species · pairs]``, and for each l A, ``[n, species · radial, m]``."""
         largest = max((ell for ell, _, _ in self.triples_listed), default=0)
         two: list[Tensor] = []
@@ -115,7 +119,7 @@ class Basis:
                 ours.append(part)
         return torch.cat(two, 1), [torch.cat(parts, 1) for parts in moments]
 
-    def triples_of(self, moments: list[Tensor], count: int) -> Tensor:
+    def triples_of(self, moments: list[Float[Tensor, "n c _"]], count: int) -> Float[Tensor, "n triples"]:
         """The first ``count`` invariants of three bodies, ``[n, count]``, from A."""
         channels = self.species * self.radial
         listed = [ell * channels**2 + i * channels + j for ell, i, j in self.triples_listed[:count]]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 TYPICAL = 0.1
 """e/Å^d above which a density takes no larger part of missing electrons."""
 
 
-def with_electrons(density: Tensor, electrons: Tensor, voxel_volume: float) -> Tensor:
+def with_electrons(
+    density: Float[Tensor, "b s *grid"], electrons: Float[Tensor, "b"], voxel_volume: float
+) -> Float[Tensor, "b s *grid"]:
     """``density`` ``[b, s, …]`` in e/Å^d with a total that is nonnegative and integrates to ``electrons`` ``[b]``.
 
     What is missing is spread in proportion to ρ/(1 + ρ/``TYPICAL``): in proportion to the density where it is low, and

@@ -7,11 +7,15 @@ product per point gives the factor of each A_sn00, and no column of the basis is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edframe_local.basis import Basis
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,13 @@ class Contracted:
     """
 
     basis: Basis
-    two: Tensor
-    squares: tuple[Tensor, ...]
-    needed: Tensor
-    factors: Tensor
+    two: Float[Tensor, "two s"]
+    squares: tuple[Float[Tensor, "cc s"], ...]
+    needed: Int[Tensor, "k"]
+    factors: Float[Tensor, "k cs"]
 
     @classmethod
-    def of(cls, basis: Basis, coefficients: Tensor) -> Contracted:
+    def of(cls, basis: Basis, coefficients: Float[Tensor, "size s"]) -> Contracted:
         """Of ``coefficients`` ``[size, s]``."""
         channels, spins, device = basis.species * basis.radial, coefficients.shape[1], coefficients.device
         two, three, more = torch.split(coefficients.float(), list(basis.sizes))
@@ -44,7 +48,7 @@ class Contracted:
         squares = torch.split(table, channels**2)
         return cls(basis, two, squares, triples, factors.reshape(len(triples), channels * spins))
 
-    def __call__(self, two: Tensor, moments: list[Tensor]) -> Tensor:
+    def __call__(self, two: Float[Tensor, "n two"], moments: list[Float[Tensor, "n c _"]]) -> Float[Tensor, "n 3 s"]:
         """ρ − ρ₀ by body order, ``[n, 3, s]`` in e/Å^d, from the sums of ``Basis.sums``."""
         squares = [(a @ a.transpose(1, 2)).flatten(1) for a in moments]
         three = torch.stack([t @ w for t, w in zip(squares, self.squares, strict=True)]).sum(0)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from math import factorial, sqrt
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def solid_harmonics(vectors: Tensor, largest: int) -> list[Tensor]:
+
+def solid_harmonics(vectors: Float[Tensor, "*points d"], largest: int) -> list[Float[Tensor, "*points _"]]:
     """R_lm of ``vectors`` ``[…, d]``: for each l up to ``largest`` a tensor ``[…, m]``.
 
     The sum over m of R_lm(u) R_lm(v) is (uv)^l times the Legendre polynomial P_l of the cosine between u and v for
@@ -18,7 +22,7 @@ def solid_harmonics(vectors: Tensor, largest: int) -> list[Tensor]:
     return [torch.stack(rows, -1) for rows in harmonic_rows(vectors, largest)]
 
 
-def harmonic_rows(vectors: Tensor, largest: int) -> list[list[Tensor]]:
+def harmonic_rows(vectors: Float[Tensor, "*points d"], largest: int) -> list[list[Float[Tensor, "*points"]]]:
     """The same, for each l and m a tensor ``[…]`` of its own."""
     if vectors.shape[-1] == 1:
         return [[torch.ones_like(vectors[..., 0])], [vectors[..., 0]]][: largest + 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from edframe_local.basis import Basis
 from edframe_local.drawing import Draw
 from edframe_local.neighbours import Images, surroundings
 from edframe_local.ridge import Normal
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 Weight = Literal["l1", "relative", "l2"]
 
@@ -27,13 +30,13 @@ ENTRIES = 2**15
 
 def invariants(
     basis: Basis, places: NDArray[np.float64], images: Images, device: torch.device | str, together: int
-) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+) -> Iterator[tuple[NDArray[np.int64], Float[Tensor, "n size"]]]:
     """Which of ``places`` ``[p, d]`` (Å), and their invariants ``[n, size]`` float32, in parts of bounded size."""
     for around in surroundings(places, images, together=together, entries=ENTRIES, device=device):
         yield basis(around)
 
 
-def tabulated(basis: Basis, drawn: Draw, device: torch.device | str) -> Tensor:
+def tabulated(basis: Basis, drawn: Draw, device: torch.device | str) -> Float[Tensor, "p {basis.size}"]:
     """The invariants of all points of a draw, ``[p, size]`` float32."""
     table = torch.empty(len(drawn.places), basis.size, device=device)
     for which, functions in invariants(basis, drawn.places, drawn.images, device, together=8):
@@ -46,13 +49,13 @@ class Fitted:
     """coefficients: ``[size, s]`` float64. scale, factor: of the last normal equations. found: what was chosen.
     size_of_step: the root of the last weighted square sum over the number of coefficients."""
 
-    coefficients: Tensor
-    scale: Tensor
-    factor: Tensor
+    coefficients: Float[Tensor, "size s"]
+    scale: Float[Tensor, "size"]
+    factor: Float[Tensor, "size size"]
     size_of_step: float
     found: Mapping[str, float]
 
-    def step(self, free: Tensor) -> Tensor:
+    def step(self, free: Float[Tensor, "size s"]) -> Float[Tensor, "size s"]:
         """Changes of the coefficients for free numbers ``[size, s]``, each of which changes the density as much as any
         other: the quadratic form of the normal equations is their square sum."""
         found: Tensor = self.scale[:, None] * torch.linalg.solve_triangular(self.factor.T, free, upper=True)

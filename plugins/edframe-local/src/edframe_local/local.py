@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from edframe_local.drawing import Draw, base_density, draw
 from edframe_local.evaluation import Contracted
 from edframe_local.neighbours import Images, Surroundings, surroundings
 from edframe_local.plugin import LocalConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 TOGETHER = 64
 """Grid points next to each other that share a list of atoms."""
@@ -116,12 +120,12 @@ class LocalFeaturizer(FittedFeaturizer):
             for seed, sample in enumerate(samples)
         ]
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Shaped[Tensor, "..."]]:
         """The coefficients, and what the base has found."""
         inner = self.base.state() if isinstance(self.base, FittedFeaturizer) else {}
         return {"coefficients": self.coefficients, **{f"base.{name}": tensor for name, tensor in inner.items()}}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def restore(self, state: Mapping[str, Shaped[Tensor, "..."]]) -> None:
         """Raises DataError for a state of other options or contents."""
         shape = (self.basis.size, self.contents.spins)
         coefficients = state.get("coefficients")
@@ -144,7 +148,9 @@ class LocalFeaturizer(FittedFeaturizer):
         baseline[:, 0].clamp_(min=0)
         return Features(torch.cat([features.channels, corrections.flatten(1, 2)], 1), baseline)
 
-    def at(self, structure: Structure, grid: Grid, points: Tensor, device: torch.device | str) -> Features:
+    def at(
+        self, structure: Structure, grid: Grid, points: Float[Tensor, "p d"], device: torch.device | str
+    ) -> Features:
         """The same at single points, see ``PointFeaturizer``. Raises DataError where the base cannot, too."""
         if not isinstance(self.base, PointFeaturizer):
             raise DataError(f"the featurizer {self.config.base} is not known at single points; use base=atoms")
@@ -159,7 +165,9 @@ class LocalFeaturizer(FittedFeaturizer):
         baseline[:, 0].clamp_(min=0)
         return Features(torch.cat([features.channels, found.flatten(0, 1)[None]], 1), baseline)
 
-    def corrected(self, structure: Structure, grid: Grid, base: Tensor) -> Tensor:
+    def corrected(
+        self, structure: Structure, grid: Grid, base: Float[Tensor, "s *grid"]
+    ) -> Float[Tensor, "part s *grid"]:
         """The parts of the correction of ``base`` ``[s, …]`` in e/Å^d: ``[part, s, …]`` float32 on its device."""
         evaluate, images = self.evaluator(base.flatten(1).T), self._images(structure, grid)
         coordinates = grid.coordinates().reshape(-1, grid.dimension)
@@ -181,7 +189,7 @@ class LocalFeaturizer(FittedFeaturizer):
     def _images(self, structure: Structure, grid: Grid) -> Images:
         return Images.of(structure, grid, self.contents.species, self.config.cutoff)
 
-    def evaluator(self, base: Tensor) -> Callable[[Surroundings], Tensor]:
+    def evaluator(self, base: Float[Tensor, "p s"]) -> Callable[[Surroundings], Float[Tensor, "n part s"]]:
         """What gives the parts of the correction of ``base`` ``[p, s]``: ``[n, part, s]``, n all points of a part of
         the grid, those that fill up too."""
         if not len(self.coefficients):

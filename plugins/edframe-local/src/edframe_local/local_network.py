@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from edframe_local.local import ORDERS, LocalFeaturizer
 from edframe_local.neighbours import Surroundings
 from edframe_local.network import PointNetwork, train
 from edframe_local.plugin import LocalNetworkConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
 
 class LocalNetworkFeaturizer(LocalFeaturizer):
@@ -70,12 +74,12 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         )
         return functions, base, answer, target, volume
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state(self) -> Mapping[str, Shaped[Tensor, "..."]]:
         """That of ``local``, and the network's weights."""
         weights = {f"network.{name}": tensor.detach() for name, tensor in self.network.state_dict().items()}
         return {**super().state(), **weights}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def restore(self, state: Mapping[str, Shaped[Tensor, "..."]]) -> None:
         """Raises DataError for a state of other options or contents."""
         super().restore(state)
         weights = {name[8:]: tensor for name, tensor in state.items() if name.startswith("network.")}
@@ -87,7 +91,7 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
             ) from None
         self.network.eval().requires_grad_(False)
 
-    def evaluator(self, base: Tensor) -> Callable[[Surroundings], Tensor]:
+    def evaluator(self, base: Float[Tensor, "p s"]) -> Callable[[Surroundings], Float[Tensor, "n part s"]]:
         """As that of ``local``, with the network's correction as the last part."""
         if not len(self.coefficients):
             raise DataError("local-network has no coefficients yet: it is fitted by `edframe run`")

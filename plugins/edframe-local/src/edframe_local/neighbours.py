@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from edframe.grid import Grid
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 NOWHERE = 1e3
 """Distance in Å, in every coordinate, of the atom that fills up lists: beyond every cut-off."""
@@ -56,7 +60,7 @@ class Surroundings:
     """
 
     points: NDArray[np.int64]
-    vectors: tuple[Tensor, ...]
+    vectors: tuple[Float[Tensor, "g p _ d"], ...]
 
 
 def surroundings(

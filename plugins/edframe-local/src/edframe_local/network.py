@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 SMALL = 0.02
 """e/Å^d: errors of a density are about as its square root above, and in proportion to it below."""
@@ -21,8 +25,8 @@ class PointNetwork(nn.Module):
     density where that is small: nothing in a vacuum.
     """
 
-    mean: Tensor
-    deviation: Tensor
+    mean: Float[Tensor, "inputs"]
+    deviation: Float[Tensor, "inputs"]
 
     def __init__(self, inputs: int, spins: int, width: int, layers: int) -> None:
         super().__init__()
@@ -35,23 +39,27 @@ class PointNetwork(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def standardise(self, functions: Tensor) -> None:
+    def standardise(self, functions: Float[Tensor, "p inputs"]) -> None:
         """Mean and deviation of the inputs from ``functions`` ``[p, inputs]`` of the training points."""
         self.mean.copy_(functions.mean(0))
         self.deviation.copy_(functions.std(0) + 1e-9)
 
-    def inputs(self, functions: Tensor, base: Tensor, linear: Tensor) -> Tensor:
+    def inputs(
+        self, functions: Float[Tensor, "p inputs"], base: Float[Tensor, "p s"], linear: Float[Tensor, "p s"]
+    ) -> Float[Tensor, "p inputs+1+s"]:
         """What the first layer sees, ``[p, inputs + 1 + s]``: functions ``[p, inputs]``, densities ``[p, s]``."""
         standard = torch.asinh((functions - self.mean) / self.deviation)
         known = (base[:, :1] + 1e-4).log()
         return torch.cat([standard, known, torch.asinh(linear / (0.05 * (base[:, :1] + 1e-2)))], 1)
 
-    def unit(self, base: Tensor) -> Tensor:
+    def unit(self, base: Float[Tensor, "p s"]) -> Float[Tensor, "p 1"]:
         """Of the output, e/Å^d, ``[p, 1]``."""
         total = base[:, :1].clamp_min(0)
         return UNIT * (total * (total + SMALL)).sqrt()
 
-    def forward(self, functions: Tensor, base: Tensor, linear: Tensor) -> Tensor:
+    def forward(
+        self, functions: Float[Tensor, "p inputs"], base: Float[Tensor, "p s"], linear: Float[Tensor, "p s"]
+    ) -> Float[Tensor, "p s"]:
         """The correction of base + linear, ``[p, s]`` in e/Å^d."""
         found: Tensor = self.last(self.body(self.inputs(functions, base, linear))) * self.unit(base)
         return found
@@ -59,11 +67,11 @@ class PointNetwork(nn.Module):
 
 def train(
     network: PointNetwork,
-    functions: Tensor,
-    base: Tensor,
-    linear: Tensor,
-    target: Tensor,
-    volume: Tensor,
+    functions: Float[Tensor, "p inputs"],
+    base: Float[Tensor, "p s"],
+    linear: Float[Tensor, "p s"],
+    target: Float[Tensor, "p s"],
+    volume: Float[Tensor, "p"],
     *,
     steps: int,
     points: int,

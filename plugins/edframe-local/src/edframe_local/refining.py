@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -16,20 +16,25 @@ from edframe.sample import Sample
 from edframe_local.drawing import base_density
 from edframe_local.electrons import with_electrons
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 class Corrects(Protocol):
     """A featurizer whose corrections of a base density can be differentiated."""
 
     base: Featurizer
 
-    def corrected(self, structure: Structure, grid: Grid, base: Tensor) -> Tensor:
+    def corrected(
+        self, structure: Structure, grid: Grid, base: Float[Tensor, "s *grid"]
+    ) -> Float[Tensor, "part s *grid"]:
         """The parts of the correction, ``[part, s, …]``."""
 
 
 def refine(
     featurizer: Corrects,
     samples: Sequence[Sample],
-    parameters: Sequence[Tensor],
+    parameters: Sequence[Float[Tensor, "..."]],
     prepare: Callable[[], None],
     loss: Loss,
     steps: int,

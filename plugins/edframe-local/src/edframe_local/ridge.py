@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass
 class Normal:
     """Normal equations: Σ v f fᵀ ``[size, size]`` and Σ v f yᵀ ``[size, s]`` in float64, over points of weight v."""
 
-    products: Tensor
-    moments: Tensor
+    products: Float[Tensor, "size size"]
+    moments: Float[Tensor, "size s"]
 
     @classmethod
     def empty(cls, size: int, targets: int, device: torch.device | str) -> Normal:
@@ -21,7 +25,9 @@ class Normal:
         shapes = ((size, size), (size, targets))
         return cls(*(torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes))
 
-    def add(self, functions: Tensor, targets: Tensor, weights: Tensor) -> None:
+    def add(
+        self, functions: Float[Tensor, "p size"], targets: Float[Tensor, "p s"], weights: Float[Tensor, "p"]
+    ) -> None:
         """Points with ``functions`` ``[p, size]``, ``targets`` ``[p, s]`` and ``weights`` v ``[p]``."""
         root = weights.double().sqrt()[:, None]
         f, y = functions.double() * root, targets.double() * root
@@ -38,12 +44,12 @@ class Normal:
     def __sub__(self, other: Normal) -> Normal:
         return Normal(self.products - other.products, self.moments - other.moments)
 
-    def solve(self, regularisation: float) -> Tensor:
+    def solve(self, regularisation: float) -> Float[Tensor, "size s"]:
         """Coefficients ``[size, s]``: columns are scaled to mean square 1, then ``regularisation`` is added."""
         scale, factor = self.factor(regularisation)
         return scale[:, None] * torch.cholesky_solve(self.moments * scale[:, None], factor)
 
-    def factor(self, regularisation: float) -> tuple[Tensor, Tensor]:
+    def factor(self, regularisation: float) -> tuple[Float[Tensor, "size"], Float[Tensor, "size size"]]:
         """The scale D of the columns, ``[size]``, and L with L Lᵀ = D (Σ v f fᵀ) D + regularisation."""
         diagonal = self.products.diagonal()
         scale = torch.where(diagonal > 1e-14 * diagonal.max(), diagonal, torch.inf).rsqrt()  # a column of zeros: 0

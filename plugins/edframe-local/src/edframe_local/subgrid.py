@@ -7,6 +7,7 @@ enough there. Some of those left out are evaluated to see whether it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edframe.grid import Grid
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 NEAR = 10.0
 """Spacings from a nucleus within which every point is evaluated."""
@@ -66,7 +70,7 @@ def chosen(atoms: NDArray[np.float64], grid: Grid) -> Chosen:
     return Chosen(np.flatnonzero(second), np.flatnonzero(near & ~second.ravel()), probes, len(rest))
 
 
-def interpolated(values: Tensor, dimension: int) -> Tensor:
+def interpolated(values: Float[Tensor, "*coarse"], dimension: int) -> Float[Tensor, "*fine"]:
     """Fields ``[…, n1, …, nd]`` on every second point → on all, ``[…, 2 n1, …, 2 nd]``, periodic."""
     for axis in range(values.ndim - dimension, values.ndim):
         middle = torch.zeros_like(values)

@@ -146,7 +146,7 @@ def log_product(log_matrix: Float[Tensor, "m n"], lines: Float[Tensor, "b n k"])
     return total
 
 
-def row_blocks(log_matrix: Tensor) -> list[tuple[int, int]]:
+def row_blocks(log_matrix: Float[Tensor, "rows columns"]) -> list[tuple[int, int]]:
     """Ranges of columns within which no row of the matrix varies by more than the range allowed."""
     steps = (log_matrix[:, 1:] - log_matrix[:, :-1]).abs().amax(dim=0) if log_matrix.shape[1] > 1 else None
     blocks, start, spent = [], 0, 0.0

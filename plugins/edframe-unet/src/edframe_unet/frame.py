@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edframe_unet.plugin import NetworkConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ class Axis:
         return Axis(-(-self.points // 2), self.wraps, before)
 
 
-def continued(x: Tensor, axes: Sequence[Axis], reach: int, halvings: int) -> tuple[Tensor, tuple[Axis, ...]]:
+def continued(
+    x: Float[Tensor, "b c *grid"], axes: Sequence[Axis], reach: int, halvings: int
+) -> tuple[Float[Tensor, "b c *longer"], tuple[Axis, ...]]:
     """``x`` ``[b, c, …]`` with each periodic axis of odd length continued, so that it can be halved ``halvings`` times.
 
     reach: points on both sides, at least.
@@ -77,7 +83,9 @@ def continued(x: Tensor, axes: Sequence[Axis], reach: int, halvings: int) -> tup
     return x, tuple(found)
 
 
-def cut(x: Tensor, axes: Sequence[Axis], halo: int, like: Sequence[Axis]) -> Tensor:
+def cut(
+    x: Float[Tensor, "b c *grid"], axes: Sequence[Axis], halo: int, like: Sequence[Axis]
+) -> Float[Tensor, "b c *shorter"]:
     """``x`` with ``halo`` points around those of the grid along each axis that is continued in ``like``."""
     for place, (axis, other) in enumerate(zip(axes, like, strict=True), start=2):
         if other.before is None:
