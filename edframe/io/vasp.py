@@ -1,9 +1,10 @@
 """VASP's volumetric files: CHGCAR, CHG, AECCAR0/1/2, PARCHG (densities), LOCPOT (potentials), ELFCAR (neither).
 
 After the head of a POSCAR come one, two or four blocks: the shape of the grid, the values with x fastest, then PAW
-occupancies and magnetic moments as text. A density stands there times the volume of the cell, a potential in eV and an
-ELF as they are; the name of the file tells which (https://www.vasp.at/wiki/CHGCAR, https://www.vasp.at/wiki/LOCPOT). A
-CHG of a molecular dynamics has all that for each step; the last one is taken.
+occupancies and magnetic moments as text. A density is multiplied by the volume of the cell there, a potential is in eV,
+an ELF is unchanged; the name of the file says which (https://www.vasp.at/wiki/CHGCAR, https://www.vasp.at/wiki/LOCPOT). A
+CHG of a molecular dynamics has all that for each step; the last one is taken. Longer than other modules: what is read
+and what is written stand side by side.
 """
 
 from __future__ import annotations

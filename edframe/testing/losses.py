@@ -1,4 +1,7 @@
-"""Checks of losses: on random positive densities of equal mass, in float64."""
+"""Checks of losses: on random positive densities of equal mass, in float64.
+
+Longer than other modules: a list of checks, read one by one.
+"""
 
 from __future__ import annotations
 
