@@ -2,8 +2,8 @@
 
 After the head of a POSCAR come one, two or four blocks: the shape of the grid, the values with x fastest, then PAW
 occupancies and magnetic moments as text. A density is multiplied by the volume of the cell there, a potential is in eV,
-an ELF is unchanged; the name of the file says which (https://www.vasp.at/wiki/CHGCAR, https://www.vasp.at/wiki/LOCPOT). A
-CHG of a molecular dynamics has all that for each step; the last one is taken. Longer than other modules: what is read
+an ELF is unchanged; the name of the file says which (https://www.vasp.at/wiki/CHGCAR, https://www.vasp.at/wiki/LOCPOT).
+A CHG of a molecular dynamics has all that for each step; the last one is taken. Longer than other modules: what is read
 and what is written stand side by side.
 """
 
