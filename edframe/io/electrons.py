@@ -124,7 +124,7 @@ def _judge(volume: Volume, name: str, electrons: float) -> tuple[str, ...]:
     if others:
         unit, count = others[0]
         raise DataError(
-            f"{number}: its values are probably {unit} and not {volume.unit}, for they make {count:.4f} e then; "
+            f"{number}: its values are probably {unit} and not {volume.unit}, because then they give {count:.4f} e; "
             f'--unit "{unit}", or --set "data.unit={unit}", takes them so'
         )
     whole = is_whole(electrons)

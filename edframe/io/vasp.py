@@ -192,7 +192,7 @@ def _shape(text: Text) -> tuple[int, ...]:
 
 
 def _values(text: Text, shape: tuple[int, ...], divisor: float, of: str) -> NDArray[np.float64]:
-    """The next block ``[x, y, z]``, slab by slab, for the file has x fastest and the array z."""
+    """The next block ``[x, y, z]``, slab by slab, because the file has x fastest and the array z."""
     total = shape[0] * shape[1] * shape[2]
     if not text.has_room_for(total):
         raise text.error(f"a grid of {_by(shape)} needs {total} values, and the file is too short to hold them")

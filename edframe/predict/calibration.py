@@ -1,6 +1,6 @@
 """Whether a predicted spread says how large the error is: binned error against spread, coverage, and one factor.
 
-Voxels are weighted by the electrons predicted in them where they are counted, for most voxels of a cell with a
+Voxels are weighted by the electrons predicted in them where they are counted, because most voxels of a cell with a
 molecule are vacuum, where errors and spreads are nearly zero.
 """
 

@@ -1,6 +1,6 @@
 """Checks of models: on made-up channels and baselines that vanish away from the atoms.
 
-Weights are disturbed first, for a model may start with zeros in its last layer and hide what the others do. A model
+Weights are disturbed first, because a model may start with zeros in its last layer and hide what the others do. A model
 in closed form (``FittedModel``) is fitted to four made-up samples instead; it may be tied to the cell of these.
 """
 

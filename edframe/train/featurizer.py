@@ -88,6 +88,6 @@ def restore_featurizer(featurizer: Featurizer, run: Run) -> None:
         featurizer.restore(state)
     except (DataError, KeyError, RuntimeError, ValueError) as error:
         raise RunError(
-            f"{run.path / FITTED} does not fit the featurizer ({error}), for its plugin changed since; install the "
+            f"{run.path / FITTED} does not fit the featurizer ({error}), because its plugin has changed; install the "
             f"versions named in provenance.json, or repeat the run by `edframe run {run.path / 'config.yaml'}`"
         ) from error

@@ -42,7 +42,7 @@ def _history(ax: Axes, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
     if cut.any():
         ax.plot(numbers[cut], errors[cut], "o", color=GREY, markersize=4.5, fillstyle="none", label="cut short")
     failed = ~np.isfinite(errors)
-    if failed.any():  # at the upper edge, for they have no error
+    if failed.any():  # at the upper edge, because they have no error
         top = ax.get_xaxis_transform()
         ax.plot(
             numbers[failed], np.full(failed.sum(), 0.98), "x", color=INK, markersize=4.5, transform=top, label="failed"

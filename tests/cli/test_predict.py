@@ -210,7 +210,7 @@ def test_weights_that_no_longer_fit_the_model_are_one_sentence(edframe, finished
     kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
     result = edframe("predict", tmp_path / "other", tmp_path / "POSCAR", tmp_path / "density.cube")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "do not fit the model, for its plugin changed since" in result.err
+    assert "do not fit the model, because its plugin has changed" in result.err
     assert not (tmp_path / "density.cube").exists()
 
 

@@ -51,7 +51,7 @@ def examples(outcomes: Sequence[Outcome], reference: str, registry: Registry, co
 
     How far they are apart: the range of the sample's NMAE over the variants, each averaged over the seeds of a fold,
     divided by their mean. Only samples that all variants were tested on; of each group (mirror images, neighbours in
-    time) one, for the others look the same. Each run that is needed is built once, on the CPU. A variant on other
+    time) one, because the others look the same. Each run that is needed is built once, on the CPU. A variant on other
     points than the reference, as when grids are compared, is left out. Raises RunError when a run has no weights.
     """
     here = [outcome for outcome in outcomes if outcome.condition == outcomes[0].condition]

@@ -135,7 +135,7 @@ class HarrisFunctional:
         if density.shape != (1, *grid.shape):
             raise DataError(
                 f"{name}: a density of shape {density.shape} has no energy here; give one of shape {(1, *grid.shape)}, "
-                "the total alone, for the functional is spin-restricted"
+                "the total alone, because the functional is spin-restricted"
             )
         found = float(density.sum(dtype=np.float64)) * grid.voxel_volume
         if not abs(found - electrons) <= TOLERANCE * electrons:
