@@ -11,8 +11,8 @@ are in atomic units either way. Lengths are written in bohr.
 | several values per point (5th word of line 3)  | field_1, field_2, …  | field, as its values are |
 
 The n points of an axis are n voxels, and these are the cell. It is assumed to be periodic, because a cube does not say.
-Atoms stay where they are, outside of the cell too: a periodic code may list another image, and a piece cut out of a larger
-box looks the same. Their charges are 0, of the nucleus or of the core, by program; of the core, they tell how many
+Atoms stay where they are, outside of the cell too: a periodic code may list another image, and a piece cut out of
+a larger box looks the same. Their charges are 0, of the nucleus or of the core, by program; of the core, they tell how many
 electrons there are. They are written as 0. Ghost atoms are left out, and said in a note. A title or a file's name that
 says what is no density (an orbital, a potential, a spin density) makes the values a field.
 
