@@ -11,10 +11,10 @@ are in atomic units either way. Lengths are written in bohr.
 | several values per point (5th word of line 3)  | field_1, field_2, …  | field, as its values are |
 
 The n points of an axis are n voxels, and these are the cell. It is assumed to be periodic, because a cube does not say.
-Atoms stay where they are, outside of the cell too: a periodic code may list another image, and a piece cut out of
-a larger box looks the same. Their charges are 0, of the nucleus or of the core, by program; of the core, they tell how many
-electrons there are. They are written as 0. Ghost atoms are left out, and said in a note. A title or a file's name that
-says what is no density (an orbital, a potential, a spin density) makes the values a field.
+Atoms stay where they are, even outside of the cell, because a periodic code may list another image, and a piece cut out
+of a larger box looks the same. Their charges are 0, or those of the nucleus or of the core, depending on the program;
+those of the core give the number of electrons. They are written as 0. Ghost atoms are left out, with a note. If a title
+or the file's name says that the values are no density (an orbital, a potential, a spin density), they become a field.
 
 Values have 6 digits and coordinates 6 decimals, as is usual. Source of the format: B. Skinn,
 https://h5cube-spec.readthedocs.io/en/latest/cubeformat.html
