@@ -413,7 +413,7 @@ SECOND = FILE.rindex("    2    3    4")
 
 REFUSED = {
     "empty": ("", 1, "the end of the file appears where the scale should be"),
-    "binary": (bytes(range(256)) * 400, 2, "stands where the scale should be"),
+    "binary": (bytes(range(256)) * 400, 2, "appears where the scale should be"),
     "no lines": ("x" * 100_000, 1, "a line of more than 65536 bytes: this is no text file"),
     "zero scale": (FILE.replace("1.00000000000000", "0.0"), 2, "the scale is 0"),
     "vector": (FILE.replace("3.000000    0.000000    0.000000", "3.0 0.0"), 3, "lattice vector 1"),
@@ -428,7 +428,7 @@ REFUSED = {
         11,
         "an empty line appears where one of the positions of 3 atoms \\(line 7\\)",
     ),
-    "too many atoms": (FILE.replace("     1     1\n", "     1     0\n"), 10, "stands where the grid should be"),
+    "too many atoms": (FILE.replace("     1     1\n", "     1     0\n"), 10, "appears where the grid should be"),
     "far atom": (FILE.replace("1.500000", "1500.5"), 10, "an atom more than 1000 cells away"),
     "nan position": (FILE.replace("1.500000", "nan"), 10, "'nan' appears where one of the positions"),
     "grid of floats": (FILE.replace("    2    3    4", " 2.0 3.0 4.0", 1), 12, "'2.0 3.0 4.0' appears where the grid"),

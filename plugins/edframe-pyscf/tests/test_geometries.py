@@ -66,7 +66,7 @@ def test_charges_come_from_the_comment_line(file, comment, charge):
     [
         ("", "some.xyz holds no geometry"),
         (f"{HELIUM}Lattice=3\n", "some.xyz:4: 'Lattice=3' appears where a frame must begin"),
-        (f"{HELIUM}0\n\n", "some.xyz:4: '0' stands where"),
+        (f"{HELIUM}0\n\n", "some.xyz:4: '0' appears where"),
         (f"{HELIUM}2\n\nH 0 0 0\n", "some.xyz:4: the file ends within this frame of 2 atoms"),
         (f"{HELIUM}1\n\nHe 0 zero 0\n", "some.xyz:4: this frame is not extended xyz"),
         (f"{HELIUM}1\n\nHe 0 0\n", "some.xyz:4: this frame is not extended xyz"),
