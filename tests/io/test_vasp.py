@@ -444,7 +444,7 @@ REFUSED = {
     "stars": (
         FILE.replace("1.00000000000E+00", "*" * 17, 1),
         13,
-        "value 4 of 24 of block 1 should be: stars stand for",
+        "value 4 of 24 of block 1 should be: stars replace",
     ),
     "nan": (FILE.replace("1.00000000000E+00", "NaN", 1), 13, "'NaN' appears where value 4 .* diverged"),
     "infinity": (FILE.replace("6.00000000000E+00", "-Infinity"), 17, "'-Infinity' appears where value 24 .* diverged"),
