@@ -88,7 +88,7 @@ def test_a_state_of_another_featurizer_is_refused_by_name(fitting):
     with pytest.raises(RunError, match=r"featurizer.safetensors does not fit the featurizer \(another grid\)"):
         restore_featurizer(fitting.featurizer(), fitting.run)
     fitting.run.save_tensors(FITTED, {"other": torch.zeros(1)}, {})
-    with pytest.raises(RunError, match="its plugin changed"):
+    with pytest.raises(RunError, match="because its plugin has changed"):
         restore_featurizer(fitting.featurizer(), fitting.run)
 
 

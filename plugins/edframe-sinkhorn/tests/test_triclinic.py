@@ -87,8 +87,18 @@ def test_a_small_cell_equals_the_dense_solver_to_the_nearest_image(name):
     assert difference(ours.potential[0], potential) < 1e-3
 
 
-@pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize("voxels", [1.0, 1.5])
+LONG = {("monoclinic", 1.0), ("triclinic", 1.0), ("triclinic", 1.5)}
+"""Solves of a minute in all."""
+
+
+@pytest.mark.parametrize(
+    ("name", "voxels"),
+    [
+        pytest.param(name, voxels, marks=[pytest.mark.slow] if (name, voxels) in LONG else [])
+        for voxels in (1.0, 1.5)
+        for name in CELLS
+    ],
+)
 def test_lines_equal_all_pairs(name, voxels):
     grid = cell(name, 20)
     a, b = pair(grid)
