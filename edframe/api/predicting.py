@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from edframe.interfaces import Contents
 
 
-PAD = 4.0
-"""Å of vacuum around a molecule without a cell, for a model that was trained on crystals."""
-
-
 def load(path: str | Path, *, device: str | None = None, symmetrise: bool = False) -> Trained:
     """The trained model of a run directory.
 
@@ -90,9 +86,10 @@ class Trained:
 
     def _one(self, atoms: AtomsLike, options: Options) -> Density:
         from edframe.api.atoms import structure_of
+        from edframe.io.boxes import vacuum_for
         from edframe.io.structures import charge_of
 
-        structure = structure_of(atoms, options.get("vacuum") or self._predictor.vacuum or PAD)
+        structure = structure_of(atoms, vacuum_for(options.get("vacuum"), self._predictor.vacuum))
         electrons, charge = options.get("electrons"), options.get("charge")
         if charge is None:
             charge = charge_of(structure) if electrons is None else 0.0

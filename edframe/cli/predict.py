@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 LARGEST = 10_000
 """Points along an axis that --grid takes."""
 
-PAD = 4.0
-"""Å of vacuum around a molecule without a cell, for a model that was trained on crystals."""
-
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a trained model, or an ensemble's.")],
@@ -154,12 +151,13 @@ class _Model:
 
     @property
     def vacuum(self) -> float:
-        """Å around a molecule: as asked, else as in the training data, else PAD."""
+        """Å around a molecule: as asked, else as in the training data."""
         import json
 
+        from edframe.io.boxes import vacuum_for
         from edframe.train.checkpoint import BEST
 
-        return self._vacuum or json.loads(self._run.header(BEST).get("vacuum", "null")) or PAD
+        return vacuum_for(self._vacuum, json.loads(self._run.header(BEST).get("vacuum", "null")))
 
     def predict(self, path: Path, target: Path, shape: tuple[int, ...] | None, chosen: _Chosen) -> None:
         """Predict all frames of a file, and write each."""

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 CROWDED = 1.5
 """Å. Less space than this between atoms and the next image is that of a crystal, not of a box."""
+PAD = 4.0
+"""Å of vacuum around a molecule without a cell, for a model that was trained on crystals."""
+
+
+def vacuum_for(asked: float | None, trained: float | None) -> float:
+    """Å around a molecule without a cell: as asked, else as in the training data, else PAD."""
+    return next((vacuum for vacuum in (asked, trained) if vacuum is not None), PAD)
 
 
 def boxed(symbols: Sequence[str], positions: ArrayLike, vacuum: float, charge: float | None = None) -> Structure:

@@ -242,6 +242,8 @@ def test_a_molecule_without_a_cell_is_put_into_a_box(edframe, finished, tmp_path
     np.testing.assert_allclose(io.read(tmp_path / "m.cube").structure.lattice.abc, [9.2, 6.0, 6.2], atol=1e-5)
     result = edframe("predict", finished, tmp_path / "m.xyz", tmp_path / "n.cube", "--vacuum", 0.2)
     assert (result.code, "too narrow; give 1.5 or more" in result.err) == (2, True)
+    result = edframe("predict", finished, tmp_path / "m.xyz", tmp_path / "n.cube", "--vacuum", 0)
+    assert (result.code, "a vacuum of 0 Å" in result.err) == (2, True)
 
 
 def test_many_files_are_predicted_once_and_a_failure_stops_none(edframe, finished, kept, tmp_path):
