@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := $(abspath .venv/bin)
 DIST ?= dist
+# A process for each core, each with one thread; the tests of one file stay together.
+TESTS := -n auto --maxprocesses 8 --dist loadfile
 BUILD = $(BIN)/python -c "import sys; from flit_core.buildapi import *; build_sdist(sys.argv[1]); build_wheel(sys.argv[1])"
 
 .PHONY: run test test-slow test-lowest check dist study-small study install
@@ -12,7 +14,7 @@ run: install
 	$(BIN)/edframe run --loss sinkhorn
 
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
 
 test-slow: install test-lowest
 	$(BIN)/python -m pytest -m slow
@@ -28,7 +30,7 @@ test-lowest: install
 	$(BIN)/python -c "from importlib.metadata import version as v; print('torch==' + v('torch'))" > .venv-lowest/torch.txt
 	UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install --quiet --python .venv-lowest/bin/python \
 	    --resolution lowest-direct -c .venv-lowest/torch.txt -r requirements.txt
-	.venv-lowest/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest $(TESTS)
 
 check: install
 	$(BIN)/ruff check .
