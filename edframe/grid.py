@@ -144,7 +144,7 @@ class Grid:
         candidates = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))))
         squares = np.einsum("ki,ij,kj->k", candidates, metric, candidates)
         columns = [candidates[np.abs(squares - length**2) <= 1e-5 * length**2] for length in lengths]
-        found = []
+        operations = []
         for chosen in itertools.product(*columns):
             w = np.stack(chosen, axis=1)
             if (np.abs(w.T @ metric @ w - metric) > 1e-5 * np.outer(lengths, lengths)).any():
@@ -153,9 +153,9 @@ class Grid:
                 continue
             scaled = w * ratio
             if np.allclose(scaled, np.rint(scaled)):
-                found.append(np.rint(scaled).astype(np.int64))
-        found.sort(key=lambda w: (not np.array_equal(w, np.eye(d)), tuple(w.ravel())))
-        return np.stack(found)
+                operations.append(np.rint(scaled).astype(np.int64))
+        operations.sort(key=lambda w: (not np.array_equal(w, np.eye(d)), tuple(w.ravel())))
+        return np.stack(operations)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists for JSON; ``Grid.of(**d)`` reads them back."""

@@ -33,10 +33,10 @@ def compare(predicted: Density, reference: Density) -> dict[str, float]:
     positions = torch.from_numpy(np.asarray(reference.structure.cart_coords))[None]
     electrons = torch.tensor([reference.electrons])
     values = standard(tensors[0], tensors[1], reference.grid, positions, electrons)
-    found = {name: float(value) for name, value in values.items()}
+    errors = {name: float(value) for name, value in values.items()}
     if not reference.isolated:
-        found.pop("dipole_error")  # of a crystal it is not defined
-    return found
+        errors.pop("dipole_error")  # of a crystal it is not defined
+    return errors
 
 
 def _places(density: Density) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -108,9 +108,15 @@ def compare(
     section = layers.values.pop(SECTION, None) or {}
     if isinstance(section, dict):
         section |= {key: n for key, n in (("seeds", seeds), ("folds", folds), ("seconds", seconds)) if n is not None}
-    found = comparison(validate(layers, registry), section, axes, registry)
+    compared = comparison(validate(layers, registry), section, axes, registry)
     _carry_out(
-        found, found.runs(registry), registry, out or Path("comparisons") / found.name(), runs, workers, scheduler
+        compared,
+        compared.runs(registry),
+        registry,
+        out or Path("comparisons") / compared.name(),
+        runs,
+        workers,
+        scheduler,
     )
 
 
@@ -136,7 +142,7 @@ def _values(setting: str) -> tuple[str, Sequence[Any]]:
 
 
 def _carry_out(
-    found: Comparison,
+    compared: Comparison,
     plans: list[Planned],
     registry: Registry,
     folder: Path,
@@ -148,16 +154,16 @@ def _carry_out(
     from edframe.comparison.report import write
     from edframe.comparison.statistics import effects
 
-    declared, file = found.to_yaml(), folder / DECLARED
-    if file.exists() and not found.is_declared_in(file.read_text(encoding="utf-8")):
+    declared, file = compared.to_yaml(), folder / DECLARED
+    if file.exists() and not compared.is_declared_in(file.read_text(encoding="utf-8")):
         raise RunError(f"{folder} is the comparison of something else: its {DECLARED} differs; choose another by --out")
     raise_interrupts()
     with stopping_keeps_what_is_done():
         data = fingerprints(plans, registry, progress)
         _check(plans, registry)
         _write(file, declared)
-        if found.seconds is not None:
-            plans = with_steps(plans, found.seconds, folder / BUDGET, registry, typer.echo)
+        if compared.seconds is not None:
+            plans = with_steps(plans, compared.seconds, folder / BUDGET, registry, typer.echo)
         typer.echo(f"{folder}: {len(plans)} runs")
         outcomes: list[Outcome] = []
         failed: dict[str, str] = {}
@@ -177,10 +183,10 @@ def _carry_out(
                 advance(max(len(finished), len(outcomes) + len(failed)), len(plans))
         order = {(plan.variant, *plan.condition.values(), plan.fold, plan.seed): i for i, plan in enumerate(plans)}
         outcomes.sort(key=lambda one: order[one.variant, *one.condition.values(), one.fold, one.seed])
-        if any(outcome.variant == found.reference for outcome in outcomes):
-            differences = effects(outcomes, found.reference)
+        if any(outcome.variant == compared.reference for outcome in outcomes):
+            differences = effects(outcomes, compared.reference)
             page = write(
-                folder, found.name(), outcomes, differences, axis=found.axes[0].key, reference=found.reference,
+                folder, compared.name(), outcomes, differences, axis=compared.axes[0].key, reference=compared.reference,
                 command=f"edframe compare {file}", declared=declared, registry=registry,
             )  # fmt: skip
             _summary(outcomes, differences)
@@ -215,7 +221,7 @@ def _write(file: Path, text: str) -> None:
         ) from error
 
 
-def _summary(outcomes: Sequence[Outcome], found: Sequence[Effect]) -> None:
+def _summary(outcomes: Sequence[Outcome], effects: Sequence[Effect]) -> None:
     """Means of a few metrics, then what can be claimed of any."""
     from rich.console import Console
     from rich.table import Table
@@ -236,7 +242,7 @@ def _summary(outcomes: Sequence[Outcome], found: Sequence[Effect]) -> None:
             means = [sum(one.mean(name) for one in ours) / len(ours) for name in names]
             table.add_row(variant, str(len(ours)), *(f"{mean:.3g}" for mean in means))
         Console(highlight=False).print(table)
-    claims = [effect for effect in found if effect.claimed and effect.metric in names]
+    claims = [effect for effect in effects if effect.claimed and effect.metric in names]
     for effect in claims:
         typer.echo(", ".join(filter(None, [in_words(dict(effect.condition)), effect.sentence()])))
     if not claims:

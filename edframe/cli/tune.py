@@ -97,7 +97,7 @@ def tune(
                 advance(min(done, trials), trials)
 
             processes = workers or os.cpu_count() or 1
-            found = tune(
+            tuned = tune(
                 experiment, space, registry, folder, trials, show, prune=prune, workers=processes, scheduler=scheduler
             )
 
@@ -105,10 +105,10 @@ def tune(
     from edframe.tuning.figure import figure
     from edframe.tuning.study import importances
 
-    mattered = importances(found, space)
+    mattered = importances(tuned, space)
     with whole(folder / PICTURE) as file:
-        file.write(figure(finished(found), mattered))
-    _summary(found, space, experiment, mattered)
+        file.write(figure(finished(tuned), mattered))
+    _summary(tuned, space, experiment, mattered)
     typer.echo(f"figure: {folder / PICTURE}\nedframe run {folder / BEST}")
 
 

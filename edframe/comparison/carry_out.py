@@ -91,18 +91,18 @@ def kept(
 
 def fingerprints(plans: Sequence[Planned], registry: Registry, progress: ProgressBar) -> dict[str, str]:
     """The fingerprint of every dataset that is used, by ``data_key``; what is still to be made is made here, once."""
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for plan in plans:
         plan.experiment.import_factories(registry)
     for plan in plans:
         key = data_key(plan.experiment)
-        if key not in found:
+        if key not in by_key:
             dataset = plan.experiment.data.make(registry)
             if not dataset.ready:
                 with progress(f"{plan.experiment.data.name}: densities") as advance:
                     dataset.build(advance, workers=os.cpu_count() or 1)
-            found[key] = dataset.fingerprint()
-    return found
+            by_key[key] = dataset.fingerprint()
+    return by_key
 
 
 def data_key(experiment: Experiment) -> str:
@@ -214,9 +214,9 @@ def _runs(folder: Path) -> list[Path]:
 
 def _finished(folder: Path) -> Run | None:
     for path in _runs(folder):
-        found = Run.open(path)
-        if found.provenance().get("status") == "finished":
-            return found
+        opened = Run.open(path)
+        if opened.provenance().get("status") == "finished":
+            return opened
     return None
 
 

@@ -69,11 +69,11 @@ class Outcome:
 
 def conditions(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """The different conditions, in order of appearance."""
-    found: list[dict[str, str]] = []
+    different: list[dict[str, str]] = []
     for outcome in outcomes:
-        if outcome.condition not in found:
-            found.append(dict(outcome.condition))
-    return found
+        if outcome.condition not in different:
+            different.append(dict(outcome.condition))
+    return different
 
 
 def metrics(outcomes: Sequence[Outcome]) -> list[str]:

@@ -156,10 +156,10 @@ def _with_metrics(base: Experiment, axes: Sequence[Axis], registry: Registry) ->
     So is the default loss, where it is installed: whatever is compared, one column is about transport. A metric has its
     default options, whatever those of the loss are that is trained on.
     """
-    found = dict.fromkeys(metric.name for metric in base.metrics)
+    metrics = dict.fromkeys(metric.name for metric in base.metrics)
     given = [axis.given(label) for axis in axes for label in axis.values]
     for block in [values["loss"] for values in given if "loss" in values] or [base.loss.dump()]:
         chosen = varied(base.dump(), {"loss": block}, registry, SECTION).loss
-        found |= dict.fromkeys(part.name for part in chosen.components() if not part.parts)
-    found |= dict.fromkeys(name for name in [DEFAULTS["loss"]["name"]] if name in registry.names("loss"))
-    return varied(base.dump(), {"metrics": list(found)}, registry, SECTION)
+        metrics |= dict.fromkeys(part.name for part in chosen.components() if not part.parts)
+    metrics |= dict.fromkeys(name for name in [DEFAULTS["loss"]["name"]] if name in registry.names("loss"))
+    return varied(base.dump(), {"metrics": list(metrics)}, registry, SECTION)

@@ -67,14 +67,14 @@ class Effect:
         means = f"{number(self.variant_mean)} against {number(self.reference_mean)}{unit}"
         if self.pairs < 2:
             return f"{what}: {self.variant} {means} in one run; nothing can be said without another seed or fold."
-        found = f"difference {number(self.difference)}, 95% interval {interval(self.low, self.high)}"
-        found += f", {self.pairs} pairs of runs, corrected p {number(self.corrected, 2)}"
+        data = f"difference {number(self.difference)}, 95% interval {interval(self.low, self.high)}"
+        data += f", {self.pairs} pairs of runs, corrected p {number(self.corrected, 2)}"
         if not self.claimed:
             after = " after correction" if self.p <= LEVEL else ""
-            return f"{what}: {self.variant} and {self.reference} do not differ significantly{after} ({means}; {found})."
+            return f"{what}: {self.variant} and {self.reference} do not differ significantly{after} ({means}; {data})."
         way = "lower" if self.difference < 0 else "higher"
         share = f"{number(100 * abs(self.relative))} % " if math.isfinite(self.relative) else ""
-        return f"{what}: {self.variant} is {share}{way} than {self.reference} ({means}; {found})."
+        return f"{what}: {self.variant} is {share}{way} than {self.reference} ({means}; {data})."
 
 
 def effects(outcomes: Sequence[Outcome], reference: str) -> list[Effect]:
@@ -83,23 +83,23 @@ def effects(outcomes: Sequence[Outcome], reference: str) -> list[Effect]:
     The correction bounds the share of false claims among all (Benjamini & Hochberg, J. R. Stat. Soc. B 57, 289
     (1995), by SciPy), which holds for tests that depend on each other positively, as metrics of one run do.
     """
-    found = []
+    every = []
     for condition in conditions(outcomes):
         here = [outcome for outcome in outcomes if outcome.condition == condition]
         table = frame(here)
         for variant in dict.fromkeys(outcome.variant for outcome in here):
             if variant != reference:
-                found += [
+                every += [
                     _effect(table, here[0].units[metric], condition, variant, reference, metric)
                     for metric in metrics(here)
                     if metric not in NOT_JUDGED
                 ]
-    tested = [index for index, effect in enumerate(found) if math.isfinite(effect.p)]
+    tested = [index for index, effect in enumerate(every) if math.isfinite(effect.p)]
     if tested:
-        corrected = stats.false_discovery_control([found[index].p for index in tested])
+        corrected = stats.false_discovery_control([every[index].p for index in tested])
         for index, value in zip(tested, corrected, strict=True):
-            found[index] = replace(found[index], corrected=float(value))
-    return found
+            every[index] = replace(every[index], corrected=float(value))
+    return every
 
 
 def _effect(

@@ -85,11 +85,11 @@ def validate(layers: Layers, registry: Registry) -> Experiment:
             raise ConfigError(f"{layers.where(key)}: there is no key '{key}'{suggest(key, known)}")
     fixed = _validated(FixedKeys, {k: v for k, v in layers.values.items() if k not in BLOCKS}, "", layers)
     _suit(layers, registry)
-    found = {block: _choose(block, kind, layers, registry) for block, kind in BLOCKS.items()}
-    name = fixed.name or "-".join(found[block].name for block in ("data", "model", "loss"))
+    choices = {block: _choose(block, kind, layers, registry) for block, kind in BLOCKS.items()}
+    name = fixed.name or "-".join(choices[block].name for block in ("data", "model", "loss"))
     metrics = tuple(_metric(metric, layers, registry) for metric in fixed.metrics)
     return Experiment(
-        name=name, **found, metrics=metrics, splits=fixed.splits, training=fixed.training, seed=fixed.seed,
+        name=name, **choices, metrics=metrics, splits=fixed.splits, training=fixed.training, seed=fixed.seed,
         device=fixed.device,
     )  # fmt: skip
 
@@ -169,7 +169,7 @@ def _validated(model: type[M], values: Mapping[str, Any], block: str, layers: La
         return model.model_validate(dict(values))
     except ValidationError as error:
         # An unknown key first: where one is misspelt, another may seem to be missing.
-        problem = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+        problem = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
     path = ".".join([block] if block else []) + "".join(f".{part}" for part in problem["loc"])
     path = path.lstrip(".")
     where = layers.where(path)
@@ -199,4 +199,4 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The config class that a field holds, or a mapping or list of it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
+    return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)

@@ -113,15 +113,15 @@ class Registry:
 
     def find(self, kind: Kind, name: str) -> Provided:
         """Like ``get``, together with the distribution that provides it."""
-        found = self.provided.get((kind, name), [])
-        if len(found) > 1:
-            owners = " and ".join(f"{p.distribution} {p.version}" for p in found)
+        providers = self.provided.get((kind, name), [])
+        if len(providers) > 1:
+            owners = " and ".join(f"{p.distribution} {p.version}" for p in providers)
             raise PluginError(
                 f"{kind} '{name}' is provided by both {owners}: uninstall one of them, or ask its authors to rename."
             )
-        if not found:
+        if not providers:
             raise PluginError(self._unknown(kind, name))
-        return found[0]
+        return providers[0]
 
     def _unknown(self, kind: Kind, name: str) -> str:
         sentence = f"there is no {kind} '{name}'{suggest(name, self.names(kind))}"

@@ -158,13 +158,13 @@ def _picture(one: Identity) -> NDArray[np.float64]:
     """Numbers that change by no more than 1 where cell and atoms move by no more than SAME: the same for any order of
     like atoms and any images of them."""
     lengths = np.linalg.norm(one.cell, axis=1)
-    found = [one.cell.ravel()]
+    parts = [one.cell.ravel()]
     for number in np.unique(one.numbers):
         waves = np.exp(2j * np.pi * one.fractions[one.numbers == number]).mean(axis=0) * lengths / (2 * np.pi)
-        found += [waves.real, waves.imag]
+        parts += [waves.real, waves.imag]
     # Fractions of a skewed cell change by more than the length of a move.
     skew = max(1.0, float(np.linalg.norm(np.linalg.inv(one.cell) * lengths, ord=2)))
-    return np.concatenate(found) / (SAME * skew)
+    return np.concatenate(parts) / (SAME * skew)
 
 
 def _mark(one: Identity) -> NDArray[np.float64]:

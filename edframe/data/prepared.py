@@ -197,14 +197,14 @@ class PreparedDataset(Dataset):
 
     @cached_property
     def _jobs(self) -> Sequence[Job]:
-        found = self.jobs()
-        counts = Counter(job.id for job in found)
+        jobs = self.jobs()
+        counts = Counter(job.id for job in jobs)
         twice = next((name for name, count in counts.items() if count > 1), None)
         if twice is not None:
             raise DataError(f"{self.name}: two samples have the id '{twice}'; give their files different names")
-        if not found:
+        if not jobs:
             raise DataError(f"{self.name}: there are no samples to make")
-        return found
+        return jobs
 
     @cached_property
     def _store(self) -> Store:
@@ -225,12 +225,12 @@ class PreparedDataset(Dataset):
         """Reason by key, of what failed and was not made since."""
         if not self._failures_file.exists():
             return {}
-        found = {}
+        reasons = {}
         for line in self._failures_file.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):  # a killed process may have left half a line
                 record = json.loads(line)
-                found[record["key"]] = record["reason"]
-        return {key: reason for key, reason in found.items() if key not in self._kept}
+                reasons[record["key"]] = record["reason"]
+        return {key: reason for key, reason in reasons.items() if key not in self._kept}
 
     @cached_property
     def _made(self) -> Sequence[Job]:

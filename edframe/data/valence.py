@@ -92,9 +92,9 @@ class Valence:
         from scipy.linalg import qr
 
         rows = np.array(list(counts), dtype=float)
-        found = _by_cores(rows, list(counts.values()), species)
-        if found is not None:
-            return cls(tuple(species), tuple(found.tolist()), settled=True)
+        electrons_of = _by_cores(rows, list(counts.values()), species)
+        if electrons_of is not None:
+            return cls(tuple(species), tuple(electrons_of.tolist()), settled=True)
         values = np.array([np.median(electrons) for electrons in counts.values()])
         solved, _, rank, _ = np.linalg.lstsq(rows, values, rcond=1e-9)
         whole = np.rint(solved)
@@ -158,7 +158,7 @@ class Valence:
 
 def cores(number: int) -> tuple[int, ...]:
     """Electrons that pseudopotentials of the element with atomic number ``number`` leave out."""
-    return next((found for numbers, found in CORES if number in numbers), ())
+    return next((sizes for numbers, sizes in CORES if number in numbers), ())
 
 
 def _near(electrons: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -204,8 +204,8 @@ def _values(text: Text, shape: Sequence[int], fields: int) -> NDArray[np.float64
 
 
 def _labels(names: list[str]) -> list[int]:
-    found = [re.fullmatch(r"field_(-?\d{1,9})", name) for name in names]
-    return [int(match[1]) if match and all(found) else k + 1 for k, match in enumerate(found)]
+    matches = [re.fullmatch(r"field_(-?\d{1,9})", name) for name in names]
+    return [int(match[1]) if match and all(matches) else k + 1 for k, match in enumerate(matches)]
 
 
 def _row(count: int, numbers: Sequence[float] | NDArray[np.float64]) -> str:

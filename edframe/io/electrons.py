@@ -95,12 +95,12 @@ def said(volume: Volume) -> str:
 def fitting_units(volume: Volume, field: str = "total") -> list[tuple[str, float]]:
     """Units in which a field has the electrons of its neutral atoms, with their number. ``volume.unit`` is that now."""
     now = factor(volume.unit, volume.grid) if volume.unit else 1.0
-    found = []
+    fitting = []
     for unit in DENSITY_UNITS:
         electrons = number_of(volume, field) * factor(unit, volume.grid) / now
         if _fits(electrons, volume):
-            found.append((unit, electrons))
-    return found
+            fitting.append((unit, electrons))
+    return fitting
 
 
 def _fits(electrons: float, volume: Volume) -> bool:

@@ -127,7 +127,7 @@ def _run(path: Path) -> Run:
         fft = output.find("basis_set/fft_grid")
         assert fft is not None
         shape = (int(fft.attrib["nr1"]), int(fft.attrib["nr2"]), int(fft.attrib["nr3"]))
-        found = Run(
+        run = Run(
             Structure(Lattice(np.array(cell) * BOHR), symbols, np.array(positions) * BOHR, coords_are_cartesian=True),
             shape,
             2 * _floats(output, "basis_set/ecutrho")[0],  # hartree; |G|² = 2 E
@@ -136,9 +136,9 @@ def _run(path: Path) -> Run:
         )
     except (ET.ParseError, AssertionError, KeyError, ValueError, IndexError) as error:
         raise DataError(f"{place} cannot be read ({error or 'a part is missing'}); make the run anew") from error
-    if not 0 < found.cutoff < 1e6 or not 0 < math.prod(found.shape) < 1e10 or min(found.shape) < 1 or not atoms:
+    if not 0 < run.cutoff < 1e6 or not 0 < math.prod(run.shape) < 1e10 or min(run.shape) < 1 or not atoms:
         raise DataError(f"{place}: no atoms, or an absurd cutoff or grid; make the run anew")
-    return found
+    return run
 
 
 def _floats(element: ET.Element, place: str) -> list[float]:
@@ -194,10 +194,10 @@ def _read_hdf5(path: Path) -> Waves:
                 raise ValueError("its arrays have other lengths")
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path} is no charge density of pw.x, or damaged ({error})") from error
-    found = Waves(miller, np.stack(components), b"true" in np.bytes_(gamma).lower())
-    if not np.isfinite(found.components).all():
+    waves = Waves(miller, np.stack(components), b"true" in np.bytes_(gamma).lower())
+    if not np.isfinite(waves.components).all():
         raise DataError(f"{path} has values that are not finite: the calculation diverged, or it is damaged")
-    return found
+    return waves
 
 
 def _write_hdf5(path: Path, waves: Waves, reciprocal: NDArray[np.float64]) -> None:

@@ -56,13 +56,13 @@ def packing(path: Path) -> str:
             start = file.read(6)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error})") from error
-    found = next((ending for magic, ending in MAGIC.items() if start.startswith(magic)), "")
+    packed = next((ending for magic, ending in MAGIC.items() if start.startswith(magic)), "")
     told = packed_ending(path.name).lower()
-    if not found and told == ".lzma":  # the old form has no magic number
+    if not packed and told == ".lzma":  # the old form has no magic number
         return told
-    if told and not found:
+    if told and not packed:
         raise DataError(f"{path} cannot be read: its name ends in {told}, and it is not packed so; correct its name")
-    return found
+    return packed
 
 
 def open_bytes(path: Path) -> IO[bytes]:

@@ -90,21 +90,21 @@ def meant(volume: Volume, path: Path, unit: str | None, quantity: Quantity | Non
 
 def _decided(volume: Volume, path: Path) -> Volume:
     """A density in the one of e/bohr³ and e/Å³ in which its atoms have their electrons."""
-    found = [(unit, count) for unit, count in fitting_units(volume) if unit in ("e/bohr³", "e/Å³")]
-    if not found:
-        found = _nearly(volume)
+    fitting = [(unit, count) for unit, count in fitting_units(volume) if unit in ("e/bohr³", "e/Å³")]
+    if not fitting:
+        fitting = _nearly(volume)
     numbers = {unit: number_of(volume) * factor(unit, volume.grid) for unit in ("e/bohr³", "e/Å³")}
     both = " or ".join(f"{count:.4f} e in {unit}" for unit, count in numbers.items())
-    if len(found) != 1:
+    if len(fitting) != 1:
         others = [(unit, count) for unit, count in fitting_units(volume) if unit not in numbers]
-        fits = f", and {others[0][1]:.4f} e in {others[0][0]}" if others and not found else ""
+        fits = f", and {others[0][1]:.4f} e in {others[0][0]}" if others and not fitting else ""
         unit = others[0][0] if fits else "e/bohr³"
         raise DataError(
             f"{path}: this format does not tell the unit, and the electrons of {volume.structure.formula} do not "
             f'either: there would be {both}{fits}; --unit "{unit}" (or data.unit) says that it is a density, '
             "--quantity field or potential that it is none"
         )
-    chosen, count = found[0]
+    chosen, count = fitting[0]
     note = f"the unit is taken to be {chosen}, which makes {count:.4f} e ({both})"
     return replace(_scaled(volume, factor(chosen, volume.grid)), unit=chosen, notes=(*volume.notes, note))
 
@@ -113,7 +113,7 @@ def _nearly(volume: Volume) -> list[tuple[str, float]]:
     """Units in which an ion or an all-electron density on a coarse grid has its electrons."""
     from edframe.io.electrons import check
 
-    found = []
+    fitting = []
     for unit in ("e/bohr³", "e/Å³"):
         scale = factor(unit, volume.grid)
         trial = replace(_scaled(volume, scale), unit=unit)
@@ -125,8 +125,8 @@ def _nearly(volume: Volume) -> list[tuple[str, float]]:
         electrons, numbers = number_of(trial), volume.structure.atomic_numbers
         elf = float(volume.fields["total"].max()) <= 1.0 + 1e-6
         if is_whole(electrons) or is_neutral(electrons, numbers, COARSE) or not elf:
-            found.append((unit, electrons))
-    return found
+            fitting.append((unit, electrons))
+    return fitting
 
 
 def _as_density(volume: Volume) -> Volume:

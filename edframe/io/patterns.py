@@ -18,7 +18,7 @@ def select(patterns: Iterable[str], choose: Callable[[Path], Path | None], wante
     for, or None to pass it over; a file that is written out, without wildcards, stands for itself. wanted: what is
     looked for, in words. Raises DataError for a pattern that matches nothing, or nothing of that.
     """
-    found: dict[str, Path] = {}  # by what a link leads to, so that no file is two samples
+    selected: dict[str, Path] = {}  # by what a link leads to, so that no file is two samples
     for pattern in patterns:
         written_out = Path(os.path.abspath(os.path.expanduser(pattern)))
         paths = _matches(pattern)
@@ -27,8 +27,8 @@ def select(patterns: Iterable[str], choose: Callable[[Path], Path | None], wante
         if not chosen:
             raise DataError(f"'{pattern}' matches {len(paths)} files and folders, but no {wanted}")
         for file in chosen:
-            found.setdefault(os.path.realpath(file), file)
-    return list(found.values())
+            selected.setdefault(os.path.realpath(file), file)
+    return list(selected.values())
 
 
 def names(paths: Sequence[Path]) -> list[str]:
@@ -56,11 +56,11 @@ def stamp(path: Path) -> list[str | int]:
 
 def _matches(pattern: str) -> list[Path]:
     absolute = Path(os.path.abspath(os.path.expanduser(pattern)))
-    found = {Path(absolute.anchor)}
+    paths = {Path(absolute.anchor)}
     for part in absolute.parts[1:]:
-        found = {path for folder in found for path in _within(folder, part)}
-    if found:
-        return sorted(found)
+        paths = {path for folder in paths for path in _within(folder, part)}
+    if paths:
+        return sorted(paths)
     existing = next(folder for folder in absolute.parents if folder.is_dir())
     raise DataError(f"'{pattern}' matches nothing; the nearest folder that exists is {existing}")
 

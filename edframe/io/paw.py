@@ -37,13 +37,13 @@ def in_columns(text: str) -> str:
 
 def has_moments(text: str, atoms: int) -> bool:
     """Whether text behind a grid ends in moments: numbers that no header announces."""
-    announced = found = 0
+    announced = present = 0
     for line in text.splitlines():
         if match := HEADER.fullmatch(line):
             announced += int(match[3])
         else:
-            found += len(line.split())
-    return atoms > 0 and found > announced
+            present += len(line.split())
+    return atoms > 0 and present > announced
 
 
 def moments(volume: Volume, name: str) -> NDArray[np.float64]:
@@ -57,7 +57,7 @@ def moments(volume: Volume, name: str) -> NDArray[np.float64]:
     # A sphere reaches so far along each axis: radius over the distance of the planes of the grid.
     reach = np.ceil(RADIUS * np.linalg.norm(np.linalg.inv(grid.voxel), axis=0)).astype(int)
     steps = [np.arange(-r, r + 2) for r in reach]
-    found = np.zeros(len(volume.structure))
+    integrals = np.zeros(len(volume.structure))
     for index, at in enumerate(volume.structure.frac_coords * shape):
         corner = np.floor(at).astype(int)
         x, y, z = ((step + c) for step, c in zip(steps, corner, strict=True))
@@ -65,12 +65,12 @@ def moments(volume: Volume, name: str) -> NDArray[np.float64]:
         places = np.ix_(y % shape[1], z % shape[2])
         for k in x:
             inside = np.linalg.norm(plane + (k - at[0]) * grid.voxel[0], axis=-1) <= RADIUS
-            found[index] += values[k % shape[0]][places][inside].sum() * grid.voxel_volume
-    if not (np.abs(found) < LARGEST).all():
+            integrals[index] += values[k % shape[0]][places][inside].sum() * grid.voxel_volume
+    if not (np.abs(integrals) < LARGEST).all():
         raise DataError(
-            f"the field '{name}' has a moment of {np.abs(found).max():g} electrons next to an atom: too large"
+            f"the field '{name}' has a moment of {np.abs(integrals).max():g} electrons next to an atom: too large"
         )
-    return found
+    return integrals
 
 
 def block(numbers: NDArray[np.float64]) -> str:

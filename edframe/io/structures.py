@@ -66,26 +66,26 @@ def read_structures(path: Path, vacuum: float | None = None) -> Frames:
     try:
         with warnings.catch_warnings(action="ignore"):  # the error says it in one sentence
             if form == "xsf":
-                found = _from_xsf(path)
+                frames = _from_xsf(path)
             elif "xdatcar" in name:
-                found = Frames(_from_xdatcar(path))
+                frames = Frames(_from_xdatcar(path))
             elif form == "chgcar" or "poscar" in name or "contcar" in name:
-                found = _from_vasp(path)
+                frames = _from_vasp(path)
             elif form:
-                found = _from_volume(path)
+                frames = _from_volume(path)
             elif name.endswith((".xyz", ".extxyz")):
-                found = _from_xyz(path, vacuum)
+                frames = _from_xyz(path, vacuum)
             elif name.endswith((".cif", ".mcif")):
-                found = Frames(_from_cif(path))
+                frames = Frames(_from_cif(path))
             else:
-                found = Frames(_from_others(path, vacuum))
+                frames = Frames(_from_others(path, vacuum))
     except DataError:
         raise
     except Exception as error:  # the readers raise whatever they met
         raise DataError(f"{path} is not a structure that can be read ({error}); give a POSCAR or CIF file") from error
-    if not all(structure.is_ordered for structure in found.structures):
+    if not all(structure.is_ordered for structure in frames.structures):
         raise DataError(f"{path} has sites of partial occupancy: give one ordered configuration")
-    return found
+    return frames
 
 
 def _from_volume(path: Path) -> Frames:
@@ -111,21 +111,21 @@ def _from_xsf(path: Path) -> Frames:
     from edframe.io.xsf_parts import parts
 
     with Text(path) as text:
-        found = parts(text)
-    if found.grids:
+        content = parts(text)
+    if content.grids:
         return _from_volume(path)
-    if not found.cells or found.periodic == 0:
+    if not content.cells or content.periodic == 0:
         raise DataError(f"{path} has no cell: a density needs one; write it as CRYSTAL, with PRIMVEC")
-    if len(found.cells) not in (1, len(found.steps)):
+    if len(content.cells) not in (1, len(content.steps)):
         raise DataError(
-            f"{path} has {len(found.cells)} cells for {len(found.steps)} steps; each step needs one, or all"
+            f"{path} has {len(content.cells)} cells for {len(content.steps)} steps; each step needs one, or all"
         )
-    cells = found.cells * len(found.steps) if len(found.cells) == 1 else found.cells
-    notes = (f"ghost atoms, left out: {found.ghosts}",) if found.ghosts else ()
+    cells = content.cells * len(content.steps) if len(content.cells) == 1 else content.cells
+    notes = (f"ghost atoms, left out: {content.ghosts}",) if content.ghosts else ()
     return Frames(
         tuple(
             Structure(cell, species, positions, coords_are_cartesian=True)
-            for cell, (species, positions) in zip(cells, found.steps, strict=True)
+            for cell, (species, positions) in zip(cells, content.steps, strict=True)
         ),
         notes,
     )
@@ -173,12 +173,12 @@ def _from_cif(path: Path) -> tuple[Structure, ...]:
             text = file.read().decode("utf-8", "replace")
     except unpacking_errors() as error:
         raise DataError(f"{path} cannot be read to its end ({error}): it is damaged; copy it anew") from error
-    found = CifParser.from_str(text).parse_structures(primitive=False, on_error="raise")
-    if not found:
+    structures = CifParser.from_str(text).parse_structures(primitive=False, on_error="raise")
+    if not structures:
         raise DataError(f"{path} holds no structure")
     return tuple(
         Structure(one.lattice, [site.specie.symbol for site in one], one.frac_coords) if one.is_ordered else one
-        for one in found
+        for one in structures
     )
 
 

@@ -102,8 +102,8 @@ def write(path: Path, volume: Volume) -> None:
             if values:
                 counts = [len(row) for row in values]
                 padded = np.zeros((len(values), max(counts)))
-                for row, found in zip(padded, values, strict=True):
-                    row[: len(found)] = found
+                for row, given in zip(padded, values, strict=True):
+                    row[: len(given)] = given
                 file[f"charge/aug_occupancies_s{k + 1:02d}"] = padded
                 file[f"charge/aug_occupancies_ions_s{k + 1:02d}"] = np.array(counts, np.int32)
 
@@ -113,14 +113,14 @@ def _structure(path: Path, file: Mapping[str, Any]) -> Structure | None:
     if place is None:
         return None
     try:
-        found = {key: np.array(value[()]) for key, value in file[place].items()}
-        symbols = [re.match(r"[A-Za-z]*", word.decode()).group() for word in found["ion_types"]]  # type: ignore[union-attr]
-        species = [Element(s) for s, n in zip(symbols, found["number_ion_types"], strict=True) for _ in range(int(n))]
+        entries = {key: np.array(value[()]) for key, value in file[place].items()}
+        symbols = [re.match(r"[A-Za-z]*", word.decode()).group() for word in entries["ion_types"]]  # type: ignore[union-attr]
+        species = [Element(s) for s, n in zip(symbols, entries["number_ion_types"], strict=True) for _ in range(int(n))]
         return Structure(
-            Lattice(float(found["scale"]) * found["lattice_vectors"]),
+            Lattice(float(entries["scale"]) * entries["lattice_vectors"]),
             species,
-            found["position_ions"],
-            coords_are_cartesian=bool(found.get("direct_coordinates", np.array(1)) != 1),
+            entries["position_ions"],
+            coords_are_cartesian=bool(entries.get("direct_coordinates", np.array(1)) != 1),
         )
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path}: the atoms in {place} cannot be read ({error})") from error
@@ -143,17 +143,17 @@ def _occupancies(path: Path, file: Mapping[str, Any], block: int) -> str:
 
 def _parsed(text: str) -> list[list[float]]:
     """The occupancies of each atom; what is imaginary and the moments are left out."""
-    found: list[list[float]] = []
+    rows: list[list[float]] = []
     missing = 0
     for line in text.splitlines():
         if match := HEADER.fullmatch(line):
             missing = 0 if match[1] else int(match[3])
-            found += [] if match[1] else [[]]
+            rows += [] if match[1] else [[]]
         elif missing:
             words = line.split()[:missing]
-            found[-1] += map(float, words)
+            rows[-1] += map(float, words)
             missing -= len(words)
-    return found
+    return rows
 
 
 def _put(file: Any, place: str, values: Mapping[str, Any]) -> None:

@@ -50,32 +50,32 @@ def read(path: Path) -> Volume:
     that is not over whole cells.
     """
     with Text(path) as text:
-        found = parts(text)
-        if not found.grids or not found.steps:
+        content = parts(text)
+        if not content.grids or not content.steps:
             raise text.error("the file ends without atoms and a 3D grid; both are needed")
-        if len(found.steps) > 1:
-            raise text.error(f"it has {len(found.steps)} steps, and a grid is of one of them; take the others out")
-        if not found.steps[0][0]:
+        if len(content.steps) > 1:
+            raise text.error(f"it has {len(content.steps)} steps, and a grid is of one of them; take the others out")
+        if not content.steps[0][0]:
             raise text.error("all atoms are ghosts, without nuclei; a density of no atom is of no use here")
-        if not found.cells and found.periodic:
+        if not content.cells and content.periodic:
             raise text.error("the file ends without PRIMVEC, the cell of the crystal")
-        names, quantity, unit, note = _meaning(found.grids, found, path)
-        way = _way(text, found, quantity, unit)
-    notes = [note, way.note, f"ghost atoms, left out: {found.ghosts}" if found.ghosts else ""]
+        names, quantity, unit, note = _meaning(content.grids, content, path)
+        way = _way(text, content, quantity, unit)
+    notes = [note, way.note, f"ghost atoms, left out: {content.ghosts}" if content.ghosts else ""]
     fields = {}
-    for name, raw in zip(names, found.grids, strict=True):
+    for name, raw in zip(names, content.grids, strict=True):
         fields[name] = np.ascontiguousarray(way.of(raw.values))
         if unit is not None:
             fields[name] *= factor(unit, Grid.of(way.cell, fields[name].shape))
         if not np.isfinite(fields[name]).all() or np.abs(fields[name]).max() > 1e300:
             raise DataError(f"{path}: it has values too large for a density; make the file anew")
-    origin = found.grids[0].origin
+    origin = content.grids[0].origin
     return Volume(
-        _structure(found, way.cell, origin),
+        _structure(content, way.cell, origin),
         Grid.of(way.cell, fields[names[0]].shape),
         fields,
         quantity=quantity,
-        comment=found.comment,
+        comment=content.comment,
         origin=(float(origin[0]), float(origin[1]), float(origin[2])),
         unit=unit,
         notes=tuple(sentence for sentence in notes if sentence),
@@ -116,38 +116,39 @@ def write(path: Path, volume: Volume) -> None:
         file.write(b"END_BLOCK_DATAGRID_3D\n")
 
 
-def _way(text: Text, found: Parts, quantity: Quantity, unit: str | None) -> Reading:
+def _way(text: Text, content: Parts, quantity: Quantity, unit: str | None) -> Reading:
     """How the grids are taken. Raises DataError where they are not over whole cells."""
-    raw = found.grids[0]
+    raw = content.grids[0]
     units = (unit,) if unit is not None else ("e/bohr³", "e/Å³")
-    numbers = [kind.Z for kind in found.steps[0][0]]
+    numbers = [kind.Z for kind in content.steps[0][0]]
 
     def fits(mean: float, cell: NDArray[np.float64]) -> bool:
         if quantity != "density":  # nothing is known of its sum, and only a repeated plane can be dropped
             return True
         grid = Grid.of(cell, 1)
-        copies = round(grid.volume / abs(np.linalg.det(found.cells[0]))) if found.cells and found.periodic == 3 else 1
+        crystal = bool(content.cells) and content.periodic == 3
+        copies = round(grid.volume / abs(np.linalg.det(content.cells[0]))) if crystal else 1
         return any(is_neutral(mean * grid.volume * factor(each, grid) / copies, numbers) for each in units)
 
     def box() -> Reading:
         periodic_grid(text, raw.edges, (1, 1, 1))
         return over_box(raw.edges, raw.values, fits)
 
-    if not found.cells:
+    if not content.cells:
         return box()
-    periodic_grid(text, found.cells[0], (1, 1, 1))
-    way = over_cell(found.cells[0], raw.edges, raw.values, fits)
+    periodic_grid(text, content.cells[0], (1, 1, 1))
+    way = over_cell(content.cells[0], raw.edges, raw.values, fits)
     if isinstance(way, str):
-        if found.periodic == 3:
+        if content.periodic == 3:
             raise text.error(way, raw.line)
         return box()
     return way
 
 
-def _structure(found: Parts, cell: NDArray[np.float64], origin: NDArray[np.float64]) -> Structure:
+def _structure(content: Parts, cell: NDArray[np.float64], origin: NDArray[np.float64]) -> Structure:
     """The atoms in the cell of the grid, repeated where that is a larger one, relative to its first point."""
-    species, positions = found.steps[0]
-    primitive = found.cells[0] if found.cells and found.periodic == 3 else cell
+    species, positions = content.steps[0]
+    primitive = content.cells[0] if content.cells and content.periodic == 3 else cell
     whole = np.rint(cell @ np.linalg.inv(primitive)).astype(int)
     structure = Structure(Lattice(primitive), species, positions - origin, coords_are_cartesian=True)
     if np.array_equal(whole, np.eye(3)):
@@ -156,7 +157,7 @@ def _structure(found: Parts, cell: NDArray[np.float64], origin: NDArray[np.float
     return Structure(Lattice(cell), larger.species, larger.cart_coords, coords_are_cartesian=True)
 
 
-def _meaning(grids: Sequence[RawGrid], found: Parts, path: Path) -> tuple[list[str], Quantity, str | None, str]:
+def _meaning(grids: Sequence[RawGrid], content: Parts, path: Path) -> tuple[list[str], Quantity, str | None, str]:
     """Names of the fields, what they are, the unit of the values where it is told, and a note."""
     labels, blocks = [grid.label for grid in grids], {grid.block for grid in grids}
     distinct = len(set(labels)) == len(labels) and all(labels)
@@ -167,7 +168,7 @@ def _meaning(grids: Sequence[RawGrid], found: Parts, path: Path) -> tuple[list[s
             return names, quantity, units[quantity], ""
     if len(grids) > 1:
         return names, "field", None, ""
-    texts = {"title of the grids": grids[0].block, "label of the grid": labels[0], "remarks": found.comment}
+    texts = {"title of the grids": grids[0].block, "label of the grid": labels[0], "remarks": content.comment}
     if note := other_quantity({**texts, "name of the file": path.name}):
         return ["total"], "field", None, note
     return ["total"], "density", "e/bohr³" if blocks == {ESPRESSO} else None, ""

@@ -55,7 +55,7 @@ class Parts:
 
 def parts(text: Text) -> Parts:
     """All sections up to the end of the file. Raises DataError, with the line, for what is malformed or cut off."""
-    found, begun, remarks, bare = Parts(), False, [], False
+    content, begun, remarks, bare = Parts(), False, [], False
     while line := text.line():
         word, _, rest = line.strip().partition(" ")
         if word.startswith("#") and not begun:
@@ -64,34 +64,34 @@ def parts(text: Text) -> Parts:
             continue
         keyword = word.upper()
         if keyword in KINDS:
-            found.periodic = KINDS[keyword]
+            content.periodic = KINDS[keyword]
         elif keyword in ("DIM-GROUP", "DIM_GROUP", "DIMGROUP"):
-            found.periodic = integer(text, next_words(text, "the dimension")[0], "the dimension, 0 to 3")
+            content.periodic = integer(text, next_words(text, "the dimension")[0], "the dimension, 0 to 3")
         elif keyword == "ANIMSTEPS":
             integer(text, rest.strip(), "the number of steps")
         elif keyword == "PRIMVEC":
-            found.cells.append(_vectors(text, "a lattice vector"))
+            content.cells.append(_vectors(text, "a lattice vector"))
         elif keyword in ("CONVVEC", "RECIP-PRIMVEC", "RECIP-CONVVEC"):
             other = _vectors(text, "a lattice vector")
-            found.conventional = other if keyword == "CONVVEC" else found.conventional
+            content.conventional = other if keyword == "CONVVEC" else content.conventional
         elif keyword in ("PRIMCOORD", "CONVCOORD"):
             step = _counted_atoms(text)
             if keyword == "PRIMCOORD":
-                found.ghosts += len(step[1]) - len(step[0])
-                found.steps.append(_real(step))
+                content.ghosts += len(step[1]) - len(step[0])
+                content.steps.append(_real(step))
         elif keyword == "ATOMS":
             step = _atoms(text)
             if not begun:
-                found.periodic = 0
-            if bare or not found.steps:  # behind PRIMCOORD it says the same atoms again
+                content.periodic = 0
+            if bare or not content.steps:  # behind PRIMCOORD it says the same atoms again
                 bare = True
-                found.ghosts += sum(kind is None for kind in step[0])
-                found.steps.append(_real(step))
+                content.ghosts += sum(kind is None for kind in step[0])
+                content.steps.append(_real(step))
         elif keyword == "BEGIN_INFO":
             while (line := text.line()) and line.strip().upper() != "END_INFO":
                 pass
-        elif keyword in ("BEGIN_BLOCK_DATAGRID_3D", "BEGIN_BLOCK_DATAGRID3D") and found.steps:
-            _block(text, found)
+        elif keyword in ("BEGIN_BLOCK_DATAGRID_3D", "BEGIN_BLOCK_DATAGRID3D") and content.steps:
+            _block(text, content)
         elif begun:
             raise text.error(
                 f"{text.shown(word)} appears where PRIMVEC, PRIMCOORD, ATOMS or, after these, BEGIN_BLOCK_DATAGRID_3D "
@@ -102,8 +102,8 @@ def parts(text: Text) -> Parts:
         begun = True
     if not begun:
         raise text.error("the file ends before CRYSTAL or another kind of structure: it is empty, or was cut off")
-    found.comment = "\n".join(remarks)
-    return found
+    content.comment = "\n".join(remarks)
+    return content
 
 
 def _real(step: tuple[list[Element | None], NDArray[np.float64]]) -> tuple[list[Element], NDArray[np.float64]]:
@@ -159,15 +159,15 @@ def _of_rows(text: Text, rows: list[list[str]]) -> tuple[list[Element | None], N
     return kinds, np.array([floats(text, words[1:4], "a coordinate") for words in rows])
 
 
-def _block(text: Text, found: Parts) -> None:
+def _block(text: Text, content: Parts) -> None:
     """The grids of one block, to its end."""
     block = text.line().strip()
     while (line := _next_line(text)).upper() not in _BLOCK_END:
         match = _GRID.fullmatch(line)
         if not match:
             raise text.error(f"{text.shown(line)} appears where BEGIN_DATAGRID_3D_… or END_BLOCK_DATAGRID_3D should be")
-        found.grids.append(_grid(text, block, match[1].strip()))
-        first, last = found.grids[0], found.grids[-1]
+        content.grids.append(_grid(text, block, match[1].strip()))
+        first, last = content.grids[0], content.grids[-1]
         if (
             last.values.shape != first.values.shape
             or not np.allclose(last.origin, first.origin)

@@ -30,16 +30,16 @@ def read_frames(path: Path, vacuum: float | None = None) -> tuple[list[Structure
     vacuum: Å around a molecule without a cell, see ``edframe.io.boxes``; None: a cell is required. Raises DataError,
     with file and line, for a frame that is malformed or has no cell, no atoms or no number as charge.
     """
-    found, ghosts = [], 0
+    structures, ghosts = [], 0
     for line, atoms, comment, rows in _frames(path):
         real = [row for row in rows if not is_ghost(row.split()[0])] if _species_first(comment) else rows
         ghosts += atoms - len(real)
         if not real:
             raise DataError(f"{path}:{line}: all atoms of this frame are ghosts, without nuclei; take it out")
-        found.append(_structure(path, line, comment, [_hydrogen(row) for row in real], vacuum))
-    if not found:
+        structures.append(_structure(path, line, comment, [_hydrogen(row) for row in real], vacuum))
+    if not structures:
         raise DataError(f"{path} holds no structure; it must be an xyz or extended xyz file")
-    return found, ghosts
+    return structures, ghosts
 
 
 def charge_in(facts: Mapping[str, Any], place: str) -> float:

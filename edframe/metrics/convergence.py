@@ -23,9 +23,9 @@ def unconverged(records: Iterable[Mapping[str, float]], during: str, samples: in
             if name.rpartition(".")[2] == UNCONVERGED:
                 means[name].append(mean)
     return [
-        Unconverged(during, name, count=round(samples * sum(found)), of=samples * len(found))
-        for name, found in means.items()
-        if any(found)
+        Unconverged(during, name, count=round(samples * sum(shares)), of=samples * len(shares))
+        for name, shares in means.items()
+        if any(shares)
     ]
 
 

@@ -65,10 +65,10 @@ def _interval(x: NDArray[np.float64], labels: NDArray[np.int64], resamples: int,
     for method in ("BCa", "percentile"):  # with two or three values the acceleration can be undefined
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            found = bootstrap(
+            interval = bootstrap(
                 (sums, counts), mean, paired=True, vectorized=True, n_resamples=resamples, batch=batch, method=method,
                 rng=np.random.default_rng(seed),
             ).confidence_interval  # fmt: skip
-        if np.isfinite([found.low, found.high]).all():
+        if np.isfinite([interval.low, interval.high]).all():
             break
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)

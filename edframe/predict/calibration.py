@@ -96,9 +96,9 @@ def expected_nmae(spread: Array, factor: float, electrons: float, grid: Grid) ->
     return float(100 * MEAN_DEVIATION * factor * spread.sum() * grid.voxel_volume / electrons)
 
 
-def _spearman(expected: list[float], found: list[float]) -> float | None:
+def _spearman(expected: list[float], measured: list[float]) -> float | None:
     from scipy.stats import spearmanr
 
-    if len(found) < 3 or np.ptp(expected) == 0 or np.ptp(found) == 0:
+    if len(measured) < 3 or np.ptp(expected) == 0 or np.ptp(measured) == 0:
         return None
-    return float(spearmanr(expected, found).statistic)
+    return float(spearmanr(expected, measured).statistic)

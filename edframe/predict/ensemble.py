@@ -159,7 +159,7 @@ def calibrate(
         "factor": factor,
         "validation": {"samples": len(validation.nmae), "nmae": float(np.mean(validation.nmae))},
         "test": {"members_nmae": np.mean(members, axis=0).tolist(), **test.summary()},
-        "samples": [{"id": name, "nmae": found, "expected_nmae": expected} for name, found, expected in samples],
+        "samples": [{"id": name, "nmae": nmae, "expected_nmae": expected} for name, nmae, expected in samples],
     }
 
 
@@ -206,12 +206,12 @@ class EnsemblePredictor:
         member's density does.
         """
         inputs = self.members[0].inputs(structure, shape, spacing, electrons, charge)
-        found = [self.members[0].density(inputs)]
+        predicted = [self.members[0].density(inputs)]
         for member in self.members[1:]:
             if isinstance(member.featurizer, FittedFeaturizer):  # members may have other training samples
                 inputs = replace(inputs, features=member.featurizer([structure], inputs.grid, member.device))
-            found.append(member.density(inputs))
-        densities = np.stack(found).astype(np.float64)
+            predicted.append(member.density(inputs))
+        densities = np.stack(predicted).astype(np.float64)
         spread = densities.std(0, ddof=1)
         sample = predicted_sample(structure, inputs, densities.mean(0), self.ensemble.path.name)
         expected = expected_nmae(spread[0], self.ensemble.factor, inputs.electrons, inputs.grid)

@@ -141,8 +141,8 @@ class Predictor:
         count = torch.tensor([inputs.electrons], device=self.device)
         features = inputs.features
         with told_where_memory_ends(_too_large(inputs.grid)):
-            found = self.model(features.channels, features.baseline, inputs.grid, count)[0]
-        return np.asarray(found.float().cpu().numpy())
+            density = self.model(features.channels, features.baseline, inputs.grid, count)[0]
+        return np.asarray(density.float().cpu().numpy())
 
     def novelty(self, structure: Structure) -> Novelty | None:
         """The atom farthest from the training set; None where that is not known, as for a run of an older edframe."""

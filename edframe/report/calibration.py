@@ -48,9 +48,9 @@ def _reliability(ax: Axes, reliability: Mapping[str, Any]) -> None:
 
 
 def _samples(ax: Axes, facts: Mapping[str, Any]) -> None:
-    expected, found = (np.array([sample[key] for sample in facts["samples"]]) for key in ("expected_nmae", "nmae"))
-    ax.plot(expected, found, "o", color=GREEN, alpha=0.65, markersize=4, markeredgewidth=0)
-    _diagonal(ax, np.concatenate([expected, found]), logarithmic=False)
+    expected, measured = (np.array([sample[key] for sample in facts["samples"]]) for key in ("expected_nmae", "nmae"))
+    ax.plot(expected, measured, "o", color=GREEN, alpha=0.65, markersize=4, markeredgewidth=0)
+    _diagonal(ax, np.concatenate([expected, measured]), logarithmic=False)
     rank = number(facts["test"]["spearman"], 2)
     ax.set(xlabel="expected NMAE (%)", ylabel="NMAE of the mean (%)", title=f"(c) test samples: Spearman {rank}")
 

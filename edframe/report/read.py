@@ -142,7 +142,7 @@ def _prediction(file: Path) -> Prediction:
             about = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
         grid = Grid.of(**json.loads(about["grid"]))
-        found = Prediction(
+        prediction = Prediction(
             id=about["id"],
             role=about.get("role", ""),
             grid=grid,
@@ -159,4 +159,4 @@ def _prediction(file: Path) -> Prediction:
     for name, tensor in tensors.items():
         if tensor.shape[1:] != grid.shape:
             raise RunError(f"{file}: '{name}' has shape {tensor.shape} on a grid of shape {grid.shape}")
-    return found
+    return prediction

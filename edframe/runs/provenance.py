@@ -39,13 +39,13 @@ def record_start(run: Run, facts: Mapping[str, Any]) -> None:
 
 
 def facts_of(experiment: Experiment, registry: Registry, parts: Parts, fabric: Fabric) -> dict[str, Any]:
-    found = [registry.find(choice.kind, choice.name) for choice in experiment.components()]
-    owners = {provided.distribution: provided.version for provided in found}
+    components = [registry.find(choice.kind, choice.name) for choice in experiment.components()]
+    owners = {provided.distribution: provided.version for provided in components}
     libraries = ("edframe", "torch", "lightning-fabric", "numpy", "scipy", "pymatgen")
     # By key, whose case BibTeX ignores: two plugins may cite the same paper.
     references = {
         entry.partition("{")[2].partition(",")[0].strip().lower(): entry
-        for provided in found
+        for provided in components
         for entry in provided.component.references
     }
     return {
@@ -82,10 +82,10 @@ def git_commit(root: Path) -> str | None:
         return None
     command = ["git", "--no-optional-locks", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        found = subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, timeout=5, check=True)
+        described = subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
+    return described.stdout.strip()
 
 
 def now() -> str:

@@ -53,8 +53,8 @@ def samples_carry_their_ids(subject: Subject) -> None:
     """The sample at an index has the id at that index."""
     dataset = _dataset(subject)
     for index in _indices(dataset):
-        found, wanted = dataset[index].id, dataset.ids[index]
-        assert found == wanted, f"the sample at {index} must have the id '{wanted}', not '{found}'"
+        given, wanted = dataset[index].id, dataset.ids[index]
+        assert given == wanted, f"the sample at {index} must have the id '{wanted}', not '{given}'"
 
 
 def densities_are_single_precision(subject: Subject) -> None:

@@ -71,7 +71,7 @@ def labelled(count: int = 4, spins: int = 1, seed: int = 0) -> list[Sample]:
     """
     rng = np.random.default_rng(seed)
     grid = box()
-    found = []
+    samples = []
     for index in range(count):
         structure = molecules(grid, rng.uniform(0.5, 2.5, 3).tolist())[index % 2]
         for atom in range(len(structure)):
@@ -87,8 +87,8 @@ def labelled(count: int = 4, spins: int = 1, seed: int = 0) -> list[Sample]:
             density += electrons * cloud / (cloud.sum() * grid.voxel_volume)
         electrons = 3.0 * structure.composition["Li"] + 6.0 * structure.composition["O"]
         fields = np.stack([density, 0.3 * density][:spins]).astype(np.float32)
-        found.append(Sample(f"labelled-{index}", structure, grid, fields, electrons))
-    return found
+        samples.append(Sample(f"labelled-{index}", structure, grid, fields, electrons))
+    return samples
 
 
 def bumps(grid: Grid, centres: NDArray[np.float64], radius: float) -> NDArray[np.float64]:

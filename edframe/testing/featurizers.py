@@ -19,8 +19,8 @@ from edframe.testing.subject import Subject
 def channels_are_named(subject: Subject) -> None:
     """There is one name per channel, and no two are the same."""
     names = list(_featurizer(subject).channels)
-    found = _features(subject).channels.shape[1]
-    assert len(names) == found, f"`channels` must name each of the {found} channels; it has {len(names)} names"
+    count = _features(subject).channels.shape[1]
+    assert len(names) == count, f"`channels` must name each of the {count} channels; it has {len(names)} names"
     assert len(set(names)) == len(names), f"the names in `channels` must be unique: {names}"
 
 
@@ -47,8 +47,8 @@ def baseline_is_as_announced(subject: Subject) -> None:
     assert announced == (baseline is not None), f"has_baseline is {announced}; the features must have one accordingly"
     if baseline is not None:
         shape = (2, examples.CONTENTS.spins, *examples.box().shape)
-        found = tuple(baseline.shape)
-        assert found == shape, f"the baseline must have shape [b, s, *grid], {shape} here, not {found}"
+        actual = tuple(baseline.shape)
+        assert actual == shape, f"the baseline must have shape [b, s, *grid], {shape} here, not {actual}"
         assert baseline.dtype == torch.float32, f"the baseline must be float32, not {baseline.dtype}"
         assert baseline[:, 0].min() >= 0, f"the baseline must not be negative; it is {float(baseline[:, 0].min()):.3g}"
 
@@ -161,9 +161,9 @@ def fit_depends_on_the_samples(subject: Subject) -> None:
         fitted = _unfitted(subject)
         if not isinstance(fitted, FittedFeaturizer):
             return
-        found = fitted.fit(examples.labelled(seed=seed))
-        finite = all(np.isfinite(value) for value in found.values())
-        assert finite, f"`fit` must return finite numbers to log; it returned {dict(found)}"
+        numbers = fitted.fit(examples.labelled(seed=seed))
+        finite = all(np.isfinite(value) for value in numbers.values())
+        assert finite, f"`fit` must return finite numbers to log; it returned {dict(numbers)}"
         states.append(fitted.state())
     same = all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
     assert not same, "`fit` finds the same for other samples: then it need not be fitted"
@@ -191,14 +191,14 @@ def points_are_those_of_the_grid(subject: Subject) -> None:
     whole = featurizer([structure], grid, "cpu")
     chosen = torch.from_numpy(np.random.default_rng(0).choice(grid.points, 200, replace=False))
     fractions = torch.from_numpy(grid.fractions().reshape(-1, grid.dimension))[chosen]
-    found = featurizer.at(structure, grid, fractions, "cpu")
-    _assert_same(whole.channels.flatten(2)[..., chosen], found.channels, "the channels at points must be the grid's")
+    features = featurizer.at(structure, grid, fractions, "cpu")
+    _assert_same(whole.channels.flatten(2)[..., chosen], features.channels, "the channels at points must be the grid's")
     if whole.baseline is not None:
-        assert found.baseline is not None, "the baseline at points is missing"
+        assert features.baseline is not None, "the baseline at points is missing"
         expected = whole.baseline.flatten(2)[..., chosen]
-        factor = float((expected * found.baseline).sum() / found.baseline.square().sum())
+        factor = float((expected * features.baseline).sum() / features.baseline.square().sum())
         assert abs(factor - 1) < 0.05, f"the baseline at points is {factor:.3g} times smaller than that on the grid"
-        _assert_same(expected, factor * found.baseline, "the baseline at points must be the grid's")
+        _assert_same(expected, factor * features.baseline, "the baseline at points must be the grid's")
 
 
 def _unfitted(subject: Subject) -> Featurizer:

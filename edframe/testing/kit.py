@@ -55,8 +55,8 @@ def component(
     absent or broken.
     """
     registry = registry or Registry.discover()
-    found = registry.find(kind, name)
+    provided = registry.find(kind, name)
     points = importlib.metadata.entry_points(group=hookspecs.PROJECT)
-    modules = [point.module for point in points if point.dist and point.dist.name == found.distribution]
-    module = modules[0] if modules else found.component.config.__module__
-    return Subject(found.component, dict(config or {}), module, registry)
+    modules = [point.module for point in points if point.dist and point.dist.name == provided.distribution]
+    module = modules[0] if modules else provided.component.config.__module__
+    return Subject(provided.component, dict(config or {}), module, registry)

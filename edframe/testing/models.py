@@ -209,8 +209,8 @@ def _named(baseline: bool) -> str:
 
 
 def _assert_shape(density: Tensor, shape: tuple[int, ...]) -> None:
-    found = tuple(density.shape)
-    assert found == shape, f"a predicted density must have the shape [b, s, *grid], {shape} here, not {found}"
+    actual = tuple(density.shape)
+    assert actual == shape, f"a predicted density must have the shape [b, s, *grid], {shape} here, not {actual}"
 
 
 def _assert_electrons(density: Tensor, grid: Grid, when: str) -> None:

@@ -48,13 +48,13 @@ class MLflow:
         with locked(cache_folder() / "mlflow.lock", wait=True):  # two that make the tables at a time hinder each other
             self._client = MlflowClient(store)
         experiment = self._experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or "edframe")
-        found = self._client.search_runs([experiment], f"tags.`{TAG}` = '{place.name}'", max_results=1)
-        made = found or [self._client.create_run(experiment, run_name=place.name, tags={TAG: place.name})]
+        earlier = self._client.search_runs([experiment], f"tags.`{TAG}` = '{place.name}'", max_results=1)
+        made = earlier or [self._client.create_run(experiment, run_name=place.name, tags={TAG: place.name})]
         self._run: str = made[0].info.run_id
-        self._had: dict[str, set[int]] | None = {} if found else None
+        self._had: dict[str, set[int]] | None = {} if earlier else None
         self._waiting: list[Metric] = []
         self._sent = time.monotonic()
-        if found:
+        if earlier:
             self._client.update_run(self._run, status="RUNNING")
         texts = [Param(key, str(value)) for key, value in parameters.items()]
         for first in range(0, len(texts), PARAMETERS):

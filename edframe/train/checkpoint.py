@@ -66,7 +66,7 @@ class Checkpoint:
             return cls()
         tensors, header = run.load_tensors(LAST)
         try:
-            found = cls(int(header["step"]), float(header["best"]), float(header["seconds"]), tensors)
+            checkpoint = cls(int(header["step"]), float(header["best"]), float(header["seconds"]), tensors)
             then = yaml.safe_load(header["config"])
         except KeyError as error:
             raise RunError(
@@ -78,7 +78,7 @@ class Checkpoint:
                 f"{run.path / 'config.yaml'} was edited since the checkpoint was saved ({difference}); undo that to "
                 f"continue, or start anew by `edframe run {run.path / 'config.yaml'}`"
             )
-        return found
+        return checkpoint
 
     def save(self, run: Run, header: Mapping[str, str]) -> None:
         """Write it as the last one. Raises RunError, the former one intact, when the disk is full."""

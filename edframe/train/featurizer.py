@@ -67,8 +67,8 @@ def fit_featurizer(
         def seen(done: int, total: int) -> None:
             show(Progress("fitting the featurizer", done, total))
 
-        found = dict(featurizer.fit(Samples(dataset, train, seen)))
-        event = FeaturizerFit(len(train), time.perf_counter() - began, found)
+        numbers = dict(featurizer.fit(Samples(dataset, train, seen)))
+        event = FeaturizerFit(len(train), time.perf_counter() - began, numbers)
         run.log(event)
         show(event)
         run.save_tensors(FITTED, featurizer.state(), {})

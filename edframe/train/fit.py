@@ -57,9 +57,9 @@ def fit(
         show(event)
 
     module = model.to(loader.device).eval()
-    found = model.fit(samples())
+    numbers = model.fit(samples())
     fitted = time.perf_counter()
-    log(Fit(1, len(split.train), fitted - began, dict(found)))
+    log(Fit(1, len(split.train), fitted - began, dict(numbers)))
     error, value = validation_means(module, loss, loader, split.validation)
     seconds = time.perf_counter() - began
     run.save_tensors(BEST, module.state_dict(), {**header, "step": "1", "nmae": repr(error)})

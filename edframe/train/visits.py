@@ -67,12 +67,12 @@ class BatchVisit:
 
     def recall(self, name: str) -> Float[Tensor, "b *field"] | None:
         """Fields ``[b, c, x, y, z]`` or numbers ``[b]`` of this batch, NaN where there are none; None without any."""
-        found = [self.memory.get(key) for key in self._keys(name)]
-        known = next((value for value in found if value is not None), None)
+        entries = [self.memory.get(key) for key in self._keys(name)]
+        known = next((value for value in entries if value is not None), None)
         if known is None:
             return None
         absent = torch.full_like(known, torch.nan)
-        values = torch.stack([absent if value is None else value for value in found])
+        values = torch.stack([absent if value is None else value for value in entries])
         return values if values.ndim == 1 or self.batch.motion is None else move(values, self.batch.motion)
 
     def keep(self, name: str, values: Float[Tensor, "b *field"]) -> None:

@@ -34,7 +34,7 @@ def _of(choice: Choice, path: str) -> Iterator[tuple[str, Range | Among]]:
     config = type(choice.options)
     yield from ((f"{path}.{name}", where) for name, where in config.search.items())
     for key, field in config.model_fields.items():
-        for mark in (found for found in field.metadata if isinstance(found, OptionsOf)):
+        for mark in (item for item in field.metadata if isinstance(item, OptionsOf)):
             for part in choice.parts:
                 if part.kind == mark.kind and part.name in getattr(choice.options, mark.named_in):
                     yield from _of(part, f"{path}.{key}.{part.name}")

@@ -106,8 +106,8 @@ def importances(study: optuna.Study, space: Space) -> dict[str, float]:
         return {}
     optuna = imported()
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(space))
-    return {key: float(value) for key, value in found.items()}
+    by_key = optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(space))
+    return {key: float(value) for key, value in by_key.items()}
 
 
 def _queue_first(study: optuna.Study, base: dict[str, Any], space: Space) -> None:
@@ -132,10 +132,10 @@ def _write_best(study: optuna.Study, base: dict[str, Any], space: Space, registr
     if not ended:
         return
     best = min(ended, key=lambda trial: (trial.value, trial.number))
-    found = varied(base, values_of(best, space), registry, str(folder / SPACE))
+    experiment = varied(base, values_of(best, space), registry, str(folder / SPACE))
     header = f"# Found by: {shlex.join(['edframe', *sys.argv[1:]])}\n"
     header += (
         f"# Validation NMAE {best.value:.4g} %, the best of {len(finished(study))} trials (trial {best.number}).\n\n"
     )
     with whole(folder / BEST) as file:
-        file.write((header + found.to_yaml()).encode())
+        file.write((header + experiment.to_yaml()).encode())

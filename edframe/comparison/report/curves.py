@@ -124,15 +124,15 @@ def _sizes(ax: Axes, outcomes: Sequence[Outcome], metric: str, looks: Mapping[st
         groups = sorted(by_size.values(), key=lambda group: group[0].training)
         counts = np.array([np.mean([outcome.training for outcome in group]) for group in groups])
         errors = [[outcome.mean(metric) for outcome in group] for group in groups]
-        found = [student(values) for values in errors]
+        means = [student(values) for values in errors]
         aside = counts * 1.035 ** (place - (len(variants) - 1) / 2)  # beside each other instead of on top
         look = looks[variant]
         for x, runs in zip(aside, errors, strict=True):
             ax.plot([x] * len(runs), runs, look.marker, color=look.colour, alpha=0.3, markersize=2.5, linewidth=0)
             everything += runs
         middles |= set(counts.round())
-        values = np.array([mean.value for mean in found])
-        ax.errorbar(aside, values, _reaches(values, [(m.low, m.high) for m in found]), color=look.colour,
+        values = np.array([mean.value for mean in means])
+        ax.errorbar(aside, values, _reaches(values, [(m.low, m.high) for m in means]), color=look.colour,
                     linestyle=look.dash, marker=look.marker, markersize=4.5, capsize=2, elinewidth=0.9,
                     label=short(variant))  # fmt: skip
     logarithmic(ax, "y", everything)

@@ -38,8 +38,8 @@ def differences(
         columns = abreast(len(names))
         figure, axes = tiles(len(names), columns, 10 / columns, 0.95 + 0.26 * len(lines))
         for index, (ax, name) in enumerate(zip(axes, names, strict=True)):
-            found = {(e.condition, e.variant): e for e in effects if e.metric == name}
-            _differences(ax, [found[line] for line in lines], outcomes, looks)
+            by_line = {(e.condition, e.variant): e for e in effects if e.metric == name}
+            _differences(ax, [by_line[line] for line in lines], outcomes, looks)
             ax.set_title(called(name))
             if index + columns >= len(names):
                 ax.set_xlabel(f"difference from {short(reference, 14)} (%)")
@@ -102,13 +102,13 @@ def run_differences(outcomes: Sequence[Outcome], effect: Effect) -> NDArray[np.f
     """Mean difference of each pair of runs behind an effect, over the test samples of both, ``[pair]``."""
     condition = dict(effect.condition)
     runs = {(o.variant, o.fold, o.seed): o.samples for o in outcomes if o.condition == condition}
-    found = []
+    means = []
     for (variant, fold, seed), ours in runs.items():
         theirs = runs.get((effect.reference, fold, seed), {})
         if variant == effect.variant and ours.keys() & theirs.keys():
             values = [ours[i][effect.metric] - theirs[i][effect.metric] for i in ours if i in theirs]
-            found.append(float(np.nanmean(values)))
-    return np.array(found)
+            means.append(float(np.nanmean(values)))
+    return np.array(means)
 
 
 def pairs(outcomes: Sequence[Outcome], reference: str, looks: Mapping[str, Look]) -> Picture | None:
@@ -154,10 +154,10 @@ def pairs(outcomes: Sequence[Outcome], reference: str, looks: Mapping[str, Look]
 def _cloud(outcomes: Sequence[Outcome], variant: str, reference: str) -> NDArray[np.float64]:
     """NMAE of the reference and of the variant, ``[sample, 2]`` in %, each averaged over the seeds that both have."""
     runs = {(o.variant, o.fold, o.seed): o.samples for o in outcomes}
-    found: dict[tuple[int, str], list[tuple[float, float]]] = {}
+    by_sample: dict[tuple[int, str], list[tuple[float, float]]] = {}
     for (name, fold, seed), ours in runs.items():
         theirs = runs.get((reference, fold, seed), {})
         if name == variant:
             for sample in ours.keys() & theirs.keys():
-                found.setdefault((fold, sample), []).append((theirs[sample]["nmae"], ours[sample]["nmae"]))
-    return np.array([np.mean(values, axis=0) for values in found.values()]).reshape(-1, 2)
+                by_sample.setdefault((fold, sample), []).append((theirs[sample]["nmae"], ours[sample]["nmae"]))
+    return np.array([np.mean(values, axis=0) for values in by_sample.values()]).reshape(-1, 2)

@@ -64,9 +64,9 @@ def examples(outcomes: Sequence[Outcome], reference: str, registry: Registry, co
         ids = [sample for where, sample in chosen if where == fold]
         for variant in (reference, *others):
             run = min((o for o in here if (o.variant, o.fold) == (variant, fold)), key=lambda outcome: outcome.seed)
-            for sample, found in zip(ids, predictions(run, ids, registry), strict=True):
-                shown[fold, sample][variant] = found
-    return [_example(found, reference) for found in shown.values()]
+            for sample, prediction in zip(ids, predictions(run, ids, registry), strict=True):
+                shown[fold, sample][variant] = prediction
+    return [_example(variants, reference) for variants in shown.values()]
 
 
 def _widest(outcomes: Sequence[Outcome], count: int) -> list[tuple[int, str]]:
@@ -79,9 +79,9 @@ def _widest(outcomes: Sequence[Outcome], count: int) -> list[tuple[int, str]]:
             errors.setdefault((outcome.fold, sample), {}).setdefault(outcome.variant, []).append(values["nmae"])
     variants = {outcome.variant for outcome in outcomes}
     apart = {}
-    for key, found in errors.items():
-        if found.keys() == variants:
-            means = [np.mean(values) for values in found.values()]
+    for key, by_variant in errors.items():
+        if by_variant.keys() == variants:
+            means = [np.mean(values) for values in by_variant.values()]
             apart[key] = np.ptp(means) / np.mean(means)
     first: dict[int, tuple[int, str]] = {}
     for key in sorted(apart, key=lambda key: -apart[key]):
@@ -98,24 +98,24 @@ def predictions(outcome: Outcome, ids: Sequence[str], registry: Registry) -> lis
     restore_featurizer(parts.featurizer, run)
     model, loader = parts.model.eval(), Loader(parts.dataset, parts.featurizer, "cpu")
     places = {name: index for index, name in enumerate(parts.dataset.ids)}
-    found = []
+    shown = []
     with torch.no_grad():
         for sample in ids:
             batch = loader.batch([places[sample]])
-            found.append(Shown(batch, predict(model, batch)[0, 0].float().numpy(), outcome.samples[sample]["nmae"]))
-    return found
+            shown.append(Shown(batch, predict(model, batch)[0, 0].float().numpy(), outcome.samples[sample]["nmae"]))
+    return shown
 
 
 def _example(shown: Mapping[str, Shown], reference: str) -> Example:
     batch = shown[reference].batch
     (sample,), grid = batch.samples, batch.grid
-    alike = {variant: found for variant, found in shown.items() if found.batch.grid == grid}
+    alike = {variant: one for variant, one in shown.items() if one.batch.grid == grid}
     return Example(
         id=sample.id,
         grid=grid,
         species=tuple(site.specie.symbol for site in sample.structure),
         positions=sample.structure.frac_coords[:, : grid.dimension] @ grid.vectors,
         reference=batch.density[0, 0].float().numpy(),
-        predicted={variant: found.density for variant, found in alike.items()},
-        nmae={variant: found.nmae for variant, found in alike.items()},
+        predicted={variant: one.density for variant, one in alike.items()},
+        nmae={variant: one.nmae for variant, one in alike.items()},
     )

@@ -27,11 +27,11 @@ from edframe.runs.directory import Run
 
 
 def build(
-    folder: Path, title: str, outcomes: Sequence[Outcome], found: Sequence[Effect], axis: str, reference: str,
+    folder: Path, title: str, outcomes: Sequence[Outcome], effects: Sequence[Effect], axis: str, reference: str,
     command: str, declared: str, registry: Registry,
 ) -> Path:  # fmt: skip
     """What ``edframe.comparison.report.write`` does."""
-    table, long = rows(outcomes, found, reference), frame(outcomes)
+    table, long = rows(outcomes, effects, reference), frame(outcomes)
     units = {name: outcomes[0].units[name] for name in columns(outcomes)}
     parquet = files.parquet(long)
     shown = examples(outcomes, reference, registry)
@@ -39,13 +39,13 @@ def build(
         title=title,
         axis=axis,
         reference=reference,
-        headline=_headline(outcomes, found, axis, reference),
+        headline=_headline(outcomes, effects, axis, reference),
         keys=list(outcomes[0].condition),
         metrics=_metrics(units),
         rows=table,
-        sentences=_sentences(found, list(units)),
-        pairs=any(effect.pairs > 1 for effect in found),
-        pictures=_pictures(outcomes, found, reference),
+        sentences=_sentences(effects, list(units)),
+        pairs=any(effect.pairs > 1 for effect in effects),
+        pictures=_pictures(outcomes, effects, reference),
         **_examples(shown, outcomes),
         command=command,
         declared=declared,
@@ -89,16 +89,16 @@ def _width(picture: Picture) -> str:
     return f"{pixels / 1800 * 63.6:.1f}rem"
 
 
-def _headline(outcomes: Sequence[Outcome], found: Sequence[Effect], axis: str, reference: str) -> str:
+def _headline(outcomes: Sequence[Outcome], effects: Sequence[Effect], axis: str, reference: str) -> str:
     """What the comparison says of the NMAE, in two sentences."""
     variants = list(dict.fromkeys(outcome.variant for outcome in outcomes))
     others = [variant for variant in variants if variant != reference]
-    pairs = sorted({effect.pairs for effect in found})
+    pairs = sorted({effect.pairs for effect in effects})
     several = f"{pairs[0]} to {pairs[-1]}" if len(pairs) > 1 else f"{pairs[0]}" if pairs else "0"
     count = len(conditions(outcomes))
     text = f"{axis}: {_listed(others)} against {reference}, each in {several} pairs of runs"
     text += f" under each of {count} conditions. " if count > 1 else ". "
-    errors = [effect for effect in found if effect.metric == "nmae"]
+    errors = [effect for effect in effects if effect.metric == "nmae"]
     claims = [effect for effect in errors if effect.claimed]
     if not claims:
         return f"{text}In NMAE none differs significantly from {reference}."
@@ -113,12 +113,12 @@ def _headline(outcomes: Sequence[Outcome], found: Sequence[Effect], axis: str, r
     return f"{text}; not significantly different: {_listed(rest)}." if rest else f"{text}."
 
 
-def _sentences(found: Sequence[Effect], metrics: Sequence[str]) -> list[dict[str, Any]]:
+def _sentences(effects: Sequence[Effect], metrics: Sequence[str]) -> list[dict[str, Any]]:
     """For each condition the sentences of the metrics of interest: what is claimed, then what is not."""
     named = of_interest(metrics)
     grouped = []
-    for condition in dict.fromkeys(effect.condition for effect in found):
-        here = [e for name in named for e in found if (e.condition, e.metric) == (condition, name)]
+    for condition in dict.fromkeys(effect.condition for effect in effects):
+        here = [e for name in named for e in effects if (e.condition, e.metric) == (condition, name)]
         grouped.append(
             {
                 "condition": condition_label(condition),
@@ -138,10 +138,10 @@ def _metrics(units: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _pictures(outcomes: Sequence[Outcome], found: Sequence[Effect], reference: str) -> dict[str, list[Picture]]:
+def _pictures(outcomes: Sequence[Outcome], effects: Sequence[Effect], reference: str) -> dict[str, list[Picture]]:
     every = looks(outcomes)
     return {
-        "differences": [p for p in (differences.differences(outcomes, found, reference, every),) if p],
+        "differences": [p for p in (differences.differences(outcomes, effects, reference, every),) if p],
         "pairs": [p for p in (differences.pairs(outcomes, reference, every),) if p],
         "sizes": curves.sizes(outcomes, every),
         "learning": curves.learning(outcomes, every),

@@ -67,7 +67,7 @@ def rows(outcomes: Sequence[Outcome], effects: Sequence[Effect], reference: str)
     are means over the runs, memory is the largest of them.
     """
     names = columns(outcomes)
-    found = []
+    lines = []
     for condition in conditions(outcomes):
         here = [outcome for outcome in outcomes if outcome.condition == condition]
         runs = {v: [o for o in here if o.variant == v] for v in dict.fromkeys(outcome.variant for outcome in here)}
@@ -79,7 +79,7 @@ def rows(outcomes: Sequence[Outcome], effects: Sequence[Effect], reference: str)
             against = [variant for variant in runs if variant != reference] if lowest == reference else [lowest]
             if against and all((variant, name) in claimed for variant in against):
                 best[lowest].add(name)
-        found += [
+        lines += [
             Row(
                 condition=condition, variant=variant, runs=len(group), means=means[variant],
                 best=frozenset(best[variant]), step=1000 * _average([o.step_seconds for o in group]),
@@ -87,7 +87,7 @@ def rows(outcomes: Sequence[Outcome], effects: Sequence[Effect], reference: str)
             )
             for variant, group in runs.items()
         ]  # fmt: skip
-    return found
+    return lines
 
 
 def mean(outcomes: Sequence[Outcome], metric: str) -> Mean:
@@ -98,8 +98,8 @@ def mean(outcomes: Sequence[Outcome], metric: str) -> Mean:
     """
     if len(outcomes) == 1:
         (only,) = outcomes
-        found = summarise([s[metric] for s in only.samples.values()], groups=[only.groups[i] for i in only.samples])
-        return Mean(found.mean, found.low, found.high)
+        summary = summarise([s[metric] for s in only.samples.values()], groups=[only.groups[i] for i in only.samples])
+        return Mean(summary.mean, summary.low, summary.high)
     value = _average([sample[metric] for outcome in outcomes for sample in outcome.samples.values()])
     runs = student([outcome.mean(metric) for outcome in outcomes])
     return Mean(value, value + runs.low - runs.value, value + runs.high - runs.value)

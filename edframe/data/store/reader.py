@@ -97,8 +97,8 @@ class Store:
             record = chunk.decode_record(self._chunk(key, row), self._checksums[index].tolist()[0], key)
         except chunk.DamagedFile as error:
             raise self._damaged(f"sample '{self.ids[index]}'", error) from error
-        found: Mapping[str, Any] = json.loads(record)
-        return found
+        facts: Mapping[str, Any] = json.loads(record)
+        return facts
 
     def read(self, indices: Sequence[int]) -> list[Sample]:
         """Samples in the order of ``indices``, read by several threads. Raises what ``store[index]`` raises."""
@@ -107,7 +107,7 @@ class Store:
 
     def check(self, advance: Callable[[int, int], None] | None = None) -> list[str]:
         """Read everything and compare it with its checksums: a sentence for each damaged file or sample."""
-        found = [sentence for array, count in self._arrays().items() if (sentence := self._wrong(array, count))]
+        sentences = [sentence for array, count in self._arrays().items() if (sentence := self._wrong(array, count))]
         broken: set[str] = set()
         for done, index in enumerate(np.argsort(self._written), start=1):
             for key, _ in self._chunks(int(index)):
@@ -116,16 +116,16 @@ class Store:
                         self._shard_index(key)
                     except chunk.DamagedFile as error:
                         broken.add(key)
-                        found.append(f"{error}: all samples in this file, such as '{self.ids[index]}', are lost")
+                        sentences.append(f"{error}: all samples in this file, such as '{self.ids[index]}', are lost")
             if not broken.intersection(key for key, _ in self._chunks(int(index))):
                 try:
                     if hash_of_record(*self._load(int(index))) != self.hashes[index]:
-                        found.append(f"sample '{self.ids[index]}' is another than the one that was written")
+                        sentences.append(f"sample '{self.ids[index]}' is another than the one that was written")
                 except DataError as error:
-                    found.append(str(error))
+                    sentences.append(str(error))
             if advance:
                 advance(done, len(self))
-        return found
+        return sentences
 
     @cached_property
     def _index_by_id(self) -> Mapping[str, int]:
@@ -182,9 +182,9 @@ class Store:
         """What is wrong with the metadata of an array. Reading does without it, other programs do not."""
         key = layout.metadata_key(array)
         try:
-            found, wanted = json.loads(chunk.get(self._place, key)), json.loads(layout.metadata(array, count))
+            given, wanted = json.loads(chunk.get(self._place, key)), json.loads(layout.metadata(array, count))
             # A killed writer may have made room for more.
-            if found == wanted or (found | {"shape": 0} == wanted | {"shape": 0} and found["shape"] > wanted["shape"]):
+            if given == wanted or (given | {"shape": 0} == wanted | {"shape": 0} and given["shape"] > wanted["shape"]):
                 return None
         except (chunk.DamagedFile, ValueError, LookupError, TypeError) as error:
             return f"{key} is damaged ({error})"

@@ -128,9 +128,9 @@ def _as_list(array: Any) -> Any:
 
 
 def _hash(content: Mapping[str, Any], density: NDArray[Any]) -> str:
-    found = hashlib.blake2b(_sorted(content), digest_size=16)
-    found.update(np.ascontiguousarray(density, "<f4").data)
-    return found.hexdigest()
+    digest = hashlib.blake2b(_sorted(content), digest_size=16)
+    digest.update(np.ascontiguousarray(density, "<f4").data)
+    return digest.hexdigest()
 
 
 def _sorted(facts: Mapping[str, Any]) -> bytes:
