@@ -33,12 +33,12 @@ def formula(position, number, width):
 
 def test_per_atom_is_the_formula():
     structure = molecule()
-    found = features([structure], channels="per_atom", widths=(0.5, 0.3)).channels
-    assert found.shape == (1, 6, *GRID.shape)
+    channels = features([structure], channels="per_atom", widths=(0.5, 0.3)).channels
+    assert channels.shape == (1, 6, *GRID.shape)
     for place, number in enumerate((3, 8, 3)):
         for k, width in enumerate((0.5, 0.3)):
             expected = formula(structure.cart_coords[place], number, width)
-            np.testing.assert_allclose(found[0, 2 * place + k], expected, atol=1e-5)
+            np.testing.assert_allclose(channels[0, 2 * place + k], expected, atol=1e-5)
 
 
 def test_per_species_is_the_sum_over_atoms():
@@ -56,9 +56,9 @@ def test_names_follow_the_channels():
 
 
 def test_a_smaller_structure_leaves_channels_empty():
-    found = features([molecule(("Li", "O")), molecule()], channels="per_atom", widths=(0.5,)).channels
-    assert not found[0, 2].any()
-    assert found[1, 2].any()
+    channels = features([molecule(("Li", "O")), molecule()], channels="per_atom", widths=(0.5,)).channels
+    assert not channels[0, 2].any()
+    assert channels[1, 2].any()
 
 
 def test_only_per_atom_depends_on_the_order():
@@ -75,10 +75,10 @@ def test_a_flat_grid_sees_the_projected_atoms():
     contents = Contents(species=("O",), max_atoms=1, dimension=2)
     grid = Grid.of([5.0, 6.0], (20, 24))
     structure = Structure(Lattice.orthorhombic(5, 6, 7), ["O"], [[0.5, 0.25, 0.9]])
-    found = features([structure], grid, contents, widths=(0.5,)).channels[0, 0]
-    assert found.shape == grid.shape
-    assert found.argmax() == np.ravel_multi_index((10, 6), grid.shape)
-    assert float(found.sum()) * grid.voxel_volume == pytest.approx(8 * 2 * np.pi * 0.5**2, rel=1e-5)
+    channel = features([structure], grid, contents, widths=(0.5,)).channels[0, 0]
+    assert channel.shape == grid.shape
+    assert channel.argmax() == np.ravel_multi_index((10, 6), grid.shape)
+    assert float(channel.sum()) * grid.voxel_volume == pytest.approx(8 * 2 * np.pi * 0.5**2, rel=1e-5)
 
 
 def test_an_unknown_species_is_named():

@@ -37,25 +37,25 @@ def electrons(field, grid):
 @pytest.mark.parametrize("n", [12, 30])
 def test_electrons_are_those_of_the_neutral_atoms(cell, n):
     grid = Grid.of(cell, n)
-    found = features([molecule(grid)], grid)
-    np.testing.assert_allclose(electrons(found.channels, grid)[0], [6.0, 6.0], rtol=2e-6)
-    np.testing.assert_allclose(electrons(found.baseline, grid)[0], [12.0], rtol=1e-7)
+    made = features([molecule(grid)], grid)
+    np.testing.assert_allclose(electrons(made.channels, grid)[0], [6.0, 6.0], rtol=2e-6)
+    np.testing.assert_allclose(electrons(made.baseline, grid)[0], [12.0], rtol=1e-7)
 
 
 def test_baseline_is_the_sum_of_the_densities():
     grid = Grid.of([7.2] * 3, 24)
-    found = features([molecule(grid)], grid, widths=(0.5,))
-    torch.testing.assert_close(found.baseline[:, 0], found.channels[:, :2].sum(1), rtol=1e-5, atol=1e-6)
+    made = features([molecule(grid)], grid, widths=(0.5,))
+    torch.testing.assert_close(made.baseline[:, 0], made.channels[:, :2].sum(1), rtol=1e-5, atol=1e-6)
 
 
 def test_values_are_those_of_the_table():
     grid = Grid.of([9.0] * 3, 60)  # 0.15 Å; the atom at a place between the points
-    found = features([molecule(grid, ["O"], [[4.51, 4.43, 4.58]])], grid, species=("O",)).baseline[0, 0]
+    baseline = features([molecule(grid, ["O"], [[4.51, 4.43, 4.58]])], grid, species=("O",)).baseline[0, 0]
     (atomic,) = load_atomic_densities(["O"])
     r = np.linalg.norm(grid.coordinates() - [4.51, 4.43, 4.58], axis=-1)
     expected = np.where(r < atomic.cutoff, np.interp(r, atomic.radii, atomic.values), 0)
     # The scale that restores the electrons is within 1e-3 of one; np.interp errs by less than that too.
-    np.testing.assert_allclose(found, expected, atol=1e-3 * expected.max())
+    np.testing.assert_allclose(baseline, expected, atol=1e-3 * expected.max())
 
 
 def test_images_are_summed_where_the_cell_is_smaller_than_the_atom():
@@ -78,9 +78,9 @@ def test_vacuum_changes_no_value():
 
 def test_open_ends_keep_the_electrons():
     grid = Grid.of([7.2] * 3, 24, (True, True, False))
-    found = features([molecule(grid)], grid)
-    np.testing.assert_allclose(electrons(found.baseline, grid)[0], [12.0], rtol=1e-7)
-    assert electrons(found.channels, grid).sum() < 12.0
+    made = features([molecule(grid)], grid)
+    np.testing.assert_allclose(electrons(made.baseline, grid)[0], [12.0], rtol=1e-7)
+    assert electrons(made.channels, grid).sum() < 12.0
 
 
 def test_moving_by_whole_voxels_rolls_the_fields_of_a_skewed_cell():
@@ -95,10 +95,10 @@ def test_moving_by_whole_voxels_rolls_the_fields_of_a_skewed_cell():
 
 def test_magnetisation_is_zero():
     grid = Grid.of([7.2] * 3, 16)
-    found = features([molecule(grid)], grid, spins=2).baseline
-    assert found.shape == (1, 2, 16, 16, 16)
-    assert not found[:, 1].any()
-    assert found[:, 0].all()
+    baseline = features([molecule(grid)], grid, spins=2).baseline
+    assert baseline.shape == (1, 2, 16, 16, 16)
+    assert not baseline[:, 1].any()
+    assert baseline[:, 0].all()
 
 
 def test_batch_is_one_by_one_also_with_other_numbers_of_atoms():
@@ -119,11 +119,11 @@ def test_flat_grids_hold_the_density_summed_over_the_other_axes(dimension):
     structure = molecule(solid, ["O"], [[4.1, 3.6, 3.7]])
     known = {"species": ("O",)}
     full = features([structure], solid, **known).baseline[0, 0].numpy()
-    found = features([structure], flat, **known, dimension=dimension).baseline[0, 0].numpy()
+    baseline = features([structure], flat, **known, dimension=dimension).baseline[0, 0].numpy()
     axes = tuple(range(dimension, 3))
     expected = full.sum(axes) * np.prod([lengths[a] / shape[a] for a in axes])
     # At 0.25 Å a sum over points errs by a percent in oxygen's shell; the projection is an integral.
-    np.testing.assert_allclose(found, expected, atol=0.01 * expected.max())
+    np.testing.assert_allclose(baseline, expected, atol=0.01 * expected.max())
 
 
 def test_names_follow_the_channels():
@@ -160,8 +160,8 @@ def test_cubic_spline_in_float32_is_the_spline_in_float64():
     (atomic,) = load_atomic_densities(["Li"])
     r = np.linspace(0, atomic.cutoff + 1, 20001)
     reference = CubicSpline(atomic.radii, atomic.values, bc_type="clamped")(np.minimum(r, atomic.cutoff))
-    found = RadialSpline(atomic.values, atomic.spacing)(torch.tensor(r**2, dtype=torch.float32))
-    np.testing.assert_allclose(found, reference, atol=1e-6 * reference.max())
+    values = RadialSpline(atomic.values, atomic.spacing)(torch.tensor(r**2, dtype=torch.float32))
+    np.testing.assert_allclose(values, reference, atol=1e-6 * reference.max())
 
 
 @pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
@@ -178,8 +178,8 @@ def test_helium_in_a_skewed_cell_is_what_a_periodic_scf_finds():
     mean_field.kernel()
     orbitals = periodic.pbc_eval_gto("GTOval", grid.coordinates().reshape(-1, 3) / 0.529177210903)
     density = np.einsum("ni,ij,nj->n", orbitals, mean_field.make_rdm1(), orbitals).reshape(grid.shape)
-    found = features([molecule(grid, ["He"], [at])], grid, species=("He",)).baseline[0, 0].numpy()
-    error = np.abs(found - density / 0.529177210903**3).sum() * grid.voxel_volume / 2
+    baseline = features([molecule(grid, ["He"], [at])], grid, species=("He",)).baseline[0, 0].numpy()
+    error = np.abs(baseline - density / 0.529177210903**3).sum() * grid.voxel_volume / 2
     assert error < 0.002
 
 
@@ -200,5 +200,5 @@ def test_scale_that_restores_the_electrons_is_what_the_readme_says(symbol, spaci
     for place in ([0, 0, 0], [0, 0, 0.5], [0, 0.5, 0.5], [0.5, 0.5, 0.5]):  # on a point; midway between points
         squared = [(axis - x * spacing) ** 2 for x in place]
         r = np.sqrt(squared[0][:, None, None] + squared[1][:, None] + squared[2])
-        found = profile(r[r < atomic.cutoff]).sum() * spacing**3
-        assert found == pytest.approx(atomic.charge, rel=most)
+        count = profile(r[r < atomic.cutoff]).sum() * spacing**3
+        assert count == pytest.approx(atomic.charge, rel=most)

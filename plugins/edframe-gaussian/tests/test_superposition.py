@@ -59,8 +59,8 @@ def superposed(cell, species, seed, periodic=True, spins=1, unlike=0.0, points=2
 
 def fitted(samples, spins=1, dimension=3, widths=()):
     featurizer = AtomsFeaturizer(AtomsConfig(widths=widths), Contents(("Li", "O"), 3, spins, dimension))
-    found = featurizer.fit(samples)
-    return featurizer, found
+    numbers = featurizer.fit(samples)
+    return featurizer, numbers
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -145,13 +145,13 @@ def test_points_outside_of_any_grid_have_the_atoms_density():
     featurizer, _ = fitted(samples, widths=(0.5,))
     structure, grid = samples[0].structure, samples[0].grid
     points = torch.rand(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    found = featurizer.at(structure, grid, points, "cpu")
+    at_points = featurizer.at(structure, grid, points, "cpu")
     expected = np.zeros(50)
     for shift in np.stack(np.meshgrid(*[range(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3):
         for site in structure:
             r = np.linalg.norm((points.numpy() - site.frac_coords - shift) @ grid.vectors, axis=-1)
             expected += gaussian(site.specie.symbol, r, 3)
-    np.testing.assert_allclose(found.baseline[0, 0], expected, atol=0.01 * expected.max())
+    np.testing.assert_allclose(at_points.baseline[0, 0], expected, atol=0.01 * expected.max())
 
 
 def test_a_species_that_few_samples_have_is_found(monkeypatch):

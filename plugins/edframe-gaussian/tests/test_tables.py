@@ -70,8 +70,8 @@ def test_equals_a_fresh_pyscf_atom(symbol):
     points *= (rng.uniform(0, 0.8 * atomic.cutoff, 500) / np.linalg.norm(points, axis=1))[:, None]
     expected = evaluate(solve_atom(symbol), points)  # in all directions: the table is of one
     squared = torch.tensor((points**2).sum(1), dtype=torch.float32)
-    found = RadialSpline(atomic.values, atomic.spacing)(squared)
-    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6 * expected.max())
+    values = RadialSpline(atomic.values, atomic.spacing)(squared)
+    np.testing.assert_allclose(values, expected, rtol=2e-4, atol=1e-6 * expected.max())
 
 
 def test_energy_of_helium_is_that_of_the_exact_pbe_atom():

@@ -22,10 +22,10 @@ def random_fields(*shape: int) -> torch.Tensor:
 def test_complete_basis_keeps_every_field_and_its_square(shape) -> None:
     basis = Basis.of(Grid.of(CELLS[len(shape)], shape), None)
     fields = random_fields(2, 3, *shape)
-    found = basis.coefficients(fields)
-    assert found.shape == (2, 3, basis.size) == (2, 3, int(np.prod(shape)))
-    torch.testing.assert_close(basis.fields(found, shape), fields, rtol=0, atol=1e-12)
-    torch.testing.assert_close(found.square().sum(-1), fields.square().flatten(2).mean(-1))
+    coefficients = basis.coefficients(fields)
+    assert coefficients.shape == (2, 3, basis.size) == (2, 3, int(np.prod(shape)))
+    torch.testing.assert_close(basis.fields(coefficients, shape), fields, rtol=0, atol=1e-12)
+    torch.testing.assert_close(coefficients.square().sum(-1), fields.square().flatten(2).mean(-1))
 
 
 @pytest.mark.parametrize("cutoff", [1.0, 4.0, 6.5])

@@ -55,11 +55,11 @@ NINE = torch.tensor([9.0, 9.0])
 
 @pytest.mark.parametrize("components", [None, 4])
 def test_predictions_are_those_of_scikit_learn_on_the_fields(components) -> None:
-    model, found = fitted(made(PLACES), components=components, regularisations=[1e-4], widths=[0.7])
+    model, numbers = fitted(made(PLACES), components=components, regularisations=[1e-4], widths=[0.7])
     inputs = [features.channels.double().numpy().ravel() for features, _ in made(PLACES)]
     targets = np.array([sample.density.ravel() for _, sample in made(PLACES)], dtype=float)
     reduction = PCA(components, svd_solver="full").fit(targets)
-    gamma = 1 / (2 * found["kernel width"] ** 2) / GRID.points  # the mean over the cell, not the sum over its points
+    gamma = 1 / (2 * numbers["kernel width"] ** 2) / GRID.points  # the mean over the cell, not the sum over its points
     ridge = KernelRidge(kernel="rbf", gamma=gamma, alpha=1e-4).fit(inputs, reduction.transform(targets))
     expected = reduction.inverse_transform(ridge.predict(channels(NEW).double().numpy().reshape(2, -1)))
     expected *= 9 / (expected.sum(1, keepdims=True) * GRID.voxel_volume)
@@ -69,12 +69,12 @@ def test_predictions_are_those_of_scikit_learn_on_the_fields(components) -> None
 
 
 def test_fit_tells_the_width_in_units_of_the_median_distance() -> None:
-    _, found = fitted(made(PLACES), widths=[0.5, 3.0])
+    _, numbers = fitted(made(PLACES), widths=[0.5, 3.0])
     inputs = np.array([features.channels.double().numpy().ravel() for features, _ in made(PLACES)])
     distances = np.sqrt(((inputs[:, None] - inputs) ** 2).sum(-1) / GRID.points)[np.triu_indices(15, 1)]
     median = np.sort(distances)[(len(distances) - 1) // 2]
-    assert found["kernel width"] / found["kernel width over median distance"] == pytest.approx(median, rel=1e-5)
-    assert found["kernel width over median distance"] in (pytest.approx(0.5), pytest.approx(3.0))
+    assert numbers["kernel width"] / numbers["kernel width over median distance"] == pytest.approx(median, rel=1e-5)
+    assert numbers["kernel width over median distance"] in (pytest.approx(0.5), pytest.approx(3.0))
 
 
 def test_a_density_between_the_training_samples_is_learnt() -> None:

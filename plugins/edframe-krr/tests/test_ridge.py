@@ -33,7 +33,7 @@ def test_predictions_are_those_of_scikit_learn(width, regularisation) -> None:
 def test_cross_validation_is_that_of_scikit_learn() -> None:
     widths, regularisations, folds = (0.7, 1.5, 3.0, 6.0), (1e-6, 1e-4, 1e-2, 1.0), 4
     x, y = torch.from_numpy(INPUTS), torch.from_numpy(TARGETS)
-    found = cross_validated(squared_distances(x, x), y @ y.T, widths, regularisations, folds)
+    result = cross_validated(squared_distances(x, x), y @ y.T, widths, regularisations, folds)
     search = GridSearchCV(
         on_centred_targets(),
         {"regressor__gamma": [1 / (2 * width**2) for width in widths], "regressor__alpha": regularisations},
@@ -41,13 +41,13 @@ def test_cross_validation_is_that_of_scikit_learn() -> None:
         cv=PredefinedSplit(np.arange(len(INPUTS)) % folds),
     ).fit(INPUTS, TARGETS)
     best = search.best_params_
-    assert (1 / (2 * found.width**2), found.regularisation) == (best["regressor__gamma"], best["regressor__alpha"])
-    assert found.error == pytest.approx(-search.best_score_ * TARGETS.shape[1], rel=1e-8)
+    assert (1 / (2 * result.width**2), result.regularisation) == (best["regressor__gamma"], best["regressor__alpha"])
+    assert result.error == pytest.approx(-search.best_score_ * TARGETS.shape[1], rel=1e-8)
 
 
 def test_fewer_samples_than_folds_are_each_held_out() -> None:
     x = torch.from_numpy(INPUTS[:3])
     y = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64)
-    found = cross_validated(squared_distances(x, x), y @ y.T, [1e-3], [1e-9], 5)
+    result = cross_validated(squared_distances(x, x), y @ y.T, [1e-3], [1e-9], 5)
     # A kernel that narrow knows nothing of other samples: the prediction is the mean of the two that are left.
-    assert found.error == pytest.approx(((1 - 3) ** 2 + (2 - 2.5) ** 2 + (4 - 1.5) ** 2) / 3)
+    assert result.error == pytest.approx(((1 - 3) ** 2 + (2 - 2.5) ** 2 + (4 - 1.5) ** 2) / 3)

@@ -32,13 +32,13 @@ def values(fractions, cell=CELL, species=SPECIES, points=POINTS, basis=BASIS, pe
     structure = Structure(Lattice(whole), species, fractions)
     grid = Grid.of(whole[:d, :d], 4, periodic)
     images = Images.of(structure, grid, ("H", "C", "O"), basis.cutoff)
-    found = torch.full((len(points), basis.size), torch.nan, dtype=torch.float64)
+    at_points = torch.full((len(points), basis.size), torch.nan, dtype=torch.float64)
     for around in surroundings(
         points[:, :d] @ grid.vectors, images, together=together, entries=60, dtype=torch.float64
     ):
         which, functions = basis(around)
-        found[which] = functions
-    return found
+        at_points[which] = functions
+    return at_points
 
 
 def neighbours(point, cell, fractions, cutoff, axes=3):
@@ -55,11 +55,11 @@ def test_harmonics_are_those_of_scipy() -> None:
     vectors = RNG.normal(size=(20, 3))
     r = np.linalg.norm(vectors, axis=1)
     polar, azimuth = np.arccos(vectors[:, 2] / r), np.arctan2(vectors[:, 1], vectors[:, 0])
-    for ell, found in enumerate(solid_harmonics(torch.from_numpy(vectors), 6)):
+    for ell, harmonics in enumerate(solid_harmonics(torch.from_numpy(vectors), 6)):
         for m in range(-ell, ell + 1):
             y = sph_harm_y(ell, abs(m), polar, azimuth) * np.sqrt(4 * np.pi / (2 * ell + 1)) * (-1) ** abs(m)
             real = y.real if m == 0 else np.sqrt(2) * (y.imag if m < 0 else y.real)
-            np.testing.assert_allclose(found[:, ell + m], real * r**ell, rtol=0, atol=1e-11)
+            np.testing.assert_allclose(harmonics[:, ell + m], real * r**ell, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
@@ -74,16 +74,16 @@ def test_harmonics_in_fewer_dimensions_depend_on_the_angle_alone(dimension) -> N
 
 def test_radial_functions_are_their_formula_and_end_smoothly() -> None:
     d, cutoff = np.linspace(0, 6, 300), 4.5
-    found = radial(torch.from_numpy(d), 7, cutoff)
+    functions = radial(torch.from_numpy(d), 7, cutoff)
     t = np.sqrt((np.hypot(d, CORE) - CORE) / (np.hypot(cutoff, CORE) - CORE))
     fade = np.where(d < cutoff, (1 + np.cos(np.pi * d / cutoff)) / 2, 0)
-    np.testing.assert_allclose(found, fade[:, None] * np.cos(np.pi * np.arange(7) * t[:, None]), atol=1e-9)
+    np.testing.assert_allclose(functions, fade[:, None] * np.cos(np.pi * np.arange(7) * t[:, None]), atol=1e-9)
 
 
 @pytest.mark.parametrize("together", [1, 4])
 def test_invariants_are_sums_over_pairs_of_neighbours(together) -> None:
-    found = values(FRACTIONS, together=together).numpy()
-    two, three, more = np.split(found, np.cumsum(BASIS.sizes)[:-1], axis=1)
+    invariants = values(FRACTIONS, together=together).numpy()
+    two, three, more = np.split(invariants, np.cumsum(BASIS.sizes)[:-1], axis=1)
     kinds = [["H", "C", "O"].index(s) for s in SPECIES]
     for point, pairs, triples, products in zip(POINTS, two, three, more, strict=True):
         around = list(neighbours(point, CELL, FRACTIONS, BASIS.cutoff))
@@ -122,8 +122,8 @@ MIRROR = np.diag([1.0, 1.0, -1.0])
 
 @pytest.mark.parametrize("operation", [TURN, MIRROR @ TURN], ids=["turned", "mirrored"])
 def test_turned_and_mirrored_cells_give_the_same(operation) -> None:
-    found = values(FRACTIONS, cell=CELL @ operation)
-    torch.testing.assert_close(found, values(FRACTIONS), rtol=0, atol=1e-9)
+    turned = values(FRACTIONS, cell=CELL @ operation)
+    torch.testing.assert_close(turned, values(FRACTIONS), rtol=0, atol=1e-9)
 
 
 def test_atoms_turned_in_a_fixed_open_cell_give_the_same() -> None:
@@ -149,25 +149,25 @@ def test_listing_translation_and_images_do_not_matter() -> None:
 def test_another_cell_of_the_same_lattice_gives_the_same() -> None:
     other = np.array([[1, 0, 0], [1, 1, 0], [-1, 2, 1]])
     inverse = np.linalg.inv(other)
-    found = values(FRACTIONS @ inverse, cell=other @ CELL, points=(POINTS @ inverse) % 1)
-    torch.testing.assert_close(found, values(FRACTIONS), rtol=0, atol=1e-9)
+    same = values(FRACTIONS @ inverse, cell=other @ CELL, points=(POINTS @ inverse) % 1)
+    torch.testing.assert_close(same, values(FRACTIONS), rtol=0, atol=1e-9)
 
 
 def test_a_doubled_cell_gives_the_same() -> None:
     doubled = CELL * [[2], [1], [1]]
     half = FRACTIONS * [0.5, 1, 1]
     fractions = np.concatenate([half, half + np.array([0.5, 0, 0])])
-    found = values(fractions, cell=doubled, species=SPECIES * 2, points=POINTS * [0.5, 1, 1])
-    torch.testing.assert_close(found, values(FRACTIONS), rtol=0, atol=1e-9)
+    same = values(fractions, cell=doubled, species=SPECIES * 2, points=POINTS * [0.5, 1, 1])
+    torch.testing.assert_close(same, values(FRACTIONS), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_fewer_dimensions_against_a_sum_of_neighbours(dimension) -> None:
     basis = Basis(species=3, dimension=dimension, cutoff=4.2, pairs=4, radial=2, angular=3, triples=40, products=0)
     cell = CELL[:dimension, :dimension]
-    found = values(FRACTIONS, basis=basis).numpy()
+    rows = values(FRACTIONS, basis=basis).numpy()
     kinds = [["H", "C", "O"].index(s) for s in SPECIES]
-    for point, row in zip(POINTS[:, :dimension], found, strict=True):
+    for point, row in zip(POINTS[:, :dimension], rows, strict=True):
         around = list(neighbours(point, cell, FRACTIONS, basis.cutoff))
         kind = np.array([kinds[atom] for atom, _ in around])
         vectors = np.array([vector for _, vector in around])
@@ -187,9 +187,9 @@ def test_turned_in_two_dimensions_gives_the_same() -> None:
     angle = 0.7
     turn = np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]])  # and a mirror
     cell = np.array([[3.1, 0.2], [0.9, 2.7]])
-    found = [values(FRACTIONS, cell=c, basis=basis) for c in (cell, cell @ turn)]
-    assert found[0].abs().max() > 1
-    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-9)
+    both = [values(FRACTIONS, cell=c, basis=basis) for c in (cell, cell @ turn)]
+    assert both[0].abs().max() > 1
+    torch.testing.assert_close(both[1], both[0], rtol=0, atol=1e-9)
 
 
 def test_an_unknown_species_is_refused() -> None:

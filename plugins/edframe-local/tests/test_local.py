@@ -44,34 +44,34 @@ SPIN = Contents(("Li", "O"), max_atoms=3, spins=2)
 
 def drawn(count=500):
     rng = np.random.default_rng(0)
-    found = []
+    draws = []
     for sample in examples.labelled():
         base = np.abs(rng.normal(0.2, 0.1, (1, *sample.grid.shape)))
-        found.append(draw(sample, base, ("Li", "O"), BASIS.cutoff, count, seed=1))
-    return found
+        draws.append(draw(sample, base, ("Li", "O"), BASIS.cutoff, count, seed=1))
+    return draws
 
 
 def test_coefficients_are_those_of_scikit_learn() -> None:
     draws = drawn()
-    found = fit(BASIS, draws, "relative", 2, "cpu")
+    result = fit(BASIS, draws, "relative", 2, "cpu")
     functions = torch.cat([tabulated(BASIS, one, "cpu") for one in draws]).double().numpy()
     base, target, volume = (np.concatenate([getattr(one, n) for one in draws]) for n in ("base", "target", "volume"))
     weight = volume / (base[:, 0] + 1e-3)
     scale = 1 / np.sqrt((weight[:, None] * functions**2).sum(0))
-    ridge = Ridge(alpha=found.found["regularisation"], fit_intercept=False, solver="cholesky")
+    ridge = Ridge(alpha=result.numbers["regularisation"], fit_intercept=False, solver="cholesky")
     ridge.fit(functions * scale, target - base, sample_weight=weight)
     expected = functions @ (ridge.coef_.reshape(-1) * scale)
-    np.testing.assert_allclose(functions @ found.coefficients.numpy()[:, 0], expected, atol=1e-6 * abs(expected).max())
+    np.testing.assert_allclose(functions @ result.coefficients.numpy()[:, 0], expected, atol=1e-6 * abs(expected).max())
 
 
 def test_absolute_errors_become_smaller_by_reweighting() -> None:
     draws = drawn()
     errors = {}
     for weight in ("relative", "l1"):
-        found = fit(BASIS, draws, weight, 2, "cpu")
-        errors[weight] = found.found["∫|error|, e per training sample"]
+        result = fit(BASIS, draws, weight, 2, "cpu")
+        errors[weight] = result.numbers["∫|error|, e per training sample"]
         by_hand = [
-            (np.abs((tabulated(BASIS, d, "cpu").double() @ found.coefficients).numpy() - d.target + d.base)
+            (np.abs((tabulated(BASIS, d, "cpu").double() @ result.coefficients).numpy() - d.target + d.base)
              * d.volume[:, None]).sum()
             for d in draws
         ]  # fmt: skip
@@ -98,31 +98,31 @@ def test_contracted_coefficients_give_the_sum_over_the_basis() -> None:
     contracted = Contracted.of(BASIS, coefficients)
     for around in surroundings(places, images, together=4, entries=500):
         real = torch.as_tensor(around.points.reshape(-1) >= 0)
-        found = contracted(*BASIS.sums(around))[real]
+        sums = contracted(*BASIS.sums(around))[real]
         _, functions = BASIS(around)
         parts = zip(functions.double().split(BASIS.sizes, 1), coefficients.split(BASIS.sizes), strict=True)
         expected = torch.stack([f @ c for f, c in parts], 1)
-        torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+        torch.testing.assert_close(sums.double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, LocalFeaturizer]:
-    found: dict[str, LocalFeaturizer] = {
+    by_name: dict[str, LocalFeaturizer] = {
         "local": LocalFeaturizer(LocalConfig(**SMALL), examples.CONTENTS),
         "local-network": LocalNetworkFeaturizer(LocalNetworkConfig(**NETWORK), examples.CONTENTS),
     }
-    for featurizer in found.values():
+    for featurizer in by_name.values():
         featurizer.fit(examples.labelled(8))
-    return found
+    return by_name
 
 
 def error(featurizer, samples) -> float:
-    found = []
+    errors = []
     for sample in samples:
         baseline = featurizer([sample.structure], sample.grid, "cpu").baseline
         density = with_electrons(baseline, torch.tensor([sample.electrons]), sample.grid.voxel_volume)
-        found.append(float(nmae(density, torch.from_numpy(sample.density)[None])))
-    return float(np.mean(found))
+        errors.append(float(nmae(density, torch.from_numpy(sample.density)[None])))
+    return float(np.mean(errors))
 
 
 def test_others_of_the_same_kind_are_better_than_the_base_and_the_network_mends_the_linear_answer(fitted) -> None:
@@ -139,8 +139,8 @@ def test_density_does_not_change_when_everything_is_turned(fitted, name) -> None
     cell = sample.grid.vectors @ turn
     turned = Structure(Lattice(cell), sample.structure.species, sample.structure.frac_coords)
     still = fitted[name]([sample.structure], sample.grid, "cpu").baseline
-    found = fitted[name]([turned], Grid.of(cell, sample.grid.shape), "cpu").baseline
-    assert float((found - still).abs().max()) <= 1e-6 * float(still.max()) + 2e-6
+    rotated = fitted[name]([turned], Grid.of(cell, sample.grid.shape), "cpu").baseline
+    assert float((rotated - still).abs().max()) <= 1e-6 * float(still.max()) + 2e-6
 
 
 @pytest.mark.parametrize("name", ["local", "local-network"])
@@ -187,8 +187,8 @@ def test_coefficients_go_on_by_the_gradient_of_a_loss(name) -> None:
 def test_network_goes_on_by_the_gradient_of_a_loss_on_whole_grids() -> None:
     config = LocalNetworkConfig(**{**NETWORK, "steps": 20}, loss=("l1",), loss_steps=24)
     parts = {"l1": component("loss", "l1").make()}
-    found = LocalNetworkFeaturizer(config, examples.CONTENTS, parts).fit(examples.labelled(4))
-    first, last = (value for name, value in found.items() if name.startswith("loss ("))
+    numbers = LocalNetworkFeaturizer(config, examples.CONTENTS, parts).fit(examples.labelled(4))
+    first, last = (value for name, value in numbers.items() if name.startswith("loss ("))
     assert last < first
 
 
@@ -227,8 +227,8 @@ def test_interpolation_of_a_smooth_field_and_points_near_atoms() -> None:
     assert not subgrid.halved(Grid.of(4 * grid.vectors, grid.shape))
     phase = 2 * np.pi * grid.fractions()
     field = torch.from_numpy(np.cos(phase[..., 0] + phase[..., 1]) + np.sin(2 * phase[..., 2]))
-    found = subgrid.interpolated(field[::2, ::2, ::2], 3)
-    torch.testing.assert_close(found, field, rtol=0, atol=3e-3)
+    fine = subgrid.interpolated(field[::2, ::2, ::2], 3)
+    torch.testing.assert_close(fine, field, rtol=0, atol=3e-3)
     atoms = np.array([[0.02, 0.98, 0.5], [0.4, 0.3, -0.6]])
     which = subgrid.chosen(atoms, grid)
     assert len(which.second) + len(which.near) + which.rest == grid.points
@@ -264,12 +264,12 @@ def test_electrons_are_right_and_cores_are_spared() -> None:
     density[:, 0, 1, 1, 1] = -0.3
     density[:, 1] = -0.2
     wanted = density[:, 0].clamp_min(0).flatten(1).sum(1).double() * 0.1 * torch.tensor([1.02, 0.98])
-    found = with_electrons(density, wanted, 0.1)
-    torch.testing.assert_close(found[:, 0].double().flatten(1).sum(1) * 0.1, wanted, rtol=1e-6, atol=0)
-    assert found[:, 0].min() >= 0
-    assert (found[:, 0, 0, 0, 0] - 100).abs().max() < 1  # of the 2 e missing at most 3 times what a bond takes
-    assert (found[:, 1].abs() <= found[:, 0]).all()
-    assert (found[:, 0, 1, 1, 1] == 0).all()
+    scaled = with_electrons(density, wanted, 0.1)
+    torch.testing.assert_close(scaled[:, 0].double().flatten(1).sum(1) * 0.1, wanted, rtol=1e-6, atol=0)
+    assert scaled[:, 0].min() >= 0
+    assert (scaled[:, 0, 0, 0, 0] - 100).abs().max() < 1  # of the 2 e missing at most 3 times what a bond takes
+    assert (scaled[:, 1].abs() <= scaled[:, 0]).all()
+    assert (scaled[:, 0, 1, 1, 1] == 0).all()
 
 
 def test_what_cannot_be_fitted_or_restored_is_refused() -> None:

@@ -54,17 +54,17 @@ def test_options_of_the_parts_are_filled_in(options, registry):
 
 
 def test_a_setting_changes_one_value_and_keeps_the_others(options):
-    found = options("loss.weights.sinkhorn=0.2", "loss.options.sinkhorn.blur=0.3")
-    assert found["weights"] == {"l1": 1.0, "sinkhorn": 0.2}
-    assert found["options"]["sinkhorn"]["blur"] == 0.3
-    assert found["options"]["sinkhorn"].keys() == options()["options"]["sinkhorn"].keys()
+    changed = options("loss.weights.sinkhorn=0.2", "loss.options.sinkhorn.blur=0.3")
+    assert changed["weights"] == {"l1": 1.0, "sinkhorn": 0.2}
+    assert changed["options"]["sinkhorn"]["blur"] == 0.3
+    assert changed["options"]["sinkhorn"].keys() == options()["options"]["sinkhorn"].keys()
 
 
 @pytest.mark.parametrize("weights", ["{l2: 3}", "{l2: 3.0}", "{l2: '3'}"])
 def test_a_mapping_replaces_the_default(options, weights):
     assert options(f"loss.weights={weights}")["weights"] == {"l2": 3.0}
-    found = options(text=f"loss:\n  name: mix\n  weights: {weights}\n")
-    assert (found["weights"], found["options"]) == ({"l2": 3.0}, {"l2": {}})
+    given = options(text=f"loss:\n  name: mix\n  weights: {weights}\n")
+    assert (given["weights"], given["options"]) == ({"l2": 3.0}, {"l2": {}})
 
 
 def test_a_setting_changes_one_weight_of_a_file(options):

@@ -94,13 +94,13 @@ def test_call_equals_the_evaluation():
 
 def test_parts_are_reported_without_their_weight_and_before_their_own_diagnostics():
     predicted, reference = densities()
-    _, found = alone("mix", weights={"sinkhorn": 7.0, "l1": 3.0}).with_diagnostics(predicted, reference, GRID)
+    _, diagnostics = alone("mix", weights={"sinkhorn": 7.0, "l1": 3.0}).with_diagnostics(predicted, reference, GRID)
     sinkhorn, extras = alone("sinkhorn").with_diagnostics(predicted, reference, GRID)
-    assert list(found) == ["sinkhorn", "l1", *(f"sinkhorn.{name}" for name in extras)]
-    torch.testing.assert_close(found["sinkhorn"], sinkhorn.detach())
-    torch.testing.assert_close(found["l1"], alone("l1")(predicted, reference, GRID).detach())
-    torch.testing.assert_close(found["sinkhorn.marginal_error"], extras["marginal_error"])
-    assert not any(value.requires_grad for value in found.values())
+    assert list(diagnostics) == ["sinkhorn", "l1", *(f"sinkhorn.{name}" for name in extras)]
+    torch.testing.assert_close(diagnostics["sinkhorn"], sinkhorn.detach())
+    torch.testing.assert_close(diagnostics["l1"], alone("l1")(predicted, reference, GRID).detach())
+    torch.testing.assert_close(diagnostics["sinkhorn.marginal_error"], extras["marginal_error"])
+    assert not any(value.requires_grad for value in diagnostics.values())
 
 
 def test_what_parts_keep_lies_apart():
@@ -109,10 +109,10 @@ def test_what_parts_keep_lies_apart():
     one, other = Keeper(), Keeper()
     for step, weights in enumerate(({"one": 1}, {"one": 1}, {"one": 1, "other": 100}), start=1):
         mix = mix_of({"one": one, "other": other} if "other" in weights else {"one": one}, **weights)
-        value, found = mix.with_diagnostics(predicted, reference, GRID, Notebook(step, pages))
+        value, diagnostics = mix.with_diagnostics(predicted, reference, GRID, Notebook(step, pages))
     assert value.tolist() == [2, 2]  # `one` was there twice before, `other` never
     assert set(pages) == {"one.count", "other.count"}
-    assert set(found) == {"one", "other", "one.unconverged", "other.unconverged"}
+    assert set(diagnostics) == {"one", "other", "one.unconverged", "other.unconverged"}
 
 
 def test_loss_of_weight_zero_is_left_out():

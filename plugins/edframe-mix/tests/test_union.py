@@ -150,8 +150,8 @@ def test_an_id_of_two_members_stands_behind_its_member(union):
 
 
 def test_contents_hold_all_members(union):
-    found = union("heavier", "atoms", "lighter").contents
-    assert found == Contents(("H", "He", "Li"), 1)
+    contents = union("heavier", "atoms", "lighter").contents
+    assert contents == Contents(("H", "He", "Li"), 1)
 
 
 def test_members_with_other_spins_are_refused(union):

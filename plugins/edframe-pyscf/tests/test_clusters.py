@@ -120,13 +120,13 @@ def test_the_relaxed_molecule_has_the_density_of_the_straight_one_in_li_o_li():
     np.testing.assert_allclose(cluster.positions[0][order], np.stack([left, oxygen, right]) - centre, atol=2e-3)
     # The other's matrix at this one's positions and points: what is left are 0.0016 Å and the images of the atoms.
     grid = Grid.of(cluster.sides, cluster.shape(0.15))
-    found = label(job(1, 0)).density[0]
+    density = label(job(1, 0)).density[0]
     cell = clusters.scf.build_cell(
         geometry.SPECIES, cluster.positions[0][order] + cluster.sides / 2, grid.vectors, shapes.LEVEL
     )
     matrix = unpack(li_o_li.labels("shipped").matrices[row])
     expected = Expansion.of(cell).density(cluster.positions[0][order] + cluster.sides / 2, matrix, grid)
-    assert nmae(found, expected * 12 / (expected.sum() * grid.voxel_volume)) < 0.01
+    assert nmae(density, expected * 12 / (expected.sum() * grid.voxel_volume)) < 0.01
 
 
 def test_a_relaxed_density_has_the_symmetry_of_its_molecule():

@@ -59,15 +59,15 @@ def nmae(a, b):
 
 def test_the_scf_is_that_of_pyscf_s_own_integration_in_a_skewed_cell():
     """Oracle: FFTDF, which evaluates orbitals point by point."""
-    found = solved(SKEWED, replace(PBE_DZVP, precision=1e-6), (2, 1, 1))
-    reference = dft.KRKS(found.cell, found.kpoints)
+    ours = solved(SKEWED, replace(PBE_DZVP, precision=1e-6), (2, 1, 1))
+    reference = dft.KRKS(ours.cell, ours.kpoints)
     reference.xc = "pbe"
     reference.conv_tol, reference.conv_tol_grad = 1e-9, 1e-5
     energy = reference.kernel()
     grid = Grid.of(SKEWED.lattice.matrix, 16)
-    expected = crystals.density_on_grid(replace(found, density_matrices=np.asarray(reference.make_rdm1())), grid)
-    assert found.energy == pytest.approx(energy, abs=1e-5)
-    assert nmae(crystals.density_on_grid(found, grid), expected) < 5e-5
+    expected = crystals.density_on_grid(replace(ours, density_matrices=np.asarray(reference.make_rdm1())), grid)
+    assert ours.energy == pytest.approx(energy, abs=1e-5)
+    assert nmae(crystals.density_on_grid(ours, grid), expected) < 5e-5
 
 
 def test_orbitals_that_are_not_kept_give_the_same_potential(level, monkeypatch):
@@ -82,27 +82,27 @@ def test_orbitals_that_are_not_kept_give_the_same_potential(level, monkeypatch):
 
 
 def test_a_density_is_the_sum_over_k_points_of_pyscf_s_orbitals_at_fractions_of_the_cell(level):
-    found = solved(SKEWED, level, (2, 1, 1))
+    ours = solved(SKEWED, level, (2, 1, 1))
     grid = Grid.of(SKEWED.lattice.matrix, (6, 5, 7))
-    orbitals = found.cell.pbc_eval_gto("GTOval", grid.coordinates().reshape(-1, 3) / BOHR, kpts=found.kpoints)
-    terms = [np.einsum("go,op,gp->g", u, d, u.conj()) for u, d in zip(orbitals, found.density_matrices, strict=True)]
+    orbitals = ours.cell.pbc_eval_gto("GTOval", grid.coordinates().reshape(-1, 3) / BOHR, kpts=ours.kpoints)
+    terms = [np.einsum("go,op,gp->g", u, d, u.conj()) for u, d in zip(orbitals, ours.density_matrices, strict=True)]
     expected = np.mean(terms, axis=0).real.reshape(grid.shape) / BOHR**3
-    np.testing.assert_allclose(crystals.density_on_grid(found, grid), expected, rtol=0, atol=1e-6 * expected.max())
+    np.testing.assert_allclose(crystals.density_on_grid(ours, grid), expected, rtol=0, atol=1e-6 * expected.max())
 
 
 def test_two_k_points_are_a_supercell_of_two_cells_at_the_gamma_point():
     """Oracle: the SCF and the orbitals of ``li-o-li``, which know no k-points."""
-    found = solved(CHAIN, PBE_DZVP, (2, 1, 1))
+    ours = solved(CHAIN, PBE_DZVP, (2, 1, 1))
     double = CHAIN * (2, 1, 1)
-    mesh = [2 * found.cell.mesh[0], *found.cell.mesh[1:]]
+    mesh = [2 * ours.cell.mesh[0], *ours.cell.mesh[1:]]
     species = [site.specie.symbol for site in double]
     cell = scf.build_cell(species, double.cart_coords, double.lattice.matrix, PBE_DZVP, mesh=mesh)
     solution = scf.solve(cell, "two cells")
     grid = Grid.of(CHAIN.lattice.matrix, (8, 12, 12))
     whole = Grid.of(double.lattice.matrix, (16, 12, 12))
     expected = Expansion.of(cell).density(double.cart_coords, solution.density_matrix, whole)
-    assert 2 * found.energy == pytest.approx(solution.energy, abs=2e-5)
-    assert nmae(np.tile(crystals.density_on_grid(found, grid), (2, 1, 1)), expected) < 1e-4
+    assert 2 * ours.energy == pytest.approx(solution.energy, abs=2e-5)
+    assert nmae(np.tile(crystals.density_on_grid(ours, grid), (2, 1, 1)), expected) < 1e-4
 
 
 def test_the_density_has_the_symmetry_of_the_space_group(job):

@@ -64,8 +64,8 @@ def functional(water):
 
 
 def test_at_the_self_consistent_density_it_is_the_total_energy(either):
-    found = harris_energy(either.structure, either.reference, either.grid, COARSE)
-    assert found == pytest.approx(HARTREE * either.solution.energy, abs=1e-6)
+    energy = harris_energy(either.structure, either.reference, either.grid, COARSE)
+    assert energy == pytest.approx(HARTREE * either.solution.energy, abs=1e-6)
 
 
 def test_of_any_density_it_is_what_pyscf_s_matrices_give(either):
@@ -75,9 +75,9 @@ def test_of_any_density_it_is_what_pyscf_s_matrices_give(either):
     levels = eigh(core + effective, either.mean_field.get_ovlp(), eigvals_only=True)
     expected = 2 * levels[:4].sum() - np.sum(matrix * effective) + effective.ecoul + effective.exc
     expected += either.mean_field.energy_nuc()
-    found = harris_energy(either.structure, either.density(matrix), either.grid, COARSE)
-    assert found == pytest.approx(HARTREE * expected, abs=1e-6)
-    assert abs(found - HARTREE * either.solution.energy) > 0.1
+    energy = harris_energy(either.structure, either.density(matrix), either.grid, COARSE)
+    assert energy == pytest.approx(HARTREE * expected, abs=1e-6)
+    assert abs(energy - HARTREE * either.solution.energy) > 0.1
 
 
 def test_errors_are_of_second_order(water, functional):
@@ -148,8 +148,8 @@ def test_an_ion_has_the_electrons_of_its_charge(water):
 def test_a_shipped_label_has_the_energy_that_it_states():
     """Li–O–Li on the mesh of its SCF; the label is scaled, and in single precision."""
     sample = LiOLi(LiOLiConfig(grid=80))[100]
-    found = harris_energy(sample.structure, sample.density, sample.grid, PBE_DZVP)
-    assert found == pytest.approx(HARTREE * sample.source["energy_hartree"], abs=1e-5)
+    energy = harris_energy(sample.structure, sample.density, sample.grid, PBE_DZVP)
+    assert energy == pytest.approx(HARTREE * sample.source["energy_hartree"], abs=1e-5)
 
 
 @pytest.mark.slow
@@ -162,9 +162,9 @@ def test_a_larger_cluster_has_the_energy_that_it_states(n):
     cell = scf.build_cell(cluster.species, positions, grid.vectors, PBE_DZVP)
     density = density_on_grid(cell, unpack(matrices[n][1]), grid)[None]
     structure = Structure(Lattice(grid.vectors), cluster.species, positions, coords_are_cartesian=True)
-    found = harris_energy(structure, density, grid, PBE_DZVP)
+    energy = harris_energy(structure, density, grid, PBE_DZVP)
     # Not closer: here the density that PySCF integrates differs from that of its orbitals by 1e-4 of all electrons.
-    assert found == pytest.approx(HARTREE * records[n][1]["energy_hartree"], abs=3e-4)
+    assert energy == pytest.approx(HARTREE * records[n][1]["energy_hartree"], abs=3e-4)
 
 
 @pytest.mark.slow

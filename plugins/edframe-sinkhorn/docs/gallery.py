@@ -204,8 +204,8 @@ def draw_interpolation() -> Any:
         show(f"{name}: electrons", *(density.sum() * grid.voxel_volume for density in row))
     show("S(a, b), Å²", result.value)
     for name, row in rows.items():
-        found = transport(np.stack([row[2], row[4]]), np.stack([b, b]), grid).value
-        show(f"{name}: S(t = ½, b), S(t = 1, b), as parts of S(a, b)", found / result.value)
+        costs = transport(np.stack([row[2], row[4]]), np.stack([b, b]), grid).value
+        show(f"{name}: S(t = ½, b), S(t = 1, b), as parts of S(a, b)", costs / result.value)
     figure, _ = panels(1, 10, 3.7, layout="compressed")
     figure.clear()
     grid_of_axes = figure.subplots(2, len(times), sharex=True, sharey=True)
@@ -262,11 +262,11 @@ def draw_shift() -> Any:
     show("exact transport of the gridded densities / (δ²/2)", *(np.array(exact) / true))
     axes[2].plot(parts, exact / true, "^-", color=INK, markersize=4, label="exact, discrete")
     for voxels, colour, marker, size in ((0.5, BLUE, "s", 4), (1.0, ORANGE, "o", 7), (2.0, GREEN, "D", 3.5)):
-        found = transport(np.stack(shifted), np.stack([still] * len(parts)), line, voxels * voxel).value.numpy()
-        show(f"S / (δ²/2), blur {voxels} voxels", *(found / true))
+        costs = transport(np.stack(shifted), np.stack([still] * len(parts)), line, voxels * voxel).value.numpy()
+        show(f"S / (δ²/2), blur {voxels} voxels", *(costs / true))
         label = f"S, blur {voxels:g} voxel" + "s" * (voxels > 1)
         hollow = {"markerfacecolor": "none"} if size > 4 else {}
-        axes[2].plot(parts, found / true, marker + "-", color=colour, markersize=size, label=label, **hollow)
+        axes[2].plot(parts, costs / true, marker + "-", color=colour, markersize=size, label=label, **hollow)
     axes[2].set_yscale("log")
     axes[2].set(title="(c) below one voxel", xlabel="shift δ (voxels of 0.2 Å)", ylabel="value / ½ δ²", xlim=(0, 1.03))
     axes[2].set_yticks([1, 2, 5, 10, 20], labels=["1", "2", "5", "10", "20"])
@@ -285,17 +285,17 @@ def draw_blur() -> Any:
     for factor, colour, marker in ((1.1, BLUE, "o"), (1.5, ORANGE, "s")):
         true = ((factor - 1) * width) ** 2 / 2
         wider = gaussian(grid, 6.0, factor * width)
-        found = np.array([transport(wider, reference, grid, blur).value.item() for blur in blurs])
+        costs = np.array([transport(wider, reference, grid, blur).value.item() for blur in blurs])
         law = np.array([debiased(factor * width, width, blur) for blur in fine])
-        show(f"width × {factor}: S / exact at blur / σ = {blurs / width}", *(found / true))
+        show(f"width × {factor}: S / exact at blur / σ = {blurs / width}", *(costs / true))
         closed = np.array([debiased(factor * width, width, blur) for blur in blurs])
-        show("  largest difference from the closed form", np.abs(found - closed).max() / true)
+        show("  largest difference from the closed form", np.abs(costs - closed).max() / true)
         axes[0].plot(fine / width, law / true, color=colour)
-        axes[0].plot(blurs / width, found / true, marker, color=colour, markersize=4, label=f"σ → {factor:g} σ")
+        axes[0].plot(blurs / width, costs / true, marker, color=colour, markersize=4, label=f"σ → {factor:g} σ")
     shifted = gaussian(grid, 6.3, width)
-    found = np.array([transport(shifted, reference, grid, blur).value.item() for blur in blurs])
-    show("shift by σ/2: S / exact", *(found / (0.3**2 / 2)))
-    axes[0].plot(blurs / width, found / (0.3**2 / 2), "D-", color=GREEN, markersize=4, label="shift by σ/2")
+    costs = np.array([transport(shifted, reference, grid, blur).value.item() for blur in blurs])
+    show("shift by σ/2: S / exact", *(costs / (0.3**2 / 2)))
+    axes[0].plot(blurs / width, costs / (0.3**2 / 2), "D-", color=GREEN, markersize=4, label="shift by σ/2")
     axes[0].set(
         title="(a) blur",
         xlabel="blur / σ",
@@ -309,12 +309,12 @@ def draw_blur() -> Any:
     fine = np.linspace(0.2, 1.65, 80) * width
     for flag, colour, marker, label in ((True, ORANGE, "o", "S"), (False, GREY, "s", "OT alone (debias=False)")):
         law = debiased(fine, width, width / 2) if flag else between_gaussians(fine, width, width / 2)
-        found = np.array(
+        costs = np.array(
             [transport(gaussian(grid, 6.0, w), reference, grid, width / 2, debias=flag).value.item() for w in widths]
         )
-        show(f"{label}: at widths / σ {widths / width}, Å²", *found)
+        show(f"{label}: at widths / σ {widths / width}, Å²", *costs)
         axes[1].plot(fine / width, law, color=colour)
-        axes[1].plot(widths / width, found, marker, color=colour, markersize=4, label=label)
+        axes[1].plot(widths / width, costs, marker, color=colour, markersize=4, label=label)
         least = 1.0 if flag else np.sqrt(1 - 0.5**2)
         axes[1].axvline(least, ymax=0.7, color=colour, linewidth=0.8, linestyle=":")
         show("  least at width / σ", fine[law.argmin()] / width, least)

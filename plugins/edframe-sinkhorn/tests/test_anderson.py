@@ -35,10 +35,10 @@ def residual(mappings, x):
 def test_a_linear_map_is_solved_in_one_step_more_than_its_dimension(size, radius):
     matrix, offset = linear_map(size, radius)
     weight = np.random.default_rng(1).uniform(0.1, 1.0, size)
-    found = iterates([lambda x: matrix @ x + offset], weight[None], memory=size, steps=size + 1)[-1, 0]
+    last = iterates([lambda x: matrix @ x + offset], weight[None], memory=size, steps=size + 1)[-1, 0]
     solution = np.linalg.solve(np.eye(size) - matrix, offset)
     # Differences are kept in float32, so a plain iteration's error of 0.95⁷ falls by five orders of magnitude, not 16.
-    assert np.abs(found - solution).max() < 1e-4 * np.abs(solution).max()
+    assert np.abs(last - solution).max() < 1e-4 * np.abs(solution).max()
 
 
 @pytest.mark.parametrize("size", [4, 8])
@@ -46,13 +46,13 @@ def test_each_step_is_the_image_of_the_best_in_the_krylov_space(size):
     # Walker and Ni 2011, theorem 2.2: the images of the iterates of GMRES, in the norm of the weight.
     matrix, offset = linear_map(size, 0.9)
     weight = np.random.default_rng(1).uniform(0.1, 1.0, size)
-    found = iterates([lambda x: matrix @ x + offset], weight[None], memory=size, steps=size)[:, 0]
+    steps = iterates([lambda x: matrix @ x + offset], weight[None], memory=size, steps=size)[:, 0]
     krylov = [offset]
     for step in range(1, size):
         space = np.stack(krylov, axis=1)
         root = np.sqrt(weight)[:, None]
         best = space @ np.linalg.lstsq(root * ((np.eye(size) - matrix) @ space), root[:, 0] * offset, rcond=None)[0]
-        np.testing.assert_allclose(found[step + 1], matrix @ best + offset, rtol=0, atol=1e-4 * np.abs(offset).max())
+        np.testing.assert_allclose(steps[step + 1], matrix @ best + offset, rtol=0, atol=1e-4 * np.abs(offset).max())
         krylov.append(matrix @ krylov[-1])
         krylov[-1] /= np.linalg.norm(krylov[-1])
 
@@ -76,8 +76,8 @@ def test_it_takes_the_steps_of_scipy_on_a_curved_map():
             f_tol=1e-14,
             callback=lambda x, _: expected.append(x.copy()),
         )
-    found = iterates([mapping], np.ones((1, 5)), memory=3, steps=len(expected))[1:, 0]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    ours = iterates([mapping], np.ones((1, 5)), memory=3, steps=len(expected))[1:, 0]
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-4)
 
 
 def test_components_without_weight_follow_the_map_only():
@@ -85,9 +85,9 @@ def test_components_without_weight_follow_the_map_only():
     weight = np.array([[1.0, 1.0, 1.0, 0.0]])
     block = matrix.copy()
     block[:3, 3] = 0.0  # the first three do not depend on the last
-    found = iterates([lambda x: block @ x + offset], weight, memory=3, steps=6)
+    together = iterates([lambda x: block @ x + offset], weight, memory=3, steps=6)
     alone = iterates([lambda x: block[:3, :3] @ x + offset[:3]], weight[:, :3], memory=3, steps=6)
-    np.testing.assert_allclose(found[:, :, :3], alone, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(together[:, :, :3], alone, rtol=0, atol=1e-5)
 
 
 def test_samples_are_mixed_independently():
@@ -116,8 +116,8 @@ def test_samples_that_stay_go_on_as_if_the_others_had_never_been():
 
 def test_relaxation_shortens_a_step():
     matrix, offset = linear_map(3, 0.5)
-    found = iterates([lambda x: matrix @ x + offset], np.ones((1, 3)), memory=2, steps=1, relaxation=0.6)
-    np.testing.assert_allclose(found[1, 0], 0.6 * offset)
+    taken = iterates([lambda x: matrix @ x + offset], np.ones((1, 3)), memory=2, steps=1, relaxation=0.6)
+    np.testing.assert_allclose(taken[1, 0], 0.6 * offset)
 
 
 def test_a_step_that_made_things_much_worse_is_not_extrapolated_from():

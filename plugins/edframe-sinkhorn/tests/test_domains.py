@@ -87,9 +87,9 @@ def test_log_products_equal_scipy_at_any_range(points, epsilon):
     lines[1, :, 2] = -np.inf
     with np.errstate(divide="ignore"):
         expected = logsumexp(log_matrix.numpy()[None, :, :, None] + lines[:, None], axis=2)
-    found = log_product(log_matrix, torch.from_numpy(lines))
-    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-10)
-    assert (found[1, :, 2] == -torch.inf).all()
+    products = log_product(log_matrix, torch.from_numpy(lines))
+    np.testing.assert_allclose(products, expected, rtol=1e-13, atol=1e-10)
+    assert (products[1, :, 2] == -torch.inf).all()
 
 
 @pytest.mark.parametrize(("points", "epsilon", "several"), [(40, 10.0, False), (40, 0.5, True), (150, 10.0, True)])
@@ -113,12 +113,12 @@ def test_the_kernel_equals_the_sum_over_all_pairs(cost, dimension, epsilon):
     kernel = SeparableKernel(lengths, shape, periodic, epsilon, "cpu")
     pairs = -cost(grid) / epsilon
     log_density = rng.uniform(-2000, 2000, (2, *shape))
-    found = kernel.log_apply(torch.from_numpy(log_density))
-    expected = logsumexp(log_density.reshape(2, 1, -1) + pairs, axis=-1).reshape(found.shape)
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-10)
+    applied = kernel.log_apply(torch.from_numpy(log_density))
+    expected = logsumexp(log_density.reshape(2, 1, -1) + pairs, axis=-1).reshape(applied.shape)
+    np.testing.assert_allclose(applied, expected, rtol=1e-12, atol=1e-10)
     density = rng.random((2, *shape))
-    found = kernel.apply(torch.from_numpy(density.copy()))  # it overwrites what it is given
-    np.testing.assert_allclose(found, (density.reshape(2, -1) @ np.exp(pairs)).reshape(found.shape), rtol=1e-12)
+    applied = kernel.apply(torch.from_numpy(density.copy()))  # it overwrites what it is given
+    np.testing.assert_allclose(applied, (density.reshape(2, -1) @ np.exp(pairs)).reshape(applied.shape), rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(128,), (3, 100), (100, 2, 3)])

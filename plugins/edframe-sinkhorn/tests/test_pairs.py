@@ -70,11 +70,11 @@ def assert_equals_dense(kernel, grid, p):
     exponents = rng.normal(size=(3, grid.points)) * np.array([[1.0], [300.0], [1e4]])
     exponents[1:, rng.random(grid.points) < 0.3] = -np.inf
     wanted = logsumexp(log_kernel[None] + exponents[:, None], axis=-1)
-    found = kernel.log_apply(torch.from_numpy(exponents).reshape(3, *grid.shape))
-    np.testing.assert_allclose(found.reshape(3, -1).numpy(), wanted, rtol=1e-12, atol=1e-11)
+    applied = kernel.log_apply(torch.from_numpy(exponents).reshape(3, *grid.shape))
+    np.testing.assert_allclose(applied.reshape(3, -1).numpy(), wanted, rtol=1e-12, atol=1e-11)
     density = np.exp(exponents[0])
-    found = kernel.apply(torch.from_numpy(density).reshape(1, *grid.shape))
-    np.testing.assert_allclose(found.flatten().numpy(), np.exp(log_kernel) @ density, rtol=1e-11)
+    applied = kernel.apply(torch.from_numpy(density).reshape(1, *grid.shape))
+    np.testing.assert_allclose(applied.flatten().numpy(), np.exp(log_kernel) @ density, rtol=1e-11)
 
 
 @st.composite
@@ -91,8 +91,8 @@ def grids(draw):
 @given(grids(), st.integers(0, 2**32 - 1))
 def test_the_distance_is_that_to_the_nearest_of_all_images(grid, seed):
     apart = (np.random.default_rng(seed).random((20, grid.dimension)) * 2 - 1) @ grid.vectors
-    found = NearestImage(grid.voxel, grid.shape, grid.periodic).squared(torch.from_numpy(apart)).numpy()
-    np.testing.assert_allclose(found, squared_by_trying(apart, grid), rtol=1e-9, atol=1e-9)
+    squared = NearestImage(grid.voxel, grid.shape, grid.periodic).squared(torch.from_numpy(apart)).numpy()
+    np.testing.assert_allclose(squared, squared_by_trying(apart, grid), rtol=1e-9, atol=1e-9)
 
 
 @compiles
@@ -105,8 +105,8 @@ def test_keops_finds_the_same_cost_in_any_periodic_cell(cell, seed):
     point = torch.full((1, 60), -torch.inf, dtype=torch.float64)
     point[0, seed % 60] = 0.0  # all of the density in one point: the row of the kernel that belongs to it
     point = point.reshape(1, *grid.shape)
-    found, wanted = (kernel_on(grid, kind).log_apply(point) for kind in (PairKernel, ToeplitzKernel))
-    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    applied, wanted = (kernel_on(grid, kind).log_apply(point) for kind in (PairKernel, ToeplitzKernel))
+    torch.testing.assert_close(applied, wanted, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KERNELS)
@@ -140,8 +140,8 @@ def test_terms_below_the_range_of_the_kernel_are_not_lost():
     density = torch.full((1, 50), -900.0, dtype=torch.float64)
     density[0, 0] = 0.0
     exact = logsumexp(dense_log_kernel(grid, 2, 1.0) + density.numpy(), axis=1)
-    found = kernel_on(grid, ToeplitzKernel, blur=1.0).log_apply(density)
-    np.testing.assert_allclose(found[0].numpy(), exact, rtol=1e-12)
+    applied = kernel_on(grid, ToeplitzKernel, blur=1.0).log_apply(density)
+    np.testing.assert_allclose(applied[0].numpy(), exact, rtol=1e-12)
 
 
 def divergence(kernel, a, b, steps=3000):

@@ -83,7 +83,7 @@ def test_diagnostics_say_which_samples_have_not_converged(pair, limit):
     predicted, reference = (x[:, None] for x in pair)
     loss = SinkhornLoss(SinkhornConfig(tol=1e-6, max_iterations=limit))
     value, diagnostics = loss.with_diagnostics(predicted, reference, BOX)
-    assert {value.shape, *(found.shape for found in diagnostics.values())} == {(3,)}
+    assert {value.shape, *(extra.shape for extra in diagnostics.values())} == {(3,)}
     assert diagnostics["unconverged"].tolist() == (diagnostics["marginal_error"] > 1e-6).tolist()
     assert (diagnostics["unconverged"].sum() == 0) == (limit == 1000)
     assert diagnostics["iterations"].max() <= limit

@@ -160,9 +160,9 @@ def test_what_is_remembered_follows_the_motions_of_augmentation(pair):
             batch.moved(index),
             predicted[:, None].flatten(2).gather(2, index[:, None]).reshape(2, 1, 12, 12, 12),
         )
-        value, found = loss.with_diagnostics(seen, moved.density, BOX, memory.visit(moved, step))
+        value, diagnostics = loss.with_diagnostics(seen, moved.density, BOX, memory.visit(moved, step))
         torch.testing.assert_close(value, cold, rtol=1e-5, atol=0)
-        assert (found["iterations"] == 1).all() == (step > 1)
+        assert (diagnostics["iterations"] == 1).all() == (step > 1)
 
 
 def test_samples_are_remembered_one_by_one(pair):
@@ -170,8 +170,8 @@ def test_samples_are_remembered_one_by_one(pair):
     loss, memory, batch = SinkhornLoss(SinkhornConfig()), Visits("cpu"), batch_of(pair[1])
     loss.with_diagnostics(predicted, reference, BOX, memory.visit(batch, 1))
     other = SimpleNamespace(samples=batch.samples[::-1], motion=None)
-    _, found = loss.with_diagnostics(predicted.flip(0), reference.flip(0), BOX, memory.visit(other, 2))
-    assert found["iterations"].tolist() == [1, 1]
+    _, diagnostics = loss.with_diagnostics(predicted.flip(0), reference.flip(0), BOX, memory.visit(other, 2))
+    assert diagnostics["iterations"].tolist() == [1, 1]
 
 
 def test_a_full_memory_leaves_the_rest_cold(pair):
@@ -179,8 +179,8 @@ def test_a_full_memory_leaves_the_rest_cold(pair):
     loss, batch = SinkhornLoss(SinkhornConfig()), batch_of(pair[1])
     memory = Visits("cpu", bound=2 * 12**3 * 4 + 100)  # of the two potentials of one sample
     first, cold = loss.with_diagnostics(predicted, reference, BOX, memory.visit(batch, 1))
-    again, found = loss.with_diagnostics(predicted, reference, BOX, memory.visit(batch, 2))
-    assert torch.equal(found["iterations"], cold["iterations"])
+    again, diagnostics = loss.with_diagnostics(predicted, reference, BOX, memory.visit(batch, 2))
+    assert torch.equal(diagnostics["iterations"], cold["iterations"])
     assert torch.equal(again, first)
     one = SimpleNamespace(samples=batch.samples[:1], motion=None)
     _, warm = loss.with_diagnostics(predicted[:1], reference[:1], BOX, memory.visit(one, 3))

@@ -14,9 +14,9 @@ def opened(path):
 def test_samples_are_what_was_stored(url, samples):
     dataset = opened(url)
     assert list(dataset.ids) == ["s0", "s1", "s2", "s3"]
-    for found, stored in zip(dataset, samples, strict=True):
-        np.testing.assert_array_equal(found.density, stored.density)
-        assert (found.structure, found.grid, found.source) == (stored.structure, stored.grid, stored.source)
+    for read, stored in zip(dataset, samples, strict=True):
+        np.testing.assert_array_equal(read.density, stored.density)
+        assert (read.structure, read.grid, read.source) == (stored.structure, stored.grid, stored.source)
     assert dataset.contents.species == ("H", "O")
     assert dataset.describe() == {"kept in": str(url), "made": "up"}
 

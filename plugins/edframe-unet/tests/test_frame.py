@@ -53,9 +53,9 @@ def test_a_grid_equals_its_supercell(name: str, shape: tuple[int, ...]) -> None:
     model, seen = model_of(CONFIGS[name]), pictures(*shape)
     times = supercell(shape, 2 ** (len(CONFIGS[name].widths) - 1))
     with torch.no_grad():
-        found, whole = field(model, seen), field(model, seen.repeat(1, 1, *times))
+        alone, whole = field(model, seen), field(model, seen.repeat(1, 1, *times))
     expected = whole[..., : shape[0], : shape[1], : shape[2]]
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max()))
+    torch.testing.assert_close(alone, expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max()))
 
 
 def test_the_gradient_is_that_of_the_supercell() -> None:
@@ -63,17 +63,17 @@ def test_the_gradient_is_that_of_the_supercell() -> None:
     weights = torch.randn((1, 4, 20, 10, 8), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     whole = field(model, seen.repeat(1, 1, 2, 4, 1))[..., :20, :10, :]
     expected = torch.autograd.grad((whole * weights).sum(), model.head.parameters())
-    found = torch.autograd.grad((field(model, seen) * weights).sum(), model.head.parameters())
-    torch.testing.assert_close(found, expected)
+    gradient = torch.autograd.grad((field(model, seen) * weights).sum(), model.head.parameters())
+    torch.testing.assert_close(gradient, expected)
 
 
 def test_open_axes_are_left_as_they_are() -> None:
     """The periodic axis is that of a supercell, while the two open ones have the same ends in both."""
     model, seen, open_twice = model_of(CONFIGS["unet"]), pictures(10, 9, 12), (True, False, False)
     with torch.no_grad():
-        found = field(model, seen, open_twice)
+        alone = field(model, seen, open_twice)
         expected = field(model, seen.repeat(1, 1, 4, 1, 1), open_twice)[..., :10, :, :]
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(alone, expected)
 
 
 @pytest.mark.parametrize("name", ["unet", "linear", "resunet"])

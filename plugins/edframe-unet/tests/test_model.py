@@ -48,8 +48,8 @@ def test_moves_with_its_input_by_multiples_of_the_coarsest_voxel(shift: tuple[in
         return x.roll(shift, (2, 3, 4))
 
     expected = moved(model(channels, baseline, grid, electrons))
-    found = model(moved(channels), moved(baseline), grid, electrons)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    predicted = model(moved(channels), moved(baseline), grid, electrons)
+    torch.testing.assert_close(predicted, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_open_and_periodic_grids_differ_only_near_the_boundary() -> None:
@@ -138,9 +138,9 @@ def test_corrected_keeps_electrons_and_sign_for_any_correction(scale: float) -> 
     generator = torch.Generator().manual_seed(2)
     start = normalised(torch.rand((3, 1, 6, 7, 8), generator=generator), grid, torch.tensor([1.0, 12.0, 100.0]))
     correction = scale * torch.randn(start.shape, generator=generator)
-    found = corrected(start, correction, grid, torch.tensor([1.0, 12.0, 100.0]))
-    assert found.min() >= 0
-    sums = found.double().sum((1, 2, 3, 4)).numpy() * grid.voxel_volume
+    result = corrected(start, correction, grid, torch.tensor([1.0, 12.0, 100.0]))
+    assert result.min() >= 0
+    sums = result.double().sum((1, 2, 3, 4)).numpy() * grid.voxel_volume
     np.testing.assert_allclose(sums, [1.0, 12.0, 100.0], rtol=1e-6)
 
 
@@ -148,8 +148,8 @@ def test_a_small_neutral_correction_is_simply_added() -> None:
     grid = Grid.of([4.0] * 3, 8)
     start = torch.ones((1, 1, 8, 8, 8), dtype=torch.float64)
     correction = 1e-5 * torch.cos(2 * torch.pi * torch.arange(8) / 8).double().reshape(8, 1, 1).expand(1, 1, 8, 8, 8)
-    found = corrected(start, correction, grid, torch.tensor([64.0]))
-    torch.testing.assert_close(found, start + correction, rtol=0, atol=1e-9)
+    result = corrected(start, correction, grid, torch.tensor([64.0]))
+    torch.testing.assert_close(result, start + correction, rtol=0, atol=1e-9)
 
 
 def test_a_correction_leaves_the_rest_alone() -> None:
@@ -160,8 +160,8 @@ def test_a_correction_leaves_the_rest_alone() -> None:
     correction = torch.zeros_like(start)
     correction[..., 0, 0, 0], correction[..., 7, 7, 0] = 3.0, -3.0
     electrons = start.sum((1, 2, 3, 4)) * grid.voxel_volume
-    found = corrected(start, correction, grid, electrons)
-    torch.testing.assert_close(found[..., 4], start[..., 4], rtol=1e-5, atol=0)
+    result = corrected(start, correction, grid, electrons)
+    torch.testing.assert_close(result[..., 4], start[..., 4], rtol=1e-5, atol=0)
 
 
 def test_saturated_values() -> None:
@@ -173,12 +173,12 @@ def test_pad_and_its_gradient_are_those_of_torch(layout: torch.memory_format) ->
     generator = torch.Generator().manual_seed(5)
     x = torch.randn((2, 3, 4, 5), generator=generator).contiguous(memory_format=layout).requires_grad_()
     weights = torch.randn((2, 3, 8, 9), generator=generator).contiguous(memory_format=layout)
-    found = pad(x, 2, (True, False))
+    padded = pad(x, 2, (True, False))
     expected = F.pad(F.pad(x, (0, 0, 2, 2), mode="circular"), (2, 2, 0, 0))
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    (gradient,) = torch.autograd.grad((found * weights).sum(), x)
+    torch.testing.assert_close(padded, expected, rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad((padded * weights).sum(), x)
     torch.testing.assert_close(gradient, torch.autograd.grad((expected * weights).sum(), x)[0])
-    assert found.is_contiguous(memory_format=layout)
+    assert padded.is_contiguous(memory_format=layout)
     assert gradient.is_contiguous(memory_format=layout)
 
 
@@ -194,7 +194,7 @@ def test_down_covers_odd_axes() -> None:
     layer = Down("strided", 3, 1, 1)
     torch.nn.init.ones_(layer.convolution.weight)
     x = torch.rand((1, 1, 5, 6, 3))
-    found = layer(x)
+    halved = layer(x)
     padded = F.pad(x, (0, 1, 0, 0, 0, 1))
     expected = padded.reshape(1, 1, 3, 2, 3, 2, 2, 2).sum((3, 5, 7))
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(halved, expected)

@@ -29,8 +29,8 @@ def test_conformance(check, name, config) -> None:
 
 def test_importing_the_plugin_imports_no_torch() -> None:
     code = "import sys, edframe_unet.plugin; print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize(

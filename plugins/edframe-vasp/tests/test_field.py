@@ -43,8 +43,8 @@ def test_each_structure_gets_the_field_of_its_file_over_the_scale(tmp_path):
     structures = [molecule(x) for x in (0.1, 0.102, 0.104)]  # 0.008 Å apart
     for number in range(3):
         locpot(tmp_path / str(number), structures[number], fields[number])
-    found = picture(tmp_path / "*", structures[::-1], scale=4.0)
-    np.testing.assert_allclose(found[:, 0], fields[::-1] / 4, rtol=1e-6)
+    channels = picture(tmp_path / "*", structures[::-1], scale=4.0)
+    np.testing.assert_allclose(channels[:, 0], fields[::-1] / 4, rtol=1e-6)
 
 
 def test_another_grid_gets_the_same_function(tmp_path):
@@ -58,8 +58,8 @@ def test_of_a_spin_polarised_density_the_total_is_taken(tmp_path):
     data = {"total": rng.random(GRID.shape), "diff": rng.random(GRID.shape)}
     (tmp_path / "a").mkdir()
     Chgcar(Poscar(molecule()), data).write_file(str(tmp_path / "a" / "PARCHG"))
-    found = picture(tmp_path / "*", [molecule()], file="PARCHG")
-    np.testing.assert_allclose(found[0, 0], data["total"] / GRID.volume, rtol=1e-6)
+    channels = picture(tmp_path / "*", [molecule()], file="PARCHG")
+    np.testing.assert_allclose(channels[0, 0], data["total"] / GRID.volume, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_a_real_potential_belongs_to_the_density_beside_it():
     density = Chgcar.from_file(REAL / "CHGCAR.Li.gz")
     potential = Locpot.from_file(REAL / "LOCPOT.Li.gz")
     grid = Grid.of(density.structure.lattice.matrix, density.dim)
-    found = picture(REAL / "LOCPOT.Li.gz", [density.structure], grid)
-    np.testing.assert_allclose(found[0, 0], potential.data["total"], rtol=1e-5, atol=1e-5)
+    channels = picture(REAL / "LOCPOT.Li.gz", [density.structure], grid)
+    np.testing.assert_allclose(channels[0, 0], potential.data["total"], rtol=1e-5, atol=1e-5)

@@ -22,16 +22,16 @@ WORDS = (
 def pairs(files: Sequence[Path]) -> dict[Path, Path]:
     """The file of the other spin, by that of the first, of those in ``files`` whose names differ in such a word."""
     known = {_key(file, file.name): file for file in files}
-    found: dict[Path, Path] = {}
+    partners: dict[Path, Path] = {}
     for first, second in WORDS:
         for file in files:
             for match in re.finditer(rf"(?<![a-zA-Z0-9])({first})(?![a-zA-Z0-9])", file.name, _case(first)):
                 other = known.get(
                     _key(file, file.name[: match.start()] + _like(match[1], second) + file.name[match.end() :])
                 )
-                if other and other != file and not {file, other} & (found.keys() | set(found.values())):
-                    found[file] = other
-    return found
+                if other and other != file and not {file, other} & (partners.keys() | set(partners.values())):
+                    partners[file] = other
+    return partners
 
 
 def read_pair(up: Path, down: Path, unit: str | None) -> Volume:

@@ -62,18 +62,18 @@ class AtomsFeaturizer(FittedFeaturizer):
         Raises DataError where a species of the dataset is in no sample.
         """
         species = self.contents.species
-        found = fit_atoms(samples, species)
+        atoms = fit_atoms(samples, species)
         radii = (np.arange(round(CUTOFF / SPACING) + 1) * SPACING).astype(np.float64)
         valence = Valence.of(samples, species)
         self.restore({
-            "densities": torch.from_numpy(found.profile(radii)),
-            "charges": torch.from_numpy(found.charges),
+            "densities": torch.from_numpy(atoms.profile(radii)),
+            "charges": torch.from_numpy(atoms.charges),
             "electrons": torch.tensor(valence.electrons, dtype=torch.float64),
             "settled": torch.tensor(valence.settled),
             "span": torch.tensor(valence.span, dtype=torch.float64).reshape(-1, len(species)),
         })  # fmt: skip
-        integrals = {f"electrons in {s}": float(q) for s, q in zip(species, found.charges, strict=True)}
-        return {"NMAE of the superposition / %": found.error, **integrals}
+        integrals = {f"electrons in {s}": float(q) for s, q in zip(species, atoms.charges, strict=True)}
+        return {"NMAE of the superposition / %": atoms.error, **integrals}
 
     def state(self) -> Mapping[str, Shaped[Tensor, "..."]]:
         """Densities ``[species, radius]`` every 0.01 Å and their integrals, and what is known of the electrons."""

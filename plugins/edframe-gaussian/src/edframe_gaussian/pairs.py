@@ -33,5 +33,5 @@ def pairs(points: NDArray[np.float64], atoms: NDArray[np.float64], grid: Grid, c
         images.append(there[near])
         owners.append(near)
     trees = [cKDTree(fractions @ grid.vectors) for fractions in (inside, np.concatenate(images))]
-    found = trees[0].sparse_distance_matrix(trees[1], cutoff, output_type="ndarray")
-    return found["i"], np.concatenate(owners)[found["j"]], found["v"]
+    close = trees[0].sparse_distance_matrix(trees[1], cutoff, output_type="ndarray")
+    return close["i"], np.concatenate(owners)[close["j"]], close["v"]

@@ -68,15 +68,15 @@ def baseline_of(
     Its magnetisation is zero. Raises DataError for a grid so coarse, or so placed, that it does not see a structure.
     """
     total = densities.sum(1)
-    found = total.flatten(1).sum(1, dtype=torch.float64) * grid.voxel_volume
-    for structure, wanted, value in zip(structures, electrons, found.tolist(), strict=True):
+    sums = total.flatten(1).sum(1, dtype=torch.float64) * grid.voxel_volume
+    for structure, wanted, value in zip(structures, electrons, sums.tolist(), strict=True):
         if not value > 1e-3 * wanted:
             voxel = " × ".join(f"{side:.2f}" for side in grid.spacing)
             raise DataError(
                 f"{structure.composition.formula}: the grid holds {value:.3g} of {wanted:g} e. Its atoms lie "
                 f"beyond open ends of the cell, or its voxels ({voxel} Å) are wider than the atoms"
             )
-    scale = torch.as_tensor(electrons, dtype=torch.float64, device=found.device) / found
+    scale = torch.as_tensor(electrons, dtype=torch.float64, device=sums.device) / sums
     baseline = torch.zeros(len(structures), spins, *grid.shape, device=total.device)
     baseline[:, 0] = total * scale.to(total.dtype).view(-1, *[1] * grid.dimension)
     return baseline

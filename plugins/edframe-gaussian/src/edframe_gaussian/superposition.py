@@ -45,8 +45,8 @@ class Fit:
 
     def profile(self, radii: NDArray[np.float64]) -> NDArray[np.float64]:
         """Densities ``[species, radius]`` in e/Å^d."""
-        found: NDArray[np.float64] = (splines(radii) @ self.coefficients.T).T
-        return found
+        values: NDArray[np.float64] = (splines(radii) @ self.coefficients.T).T
+        return values
 
 
 def splines(radii: NDArray[np.float64]) -> csr_array:
@@ -92,7 +92,7 @@ def fit_atoms(samples: Sequence[Sample], species: Sequence[str]) -> Fit:
         if number >= len(evenly) and atoms.all():
             break
         sample = samples[place]
-        rare = {symbol for symbol, found in zip(species, atoms, strict=True) if found == 0}
+        rare = {symbol for symbol, n in zip(species, atoms, strict=True) if n == 0}
         if number >= len(evenly) and rare.isdisjoint(site.specie.symbol for site in sample.structure):
             continue
         design, density, chance, kinds = _drawn(sample, species, place)
@@ -166,6 +166,6 @@ def _solve(
     row = electrons * scale
     row, wanted = 1e4 * row / np.linalg.norm(row), 1e4 * total / np.linalg.norm(row)
     stacked = np.vstack([root, row])
-    found, _ = nnls(stacked, np.append(np.linalg.solve(root.T, vector * scale), wanted), maxiter=100 * size)
-    solved = scale * found
+    solution, _ = nnls(stacked, np.append(np.linalg.solve(root.T, vector * scale), wanted), maxiter=100 * size)
+    solved = scale * solution
     return np.asarray(solved * (total / (electrons @ solved)))

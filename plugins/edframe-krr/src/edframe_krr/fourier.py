@@ -58,8 +58,8 @@ class Basis:
         held = ((-sizes <= 2 * self.vectors) & (2 * self.vectors < sizes)).all(1)
         axes = tuple(range(-len(shape), 0))
         spectrum = torch.fft.fftn(fields.double(), dim=axes, norm="forward").flatten(-len(shape))
-        found = spectrum[..., self._places(shape)] * (held * self._scale())
-        return torch.cat([found.real, found.imag[..., ~self.alone]], dim=-1)
+        chosen = spectrum[..., self._places(shape)] * (held * self._scale())
+        return torch.cat([chosen.real, chosen.imag[..., ~self.alone]], dim=-1)
 
     def fields(self, coefficients: Float[Tensor, "... p"], shape: tuple[int, ...]) -> Float[Tensor, "*fields"]:
         """Values ``[…, n1, …, nd]`` (float64) of ``coefficients`` ``[…, p]`` at the points of a grid of ``shape``."""

@@ -137,10 +137,10 @@ class KRR(nn.Module):
         basis = Basis(self.potential_vectors, self.potential_alone)
         inputs = basis.coefficients(channels).flatten(1) - self.origin
         kernel = gaussian(squared_distances(inputs, self.inputs.double()), self.width)
-        found = combined(kernel, self.inverse).float() @ self.targets
+        deviations = combined(kernel, self.inverse).float() @ self.targets
         if self.components.numel():
-            found = found @ self.components
-        coefficients = (self.mean + found).reshape(len(found), self.spins, -1)
+            deviations = deviations @ self.components
+        coefficients = (self.mean + deviations).reshape(len(deviations), self.spins, -1)
         density = Basis(self.density_vectors, self.density_alone).fields(coefficients, grid.shape)
         if baseline is not None:
             density = density + baseline

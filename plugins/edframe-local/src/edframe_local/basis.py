@@ -33,10 +33,10 @@ def radial(distances: Float[Tensor, "*points"], count: int, cutoff: float) -> Fl
     fade = 0.5 * (1 + torch.cos((math.pi / cutoff) * d))
     t = d / (((d * d + CORE**2).sqrt() + CORE) * (math.hypot(cutoff, CORE) - CORE)).sqrt()
     waves = torch.cos(math.pi * t)
-    found = [fade, fade * waves]
+    functions = [fade, fade * waves]
     for _ in range(count - 2):  # cos(nx) = 2 cos(x) cos((n−1)x) − cos((n−2)x)
-        found.append(2 * waves * found[-1] - found[-2])
-    return torch.stack(found[:count]).movedim(0, -1)  # one function after the other in memory
+        functions.append(2 * waves * functions[-1] - functions[-2])
+    return torch.stack(functions[:count]).movedim(0, -1)  # one function after the other in memory
 
 
 @dataclass(frozen=True)

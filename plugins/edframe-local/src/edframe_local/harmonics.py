@@ -34,25 +34,25 @@ def harmonic_rows(vectors: Float[Tensor, "*points d"], largest: int) -> list[lis
     if vectors.shape[-1] == 2:
         return [cosines[:1], *(list(pair) for pair in zip(cosines[1:], sines[1:], strict=True))]
     heights = _heights(vectors[..., 2], vectors.square().sum(-1), largest)
-    found = []
+    rows = []
     for ell in range(largest + 1):
         row = []
         for m in range(-ell, ell + 1):
             k = abs(m)
             scale = sqrt((2 if m else 1) * factorial(ell - k) / factorial(ell + k))
             row.append(scale * heights[ell, k] * (sines if m < 0 else cosines)[k])
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def _heights(z: Tensor, squared: Tensor, largest: int) -> dict[tuple[int, int], Tensor]:
     """r^(l−m) times the m-th derivative of P_l at z/r, by the recurrence of the associated Legendre functions."""
-    found = {}
+    heights = {}
     double_factorial = 1.0
     for m in range(largest + 1):
-        found[m, m] = torch.full_like(z, double_factorial)
+        heights[m, m] = torch.full_like(z, double_factorial)
         double_factorial *= 2 * m + 1
         for ell in range(m + 1, largest + 1):
-            below = (ell + m - 1) * squared * found[ell - 2, m] if ell > m + 1 else 0
-            found[ell, m] = ((2 * ell - 1) * z * found[ell - 1, m] - below) / (ell - m)
-    return found
+            below = (ell + m - 1) * squared * heights[ell - 2, m] if ell > m + 1 else 0
+            heights[ell, m] = ((2 * ell - 1) * z * heights[ell - 1, m] - below) / (ell - m)
+    return heights

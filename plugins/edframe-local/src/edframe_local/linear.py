@@ -46,20 +46,20 @@ def tabulated(basis: Basis, drawn: Draw, device: torch.device | str) -> Float[Te
 
 @dataclass(frozen=True)
 class Fitted:
-    """coefficients: ``[size, s]`` float64. scale, factor: of the last normal equations. found: what was chosen.
+    """coefficients: ``[size, s]`` float64. scale, factor: of the last normal equations. numbers: what was chosen.
     size_of_step: the root of the last weighted square sum over the number of coefficients."""
 
     coefficients: Float[Tensor, "size s"]
     scale: Float[Tensor, "size"]
     factor: Float[Tensor, "size size"]
     size_of_step: float
-    found: Mapping[str, float]
+    numbers: Mapping[str, float]
 
     def step(self, free: Float[Tensor, "size s"]) -> Float[Tensor, "size s"]:
         """Changes of the coefficients for free numbers ``[size, s]``, each of which changes the density as much as any
         other: the quadratic form of the normal equations is their square sum."""
-        found: Tensor = self.scale[:, None] * torch.linalg.solve_triangular(self.factor.T, free, upper=True)
-        return found
+        changes: Tensor = self.scale[:, None] * torch.linalg.solve_triangular(self.factor.T, free, upper=True)
+        return changes
 
 
 def fit(basis: Basis, draws: Sequence[Draw], weight: Weight, folds: int, device: torch.device | str) -> Fitted:
@@ -92,12 +92,12 @@ def fit(basis: Basis, draws: Sequence[Draw], weight: Weight, folds: int, device:
             total.add(table, rest, volume / (left(table, rest)[:, 0] + 1e-3 * scale.sqrt()))
         coefficients = total.solve(regularisation)
     absolute = sum(float((left(t, r) * v[:, None]).sum()) for t, r, v in zip(tables, rests, volumes, strict=True))
-    found = {
+    numbers = {
         "regularisation": regularisation,
         "∫|error|, e per training sample": absolute / len(draws),
         "∫|error|, e per sample held out": error,
     }
-    return Fitted(coefficients, *total.factor(regularisation), (absolute / basis.size) ** 0.5, found)
+    return Fitted(coefficients, *total.factor(regularisation), (absolute / basis.size) ** 0.5, numbers)
 
 
 def _chosen(

@@ -89,14 +89,14 @@ class LocalFeaturizer(FittedFeaturizer):
         """The base where it is fitted, then the coefficients. Raises DataError without samples."""
         if not len(samples):
             raise DataError("local is fitted to training samples, and there are none")
-        found: dict[str, float] = {}
+        numbers: dict[str, float] = {}
         if isinstance(self.base, FittedFeaturizer):
-            found |= {f"{self.config.base}: {name}": value for name, value in self.base.fit(samples).items()}
+            numbers |= {f"{self.config.base}: {name}": value for name, value in self.base.fit(samples).items()}
         draws = self.drawn(samples, self.config.points)
         fitted = linear.fit(self.basis, draws, self.config.weight, self.config.folds, "cpu")
         self.coefficients = fitted.coefficients
-        found |= {"coefficients": float(self.basis.size), **fitted.found}
-        return {**found, **self.finish(samples, fitted)}
+        numbers |= {"coefficients": float(self.basis.size), **fitted.numbers}
+        return {**numbers, **self.finish(samples, fitted)}
 
     def finish(self, samples: Sequence[Sample], fitted: linear.Fitted) -> Mapping[str, float]:
         """What follows the closed form: the coefficients by the gradient of ``loss``, where there is one."""
@@ -108,9 +108,9 @@ class LocalFeaturizer(FittedFeaturizer):
         def prepare() -> None:
             self.coefficients = fitted.coefficients + fitted.step(free)
 
-        found = refining.refine(self, samples, [free], prepare, loss, self.config.loss_steps, fitted.size_of_step)
+        numbers = refining.refine(self, samples, [free], prepare, loss, self.config.loss_steps, fitted.size_of_step)
         self.coefficients = self.coefficients.detach()
-        return found
+        return numbers
 
     def drawn(self, samples: Sequence[Sample], points: int) -> list[Draw]:
         """About ``points`` points, an equal part of them of each sample."""
@@ -160,10 +160,10 @@ class LocalFeaturizer(FittedFeaturizer):
         coordinates = np.where(grid.periodic, fractions % 1.0, fractions) @ grid.vectors
         images, base = self._images(structure, grid), features.baseline[0]
         with torch.no_grad():
-            found = _evaluated(self.evaluator(base.T), coordinates, np.arange(len(points)), images, base.device)
-        baseline = features.baseline + found.sum(0)
+            corrections = _evaluated(self.evaluator(base.T), coordinates, np.arange(len(points)), images, base.device)
+        baseline = features.baseline + corrections.sum(0)
         baseline[:, 0].clamp_(min=0)
-        return Features(torch.cat([features.channels, found.flatten(0, 1)[None]], 1), baseline)
+        return Features(torch.cat([features.channels, corrections.flatten(0, 1)[None]], 1), baseline)
 
     def corrected(
         self, structure: Structure, grid: Grid, base: Float[Tensor, "s *grid"]
@@ -174,17 +174,17 @@ class LocalFeaturizer(FittedFeaturizer):
         if subgrid.halved(grid):
             which = subgrid.chosen(structure.frac_coords[:, : grid.dimension], grid)
             points = [which.second, which.near, which.probes]
-            found = _evaluated(evaluate, coordinates, np.concatenate(points), images, base.device)
-            coarse, exact, probed = torch.split(found, [len(part) for part in points], dim=2)
+            corrections = _evaluated(evaluate, coordinates, np.concatenate(points), images, base.device)
+            coarse, exact, probed = torch.split(corrections, [len(part) for part in points], dim=2)
             every = subgrid.interpolated(
-                coarse.reshape(*found.shape[:2], *(n // 2 for n in grid.shape)), grid.dimension
+                coarse.reshape(*corrections.shape[:2], *(n // 2 for n in grid.shape)), grid.dimension
             )
             off = (every.flatten(2)[:, :, which.probes] - probed).detach().sum(0).abs().mean() * which.rest
             if float(off) <= subgrid.TOLERANCE * float(base.sum()):
                 near = torch.as_tensor(which.near, device=base.device)
                 return every.flatten(2).index_copy(2, near, exact).reshape(every.shape)
-        found = _evaluated(evaluate, coordinates, np.arange(grid.points), images, base.device)
-        return found.reshape(*found.shape[:2], *grid.shape)
+        corrections = _evaluated(evaluate, coordinates, np.arange(grid.points), images, base.device)
+        return corrections.reshape(*corrections.shape[:2], *grid.shape)
 
     def _images(self, structure: Structure, grid: Grid) -> Images:
         return Images.of(structure, grid, self.contents.species, self.config.cutoff)
@@ -211,8 +211,8 @@ def _evaluated(
     for around in surroundings(coordinates[points], images, together=TOGETHER, entries=ENTRIES, device=device):
         real = around.points >= 0
         here = replace(around, points=np.where(real, points[around.points], -1))
-        found = checkpoint(evaluate, here, use_reentrant=False) if torch.is_grad_enabled() else evaluate(here)
-        values.append(found[torch.as_tensor(real.ravel(), device=device)])
+        block = checkpoint(evaluate, here, use_reentrant=False) if torch.is_grad_enabled() else evaluate(here)
+        values.append(block[torch.as_tensor(real.ravel(), device=device)])
         places.append(around.points[real])
     order = torch.as_tensor(np.argsort(np.concatenate(places)), device=device)
     return torch.cat(values)[order].permute(1, 2, 0)

@@ -51,12 +51,12 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
             self.network, functions, base, answer, target, volume,
             steps=self.config.steps, points=self.config.batch, rate=self.config.rate, seed=0,
         )  # fmt: skip
-        found = {"network: error over the linear one's, at training points": left}
+        numbers = {"network: error over the linear one's, at training points": left}
         for loss in self.losses.values():
             weights, rate = list(self.network.parameters()), 0.05 * self.config.rate
-            found |= refining.refine(self, samples, weights, lambda: None, loss, self.config.loss_steps, rate)
+            numbers |= refining.refine(self, samples, weights, lambda: None, loss, self.config.loss_steps, rate)
         self.network.eval().requires_grad_(False)
-        return found
+        return numbers
 
     def _table(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Points of the samples: what the network sees of the invariants, base, linear answer, target, volume."""

@@ -85,7 +85,7 @@ def surroundings(
     away = np.where(real[..., 0], np.linalg.norm(filled - centres[:, None], axis=-1), 0.0)
     radii = images.radius + away.max(1) + 1e-9
     lists = [_candidates(places, centres, radii) for places in images.places]
-    most = np.maximum(1, np.max([[len(found) for found in one] for one in lists], axis=0))
+    most = np.maximum(1, np.max([[len(near) for near in one] for one in lists], axis=0))
     order = np.argsort(most, kind="stable")  # groups with lists of one length stand together
     start = 0
     while start < len(order):

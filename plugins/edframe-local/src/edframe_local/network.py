@@ -61,8 +61,8 @@ class PointNetwork(nn.Module):
         self, functions: Float[Tensor, "p inputs"], base: Float[Tensor, "p s"], linear: Float[Tensor, "p s"]
     ) -> Float[Tensor, "p s"]:
         """The correction of base + linear, ``[p, s]`` in e/Å^d."""
-        found: Tensor = self.last(self.body(self.inputs(functions, base, linear))) * self.unit(base)
-        return found
+        correction: Tensor = self.last(self.body(self.inputs(functions, base, linear))) * self.unit(base)
+        return correction
 
 
 def train(

@@ -78,5 +78,5 @@ def refine(
             parameter.copy_(total)
         prepare()
     ends = {"first": values[: min(tail, len(samples))], "last": values[-min(tail, len(samples)) :]}
-    found = {f"loss ({loss.unit}), {name} steps": float(np.mean(part)) for name, part in ends.items()}
-    return found | ({"solves that did not converge": stuck} if stuck else {})
+    numbers = {f"loss ({loss.unit}), {name} steps": float(np.mean(part)) for name, part in ends.items()}
+    return numbers | ({"solves that did not converge": stuck} if stuck else {})

@@ -50,8 +50,8 @@ class MixLoss(Loss):
         extras: dict[str, Tensor] = {}
         for name, part in self.parts.items():
             inner = None if visit is None else PartVisit(visit, name)
-            values[name], found = part.with_diagnostics(predicted, reference, grid, inner)
-            extras |= {f"{name}.{key}": extra for key, extra in found.items()}
+            values[name], diagnostics = part.with_diagnostics(predicted, reference, grid, inner)
+            extras |= {f"{name}.{key}": extra for key, extra in diagnostics.items()}
         first, *others = (self.weights[name].at(step) * value for name, value in values.items())
         total = sum(others, start=first)
         return total, {name: value.detach() for name, value in values.items()} | extras

@@ -39,21 +39,21 @@ class JoinedSamples(Dataset):
         """Raises DataError where spin channels or dimensions of the members differ."""
         from pymatgen.core.periodic_table import Element
 
-        found = {name: member.contents for name, member in self.members.items()}
-        first, *others = found
+        by_member = {name: member.contents for name, member in self.members.items()}
+        first, *others = by_member
         for name in others:
             for what in ("spins", "dimension"):
-                one, other = getattr(found[first], what), getattr(found[name], what)
+                one, other = getattr(by_member[first], what), getattr(by_member[name], what)
                 if one != other:
                     raise DataError(
                         f"union: {first} has {what}={one} and {name} has {what}={other}; no model predicts both, so "
                         "join datasets that are alike"
                     )
-        species = {symbol for contents in found.values() for symbol in contents.species}
+        species = {symbol for contents in by_member.values() for symbol in contents.species}
         return replace(
-            found[first],
+            by_member[first],
             species=tuple(sorted(species, key=lambda symbol: Element(symbol).Z)),
-            max_atoms=max(contents.max_atoms for contents in found.values()),
+            max_atoms=max(contents.max_atoms for contents in by_member.values()),
         )
 
     @property
@@ -77,11 +77,11 @@ class JoinedSamples(Dataset):
     @property
     def holdouts(self) -> Mapping[str, Sequence[int]]:
         """Those of the members under their own names, joined where members share one, and each member as a whole."""
-        found: dict[str, list[int]] = {}
+        joined: dict[str, list[int]] = {}
         for (name, member), start in zip(self.members.items(), self._starts, strict=False):
             for test, indices in {**member.holdouts, name: range(len(member))}.items():
-                found.setdefault(test, []).extend(start + i for i in indices)
-        return found
+                joined.setdefault(test, []).extend(start + i for i in indices)
+        return joined
 
     def __getitem__(self, index: int) -> Sample:
         if not -len(self) <= index < len(self):

@@ -58,8 +58,8 @@ class Li2OClusters(PreparedDataset):
     @property
     def holdouts(self) -> Mapping[str, Sequence[int]]:
         """``n>1``, ``n>2`` and ``n>3``, those that are not empty: the clusters of more Li₂O units than that."""
-        found = {f"n>{n}": [i for i, job in enumerate(self._made) if job.inputs["n"] > n] for n in SIZES}
-        return {name: indices for name, indices in found.items() if indices}
+        larger = {f"n>{n}": [i for i, job in enumerate(self._made) if job.inputs["n"] > n] for n in SIZES}
+        return {name: indices for name, indices in larger.items() if indices}
 
     def build(
         self,

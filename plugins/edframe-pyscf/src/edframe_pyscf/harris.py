@@ -91,8 +91,8 @@ class HarrisFunctional:
         """
         exact, energy = self._converged
         difference = self._checked(predicted, grid) - self._checked(reference, grid)
-        found = self._energy(exact + self._on_mesh(difference, grid))
-        return 1000 * HARTREE * (found - energy) / len(self.structure)
+        harris = self._energy(exact + self._on_mesh(difference, grid))
+        return 1000 * HARTREE * (harris - energy) / len(self.structure)
 
     @cached_property
     def _converged(self) -> tuple[NDArray[np.float64], float]:
@@ -137,10 +137,10 @@ class HarrisFunctional:
                 f"{name}: a density of shape {density.shape} has no energy here; give one of shape {(1, *grid.shape)}, "
                 "the total alone, because the functional is spin-restricted"
             )
-        found = float(density.sum(dtype=np.float64)) * grid.voxel_volume
-        if not abs(found - electrons) <= TOLERANCE * electrons:
+        count = float(density.sum(dtype=np.float64)) * grid.voxel_volume
+        if not abs(count - electrons) <= TOLERANCE * electrons:
             raise DataError(
-                f"{name}: the density integrates to {found:.4f} e, and its pseudopotentials leave {electrons} e; give "
+                f"{name}: the density integrates to {count:.4f} e, and its pseudopotentials leave {electrons} e; give "
                 "a valence density in e/Å³ made with GTH pseudopotentials"
             )
         return np.asarray(density[0], dtype=np.float64)

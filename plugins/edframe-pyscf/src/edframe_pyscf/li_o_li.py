@@ -116,8 +116,8 @@ class LiOLi(PreparedDataset):
         The rest has that bond and that angle, but never in one Li: both corners of the patch are outside the hull of
         the positions that an Li has in training.
         """
-        found = [i for i, row in enumerate(self.rows) if geometry.CORNERS & set(self._pairs[row])]
-        return {"corners": found} if found else {}
+        corners = [i for i, row in enumerate(self.rows) if geometry.CORNERS & set(self._pairs[row])]
+        return {"corners": corners} if corners else {}
 
     def __getitem__(self, index: int) -> Sample:
         job = self._jobs[index]
@@ -221,12 +221,12 @@ def _parsed(path: Path, digest: str) -> Labels:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata, matrices = file.metadata(), file.get_tensor("density_matrices")
-        found = Labels(json.loads(metadata["level"]), json.loads(metadata["scf"]), matrices)
+        content = Labels(json.loads(metadata["level"]), json.loads(metadata["scf"]), matrices)
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise DataError(f"li-o-li: {path} is damaged ({error}); {FIXES[source]}") from error
-    if not len(found.records) == len(found.matrices) == len(geometry.pairs()):
-        raise DataError(f"li-o-li: {path} has {len(found.matrices)} density matrices; {FIXES[source]}")
-    return found
+    if not len(content.records) == len(content.matrices) == len(geometry.pairs()):
+        raise DataError(f"li-o-li: {path} has {len(content.matrices)} density matrices; {FIXES[source]}")
+    return content
 
 
 FIXES = {"shipped": "reinstall edframe-pyscf", "recomputed": "run `edframe data build li-o-li --recompute`"}

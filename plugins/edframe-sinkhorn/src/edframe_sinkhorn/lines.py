@@ -175,16 +175,16 @@ def _decompose(edges: tuple[tuple[float, ...], ...], shape: tuple[int, ...], eps
     voxel = np.array(edges)
     farthest = cell_radius(voxel * np.array(shape)[:, None]) ** 2 / (2 * epsilon)
     covariance = epsilon * np.linalg.inv(voxel @ voxel.T)
-    found: list[Lines] = []
+    trials: list[Lines] = []
     tried, finest = 0, 1
     while finest <= FINEST:
         for index in range(tried + 1, finest + 1):
-            found += (_lines(covariance, embedding, farthest, bound) for embedding in superlattices(len(voxel), index))
-        within = [lines for lines in found if lines.error <= bound]
+            trials += (_lines(covariance, embedding, farthest, bound) for embedding in superlattices(len(voxel), index))
+        within = [lines for lines in trials if lines.error <= bound]
         if within:
             return min(within, key=lambda lines: (work(visits(lines.embedding, lines.directions)), lines.error))
         tried, finest = finest, 2 * finest
-    return min(found, key=lambda lines: lines.error)
+    return min(trials, key=lambda lines: lines.error)
 
 
 def _lines(covariance: Floats, embedding: Integers, farthest: float, bound: float) -> Lines:

@@ -64,7 +64,7 @@ class SinkhornLoss(Loss):
         if self.options.scale == "per_electron":
             electrons = reference.clamp(min=0).flatten(2).double().sum(2)  # but for the volume of a voxel
             value = value * electrons / electrons.sum(1, keepdim=True)
-        return value.sum(1), {key: torch.stack([found[key] for _, found in spins]).amax(0) for key in spins[0][1]}
+        return value.sum(1), {key: torch.stack([extras[key] for _, extras in spins]).amax(0) for key in spins[0][1]}
 
     def _transport(
         self, predicted: Tensor, reference: Tensor, grid: Grid, visit: Visit | None, prefix: str

@@ -72,15 +72,15 @@ def continued(
     reach: points on both sides, at least.
     """
     blocks = 2**halvings
-    found = []
+    longer = []
     for place, axis in enumerate(axes, start=2):
         if axis.wraps and axis.points % 2:
             before = -(-reach // blocks) * blocks
             total = -(-(axis.points + 2 * before) // blocks) * blocks + blocks
             x = _repeated(x, place, before, total)
             axis = Axis(axis.points, False, before)
-        found.append(axis)
-    return x, tuple(found)
+        longer.append(axis)
+    return x, tuple(longer)
 
 
 def cut(

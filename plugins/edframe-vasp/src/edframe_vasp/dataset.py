@@ -114,6 +114,6 @@ def _density_of(path: Path) -> Path | None:
     if not path.is_dir():
         name = plain_name(path.name)
         return path if "CHGCAR" in name.upper() or name.endswith(".vasp") or name in FILES else None
-    if found := next((file for name in FILES if (file := either(path / name))), None):
-        return found
+    if density := next((file for name in FILES if (file := either(path / name))), None):
+        return density
     return path / "CHGCAR" if any(either(path / name) for name in ("INCAR", "OUTCAR")) else None

@@ -69,9 +69,9 @@ def stated_valence(density: Path, files: Iterable[Path]) -> dict[str, float] | N
     potcar = next((file for file in files if plain_name(file.name) == "POTCAR"), None)
     if potcar is None or plain_name(density.name) not in OWN:
         return None
-    found = potentials(potcar)
-    valence = {potential.element: potential.electrons for potential in found}
-    return valence if all(valence[p.element] == p.electrons for p in found) else None
+    listed = potentials(potcar)
+    valence = {potential.element: potential.electrons for potential in listed}
+    return valence if all(valence[p.element] == p.electrons for p in listed) else None
 
 
 def tags(incar: Path) -> dict[str, str]:
@@ -83,10 +83,10 @@ def tags(incar: Path) -> dict[str, str]:
     with open_bytes(incar) as file:
         text = file.read().decode("latin-1").replace("\r", "")
     text = re.sub(r"[#!].*", "", re.sub(r"\\[ \t]*\n", " ", text))
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for match in re.finditer(r'(?:^|;)[ \t]*(\w+)[ \t]*=((?:"[^"]*"|[^;\n"])*)', text, re.MULTILINE):
-        found.setdefault(match[1].upper(), match[2].strip())
-    return found
+        by_name.setdefault(match[1].upper(), match[2].strip())
+    return by_name
 
 
 def _from_incar(incar: Path, structure: Structure) -> float | None:
@@ -101,15 +101,15 @@ def _from_incar(incar: Path, structure: Structure) -> float | None:
 
 
 def _from_potcar(potcar: Path, structure: Structure) -> float:
-    found = potentials(potcar)
+    listed = potentials(potcar)
     runs = [(symbol, len(list(run))) for symbol, run in itertools.groupby(site.specie.symbol for site in structure)]
-    if [potential.element for potential in found] == [symbol for symbol, _ in runs]:
-        return sum(potential.electrons * count for potential, (_, count) in zip(found, runs, strict=True))
+    if [potential.element for potential in listed] == [symbol for symbol, _ in runs]:
+        return sum(potential.electrons * count for potential, (_, count) in zip(listed, runs, strict=True))
     # Neighbours of one element may have different potentials in a POTCAR; where they bring the same, it is no matter.
-    counts = {symbol: {p.electrons for p in found if p.element == symbol} for symbol, _ in runs}
-    if {p.element for p in found} != set(counts) or any(len(values) > 1 for values in counts.values()):
+    counts = {symbol: {p.electrons for p in listed if p.element == symbol} for symbol, _ in runs}
+    if {p.element for p in listed} != set(counts) or any(len(values) > 1 for values in counts.values()):
         raise DataError(
-            f"{potcar}: it has potentials for {' '.join(p.element for p in found)}, and the density's atoms are "
+            f"{potcar}: it has potentials for {' '.join(p.element for p in listed)}, and the density's atoms are "
             f"{' '.join(f'{symbol}{count}' for symbol, count in runs)}: it is of another calculation"
         )
     return sum(count * next(iter(counts[symbol])) for symbol, count in runs)
