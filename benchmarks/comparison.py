@@ -140,17 +140,17 @@ def print_goals(results: Results) -> None:
 
     def judge(goal: str, measured: Iterable[tuple[float, Row]], bound: float, least: bool) -> None:
         """``least``: the measured values must reach the bound, else they must stay within it."""
-        found = sorted(measured, key=lambda item: item[0], reverse=not least)
-        if not found:
+        by_value = sorted(measured, key=lambda item: item[0], reverse=not least)
+        if not by_value:
             table.append((goal, "not measured", "–", "–"))
             return
-        worst, row = found[0]
+        worst, row = by_value[0]
         if row["section"] == "memory":
             where = f"{row['n']}³, batch {row['batch']}"
         else:
             where = f"{row['problem']} {row['n']}³, blur {row['blur']}, threads {row['threads']}"
-        held = sum(value >= bound if least else value <= bound for value, _ in found)
-        verdict = "holds" if held == len(found) else f"fails in {len(found) - held} of {len(found)}"
+        held = sum(value >= bound if least else value <= bound for value, _ in by_value)
+        verdict = "holds" if held == len(by_value) else f"fails in {len(by_value) - held} of {len(by_value)}"
         table.append((goal, verdict, f"{worst:.3g}", where))
 
     for solver, n, blur, bound in (

@@ -212,14 +212,14 @@ def measured(case: Case, repeats: int) -> Iterator[dict[str, Any]]:
         if case.written:
             case.written.unlink(missing_ok=True)
         tracemalloc.start()
-        found = call()
+        fields = call()
         peak = tracemalloc.get_traced_memory()[1] + (size if case.written else 0)
         tracemalloc.stop()
         if case.written and library == "ASE" and case.format == "xsf":
-            found = [ase_xsf_values(case.written)]  # its grid ends one point before the cell's edge
+            fields = [ase_xsf_values(case.written)]  # its grid ends one point before the cell's edge
         elif case.written:
-            found = list(edframe.io.read(case.written).fields.values())
-        pairs = zip(found or [], case.fields, strict=True)
+            fields = list(edframe.io.read(case.written).fields.values())
+        pairs = zip(fields or [], case.fields, strict=True)
         yield {
             "format": case.format,
             "action": case.action,

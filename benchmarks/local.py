@@ -51,7 +51,7 @@ def measure(values: dict[str, Any], fold: int, tested: int) -> dict[str, Any]:
     parts = build(experiment, registry, lambda done, total: None)
     train = [parts.dataset[i] for i in parts.split.train]
     began = time.process_time()
-    found = parts.featurizer.fit(train)
+    numbers = parts.featurizer.fit(train)
     fitted = time.process_time()
     parts.model.eval()
     errors = {}
@@ -69,7 +69,7 @@ def measure(values: dict[str, Any], fold: int, tested: int) -> dict[str, Any]:
         "training": len(train),
         "fit": fitted - began,
         "prediction": (time.process_time() - fitted) / len(errors),
-        "found": dict(found),
+        "found": dict(numbers),
         "settings": settings,
         "fold": fold,
     }

@@ -26,14 +26,14 @@ class Results:
         self.commands: list[str] = []
         self.rows: list[Row] = []
         if path.is_file() and not fresh:
-            found = json.loads(path.read_text())
+            earlier = json.loads(path.read_text())
             for name, value in setup.items():
-                if value is not None and found["setup"].get(name) not in (None, value):
+                if value is not None and earlier["setup"].get(name) not in (None, value):
                     raise SystemExit(
-                        f"{path} is of {name} {found['setup'][name]}, not {value}: choose another --out, or --fresh"
+                        f"{path} is of {name} {earlier['setup'][name]}, not {value}: choose another --out, or --fresh"
                     )
-            self.setup = {name: value or found["setup"].get(name) for name, value in setup.items()}
-            self.commands, self.rows = found["commands"], found["rows"]
+            self.setup = {name: value or earlier["setup"].get(name) for name, value in setup.items()}
+            self.commands, self.rows = earlier["commands"], earlier["rows"]
 
     def begin(self, command: str) -> None:
         """Note a command whose rows follow."""

@@ -179,7 +179,7 @@ def measure_codecs(results: Results, samples: Sequence[Sample]) -> None:
 
 def best(call: Callable[[], Any]) -> tuple[float, Any]:
     """The shortest time of PASSES, and a result."""
-    return min((timed(call) for _ in range(PASSES)), key=lambda found: found[0])
+    return min((timed(call) for _ in range(PASSES)), key=lambda timing: timing[0])
 
 
 if __name__ == "__main__":

@@ -207,12 +207,12 @@ def damage(folder: Path, samples: Sequence[Sample]) -> dict[str, dict[str, str]]
         (url / key).unlink(missing_ok=True)
         if content is not None:
             (url / key).write_bytes(content)
-        found = {"edframe": answer(lambda: Store(url)[last], samples[last], samples[last].id, key)}
+        answers = {"edframe": answer(lambda: Store(url)[last], samples[last], samples[last].id, key)}
         for name in PIPELINES:
             with pipeline(name):
                 read = lambda: read_by_zarr(*open_by_zarr(url), last)  # noqa: E731
-                found[name] = answer(read, samples[last], samples[last].id, key)
-        said[kind] = found
+                answers[name] = answer(read, samples[last], samples[last].id, key)
+        said[kind] = answers
     return said
 
 
@@ -224,15 +224,15 @@ def layout_index(key: str) -> int:
 def answer(read: Callable[[], Sample], expected: Sample, sample: str, key: str) -> str:
     """In a few words what came of reading: an error and what it names, or a density, right or wrong."""
     try:
-        found = read()
+        read_back = read()
     except DataError as error:
         return f"refused, names {'sample' * (sample in str(error))} {'and file' * (key in str(error))}".strip()
     except Exception as error:
         names = [word for word, text in (("sample", sample), ("file", key)) if text in str(error)]
         return f"{type(error).__name__}, names {' and '.join(names) or 'neither sample nor file'}"
-    if math.isclose(float(np.abs(found.density - expected.density).max()), 0):
+    if math.isclose(float(np.abs(read_back.density - expected.density).max()), 0):
         return "the right density"
-    return "zeros, without an error" if not found.density.any() else "another density, without an error"
+    return "zeros, without an error" if not read_back.density.any() else "another density, without an error"
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -244,7 +244,7 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 
 def best(call: Callable[[], Any]) -> tuple[float, Any]:
     """The shortest time of PASSES, and a result."""
-    return min((timed(call) for _ in range(PASSES)), key=lambda found: found[0])
+    return min((timed(call) for _ in range(PASSES)), key=lambda timing: timing[0])
 
 
 if __name__ == "__main__":

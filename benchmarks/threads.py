@@ -85,14 +85,14 @@ def main() -> None:
         ]
         for name in workers:
             steps(name, 3)
-        found: dict[str, list[float]] = {name: [] for name in workers}
+        durations: dict[str, list[float]] = {name: [] for name in workers}
         for turn in range(arguments.rounds):
             order = list(workers)
             for name in order[turn % len(order) :] + order[: turn % len(order)]:
-                found[name] += steps(name, arguments.steps)
+                durations[name] += steps(name, arguments.steps)
         for process in busy:
             process.kill()
-        rows[kind] = {name: statistics.median(times) for name, times in found.items()}
+        rows[kind] = {name: statistics.median(times) for name, times in durations.items()}
     for worker in workers.values():
         worker.stdin.close()  # type: ignore[union-attr]
         worker.wait()

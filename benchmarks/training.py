@@ -64,8 +64,8 @@ class Trained:
         self.optimiser.step()
         self.optimiser.zero_grad()
         end = self.now()
-        found = {"forward": forward - begin, "loss": loss - forward, "backward": end - loss, "step": end - begin}
-        record = {name: 1e3 * seconds for name, seconds in found.items()}
+        parts = {"forward": forward - begin, "loss": loss - forward, "backward": end - loss, "step": end - begin}
+        record = {name: 1e3 * seconds for name, seconds in parts.items()}
         record |= {name: float(values.double().mean()) for name, values in diagnostics.items()}
         if "applications" in record and number % COLD_EVERY == 0:
             _, cold = self.loss.with_diagnostics(predicted.detach(), batch.density, batch.grid)

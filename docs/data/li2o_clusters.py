@@ -78,7 +78,7 @@ def rigid_ions(flat: Positions, lithium: NDArray[np.bool_]) -> tuple[float, Posi
 def minima(n: int) -> list[Positions]:
     """Distinct minima of rigid ions, the lowest first, ``[atom, xyz]`` in Å: from random flat and round starts."""
     rng, lithium = np.random.default_rng(0), np.array(species(n)) == "Li"
-    found: list[tuple[float, Positions, Positions]] = []
+    distinct: list[tuple[float, Positions, Positions]] = []
     for _ in range(STARTS[n]):
         start = rng.uniform(-1, 1, (3 * n, 3)) * [1, 1, rng.uniform()] * 1.8 * n ** (1 / 3)
         options = {"maxiter": 2000, "gtol": 1e-6, "ftol": 1e-13}
@@ -86,10 +86,10 @@ def minima(n: int) -> list[Positions]:
         positions = result.x.reshape(-1, 3)
         distances = np.sort(pair_distances(positions))
         whole = distances.min() > 1.2 and distances.max() < 12
-        known = any(abs(result.fun - e) < 1e-4 and np.abs(distances - d).max() < 0.02 for e, d, _ in found)
+        known = any(abs(result.fun - e) < 1e-4 and np.abs(distances - d).max() < 0.02 for e, d, _ in distinct)
         if whole and not known:
-            found.append((result.fun, distances, positions))
-    return [positions for _, _, positions in sorted(found, key=lambda entry: entry[0])]
+            distinct.append((result.fun, distances, positions))
+    return [positions for _, _, positions in sorted(distinct, key=lambda entry: entry[0])]
 
 
 def relax(positions: Positions, basis: str, gtol: float) -> tuple[float, Positions, float]:

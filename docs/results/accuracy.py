@@ -97,9 +97,9 @@ def results() -> list[dict[str, Any]]:
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
 
 
-def keep(found: Sequence[Mapping[str, Any]]) -> None:
+def keep(records: Sequence[Mapping[str, Any]]) -> None:
     """Put results into the file, in place of those of the same runs."""
-    known = {tuple(line[key] for key in IDENTITY): line for line in (*results(), *found)}
+    known = {tuple(line[key] for key in IDENTITY): line for line in (*results(), *records)}
     with whole(RESULTS) as file:
         lines = [json.dumps(line, ensure_ascii=False) for line in known.values()]
         file.write(("[\n" + ",\n".join(lines) + "\n]\n").encode())

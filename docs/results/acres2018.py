@@ -232,14 +232,14 @@ def pictures(one: Trained) -> bytes:
     atoms = sample.structure.cart_coords - side / 2
     extent = np.array([-0.5, sample.grid.shape[0] - 0.5] * 2) * sample.grid.spacing[0] - side / 2
     rows = [("before training", one.initial), ("learnt", one.learnt)]
-    found = [layer.maps(seen)[0] for _, layer in rows]
-    norm = PowerNorm(0.5, 0, max(maps.max() for maps in found))  # a square root, for the weak ones to be seen
+    every = [layer.maps(seen)[0] for _, layer in rows]
+    norm = PowerNorm(0.5, 0, max(maps.max() for maps in every))  # a square root, for the weak ones to be seen
     with styled():
         figure = Figure(figsize=(10, 4.1), layout="compressed")
         axes = figure.subplots(4, 9)
         for ax in axes[:, 0]:
             ax.set_axis_off()
-        for block, ((title, _), maps) in enumerate(zip(rows, found, strict=True)):
+        for block, ((title, _), maps) in enumerate(zip(rows, every, strict=True)):
             for line, members in enumerate(np.array_split(np.arange(len(maps)), 2)):
                 for ax, f in zip(axes[2 * block + line, 1:], members, strict=True):
                     drawn = _picture(ax, _plane(maps[f]), extent, atoms, norm)
@@ -278,9 +278,9 @@ def main() -> None:
     dimension = one.parts.dataset.contents.dimension
     (FIGURES / f"acres2018-filters-{dimension}d.png").write_bytes(filters(one, other))
     (FIGURES / f"acres2018-maps-{dimension}d.png").write_bytes(pictures(one))
-    found = numbers(one, other)
-    print(found)
-    put(PAGE, f"filters-{dimension}d", found)
+    text = numbers(one, other)
+    print(text)
+    put(PAGE, f"filters-{dimension}d", text)
 
 
 if __name__ == "__main__":

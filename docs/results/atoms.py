@@ -130,8 +130,8 @@ def main() -> None:
         lines = ["| fitted to | test NMAE | electrons in Li, F |", "|---|---|---|"]
         for count in (3, len(train)):
             fit = fit_atoms(train[:count], species)
-            found = judge(fit.coefficients)
-            lines.append(f"| {count} samples | {found:.2f} % | {fit.charges[0]:.2f}, {fit.charges[1]:.2f} |")
+            error = judge(fit.coefficients)
+            lines.append(f"| {count} samples | {error:.2f} % | {fit.charges[0]:.2f}, {fit.charges[1]:.2f} |")
         held = judge(neutral(train, species, (1, 7)))
         lines.append(f"| {len(train)} samples, atoms held neutral | {held:.1f} % | 1, 7 |")
         put(PAGE, "fluoride", "\n".join(lines) + "\n")

@@ -49,9 +49,9 @@ def record(dimension: int, plan: Planned, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def joined(records: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """All records by the names of their runs, the found ones in place of others of the same rate and fold."""
-    known = {tuple(entry[key] for key in IDENTITY): (name, entry) for name, entry in {**records, **found}.items()}
+def joined(records: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """All records by the names of their runs, the new ones in place of others of the same rate and fold."""
+    known = {tuple(entry[key] for key in IDENTITY): (name, entry) for name, entry in {**records, **new}.items()}
     return dict(known.values())
 
 
@@ -66,12 +66,12 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 def by_rate(records: Mapping[str, Any], dimension: int, metric: str) -> dict[float, np.ndarray]:
     """The values of each rate ``[fold]``, for the rates that have all folds."""
     chosen = [record for record in records.values() if record["dimension"] == dimension]
-    found = {}
+    per_rate = {}
     for rate in RATES:
         values = {record["fold"]: record[metric] for record in chosen if record["dropout"] == rate}
         if set(values) == set(FOLDS[dimension]):
-            found[rate] = np.array([values[fold] for fold in sorted(values)])
-    return found
+            per_rate[rate] = np.array([values[fold] for fold in sorted(values)])
+    return per_rate
 
 
 def table(records: Mapping[str, Any], dimension: int) -> str:
@@ -96,12 +96,12 @@ def _shown(mean: float, half: float, sign: str = "") -> str:
 
 def figure(records: Mapping[str, Any]) -> bytes:
     """The test error against the rate: each fold, and the mean with its interval; one panel per dimension there is."""
-    shown = {dimension: found for dimension in (2, 3) if (found := by_rate(records, dimension, "nmae"))}
+    shown = {dimension: per_rate for dimension in (2, 3) if (per_rate := by_rate(records, dimension, "nmae"))}
     with styled():
         drawing, axes = panels(max(len(shown), 1), 3.6 * max(len(shown), 1), 2.9)
-        for ax, (dimension, found) in zip(axes, shown.items(), strict=False):
-            rates = list(found)
-            folds = np.stack(list(found.values()))
+        for ax, (dimension, per_rate) in zip(axes, shown.items(), strict=False):
+            rates = list(per_rate)
+            folds = np.stack(list(per_rate.values()))
             ax.plot(rates, folds, color=GREY, linewidth=0.8, marker="o", markersize=3, zorder=1)
             ax.plot([], [], color=GREY, linewidth=0.8, marker="o", markersize=3, label="one fold")
             if len(FOLDS[dimension]) > 1:
@@ -130,12 +130,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs of edframe compare")
     options = parser.parse_args()
-    found = {
+    new = {
         outcome.run.parent.name[:12]: record(dimension, plan, outcome)
         for dimension, recipe in RECIPES.items()
         for plan, outcome in finished(recipe, options.runs)
     }
-    write(joined(json.loads(RESULTS.read_text(encoding="utf-8")), found))
+    write(joined(json.loads(RESULTS.read_text(encoding="utf-8")), new))
 
 
 if __name__ == "__main__":

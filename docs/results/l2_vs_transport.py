@@ -51,14 +51,14 @@ METRICS = {
 
 def runs_of(name: str) -> tuple[list[Outcome], str]:
     """The finished runs of a study's recipe, and its reference."""
-    registry, found = Registry.discover(), compared(name)
-    plans = found.runs(registry)
+    registry, study = Registry.discover(), compared(name)
+    plans = study.runs(registry)
     outcomes = []
     for _, result in carried_out(plans, fingerprints(plans, registry, progress), RUNS):
         if isinstance(result, Exception):
             raise result
         outcomes.append(result)
-    return outcomes, found.reference
+    return outcomes, study.reference
 
 
 def with_energies(outcomes: Sequence[Outcome], kept: Path) -> list[Outcome]:
@@ -117,7 +117,7 @@ def _joined(run: Outcome, metric: str, unit: str, values: Mapping[str, float]) -
     return replace(run, samples=samples, units={**run.units, metric: unit})
 
 
-def results(outcomes: Sequence[Outcome], found: Sequence[Effect], command: str) -> dict[str, Any]:
+def results(outcomes: Sequence[Outcome], every: Sequence[Effect], command: str) -> dict[str, Any]:
     """What is committed: means of each run, and every difference from the reference."""
     units = outcomes[0].units
     return {
@@ -133,7 +133,7 @@ def results(outcomes: Sequence[Outcome], found: Sequence[Effect], command: str) 
         ],
         "effects": [
             {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in asdict(effect).items()}
-            for effect in found
+            for effect in every
         ],
     }  # fmt: skip
 
@@ -145,13 +145,13 @@ def effects_of(result: Mapping[str, Any]) -> list[Effect]:
 
 def tables(result: Mapping[str, Any]) -> str:
     """For each condition the means, and the differences from the reference."""
-    found = effects_of(result)
-    units, reference = result["units"], found[0].reference
+    every = effects_of(result)
+    units, reference = result["units"], every[0].reference
     heads = [f"{METRICS[name]}, {units[name]}" for name in units]
     text = []
-    for condition in dict.fromkeys(effect.condition for effect in found):
+    for condition in dict.fromkeys(effect.condition for effect in every):
         here = [run for run in result["runs"] if all(run[key] == label for key, label in condition)]
-        differences = {(e.variant, e.metric): e for e in found if e.condition == condition}
+        differences = {(e.variant, e.metric): e for e in every if e.condition == condition}
         variants = list(dict.fromkeys(run["variant"] for run in here))
         text += ["#### " + (in_words(dict(condition)) or "All runs"), ""]
         text += ["| loss | runs | " + " | ".join(heads) + " | ms per step |", "|---" * (len(heads) + 3) + "|"]

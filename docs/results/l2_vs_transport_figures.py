@@ -20,14 +20,14 @@ from edframe.report.slices import through_atoms
 from edframe.report.style import DIFFERENCE, INK, panels, png, styled
 
 
-def ratios(found: Sequence[Effect], called: Mapping[str, str]) -> bytes:
+def ratios(effects: Sequence[Effect], called: Mapping[str, str]) -> bytes:
     """Every mean over that of the reference, with the interval of the difference: a panel for each of ``called``."""
-    conditions = list(dict.fromkeys(effect.condition for effect in found))
-    variants = list(dict.fromkeys(effect.variant for effect in found))
+    conditions = list(dict.fromkeys(effect.condition for effect in effects))
+    variants = list(dict.fromkeys(effect.variant for effect in effects))
     with styled():
         figure, axes = panels(len(called), 11, 1.3 + 0.15 * len(variants) * len(conditions))
         for ax, (metric, name) in zip(axes, called.items(), strict=True):
-            here = [effect for effect in found if effect.metric == metric]
+            here = [effect for effect in effects if effect.metric == metric]
             for effect in here:
                 place = variants.index(effect.variant)
                 colour = COLOURS[(place + 1) % len(COLOURS)]  # the first is the reference's, as in a comparison
@@ -45,7 +45,7 @@ def ratios(found: Sequence[Effect], called: Mapping[str, str]) -> bytes:
             ax.set_yticks(range(len(conditions)), [])
         axes[0].set_yticklabels([brief(condition) for condition in conditions])
         handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
-        title = f"error over that of {found[0].reference}"
+        title = f"error over that of {effects[0].reference}"
         figure.legend(handles.values(), handles.keys(), title=title, loc="outside lower center", ncols=len(variants))
         return png(figure)
 
@@ -60,11 +60,11 @@ def errors(outcomes: Sequence[Outcome], reference: str) -> bytes:
     """Prediction − reference of every loss, in the plane of the test sample on which they differ most."""
     (example,) = examples(outcomes, reference, Registry.discover(), count=1)
     plane = through_atoms(example.positions, example.grid)
-    found = {f"error of {variant}": field - example.reference for variant, field in example.predicted.items()}
-    limit = max(float(np.abs(plane.cut(field)).max()) for field in found.values())
+    fields = {f"error of {variant}": field - example.reference for variant, field in example.predicted.items()}
+    limit = max(float(np.abs(plane.cut(field)).max()) for field in fields.values())
     shown = {"reference density": example.reference}
     with styled():
-        return densities.maps(plane, example.grid, example.species, shown, found, limit, width=12)
+        return densities.maps(plane, example.grid, example.species, shown, fields, limit, width=12)
 
 
 def gradients() -> bytes:

@@ -41,14 +41,14 @@ def finished(recipe: str, runs: Path) -> list[tuple[Planned, Outcome]]:
     """The finished runs of a recipe, in the folder of runs; says how those are made that are not there."""
     registry = Registry.discover()
     plans = compared(recipe).runs(registry)
-    found: list[tuple[Planned, Outcome]] = []
+    done: list[tuple[Planned, Outcome]] = []
     missing = plans
     if runs.is_dir():  # or else there is no reason to make the densities
-        found, missing = kept(plans, fingerprints(plans, registry, progress), runs)
+        done, missing = kept(plans, fingerprints(plans, registry, progress), runs)
     if missing:
-        print(f"{recipe}: {len(found)} of {len(plans)} runs are finished in {runs}; "
+        print(f"{recipe}: {len(done)} of {len(plans)} runs are finished in {runs}; "
               f"`edframe compare configs/comparisons/{recipe}.yaml` makes the others")  # fmt: skip
-    return found
+    return done
 
 
 def put(page: Path, name: str, text: str) -> None:
