@@ -117,9 +117,9 @@ def oracle(grid):
 )
 def test_symmetries_are_those_of_spglib(cell, shape, order):
     grid = Grid.of(cell, shape)
-    found = {tuple(w.ravel()) for w in grid.symmetries()}
-    assert len(found) == order
-    assert found == oracle(grid)
+    symmetries = {tuple(w.ravel()) for w in grid.symmetries()}
+    assert len(symmetries) == order
+    assert symmetries == oracle(grid)
 
 
 def test_symmetries_of_a_cell_in_six_digits():
@@ -136,8 +136,8 @@ def test_symmetries_form_a_group(cell):
     grid = Grid.of(cell, 8)
     operations = grid.symmetries()
     np.testing.assert_array_equal(operations[0], np.eye(3))
-    found = {tuple(w.ravel()) for w in operations}
-    assert {tuple((a @ b).ravel()) for a in operations for b in operations} == found
+    group = {tuple(w.ravel()) for w in operations}
+    assert {tuple((a @ b).ravel()) for a in operations for b in operations} == group
 
 
 def test_symmetries_permute_points_and_keep_distances():

@@ -28,8 +28,8 @@ except Exception as error:
 
 
 def test_a_limit_of_the_process_counts():
-    found = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, timeout=60, check=True)
-    before, less, told = found.stdout.split()
+    ended = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, timeout=60, check=True)
+    before, less, told = ended.stdout.split()
     assert int(before) < 2 << 30
     assert 400 << 20 <= int(less) < 900 << 20  # and NumPy itself
     assert told == "True"

@@ -59,14 +59,14 @@ def the_run_of(path, store):
     from mlflow import MlflowClient  # not before edframe has turned its telemetry off
 
     client = MlflowClient(store)
-    (experiment,) = (found for found in client.search_experiments() if found.name == "edframe")
+    (experiment,) = (each for each in client.search_experiments() if each.name == "edframe")
     (run,) = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{path.name}'")
     return client, run
 
 
 def from_tensorboard(path):
-    found = EventAccumulator(str(path / "tensorboard"), size_guidance={"scalars": 0}).Reload()
-    return {tag: [(point.step, point.value) for point in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+    events = EventAccumulator(str(path / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
 def from_mlflow(path, store):
@@ -93,11 +93,11 @@ def from_events(path):
     return numbers
 
 
-def assert_tracked(found, expected, rel=1e-12):
-    assert {tag for tag in found if "/seconds" not in tag and not tag.startswith("timing/")} == set(expected)
+def assert_tracked(tracked, expected, rel=1e-12):
+    assert {tag for tag in tracked if "/seconds" not in tag and not tag.startswith("timing/")} == set(expected)
     for tag, points in expected.items():
-        assert [step for step, _ in found[tag]] == [step for step, _ in points], tag
-        assert [value for _, value in found[tag]] == pytest.approx([value for _, value in points], rel=rel), tag
+        assert [step for step, _ in tracked[tag]] == [step for step, _ in points], tag
+        assert [value for _, value in tracked[tag]] == pytest.approx([value for _, value in points], rel=rel), tag
 
 
 def test_a_continued_run_is_tracked_whole_with_each_step_once(continued):
@@ -115,11 +115,11 @@ def test_mlflow_has_the_status_of_the_run(continued):
 
 def test_parameters_are_the_configuration_by_dotted_keys(continued):
     expected = pandas.json_normalize(Run(continued.path).config(), sep=".").to_dict("records")[0]
-    found = the_run_of(continued.path, continued.store)[1].data.params
+    params = the_run_of(continued.path, continued.store)[1].data.params
     assert {
-        key: found[key] if isinstance(value, str) else json.loads(found[key]) for key, value in expected.items()
+        key: params[key] if isinstance(value, str) else json.loads(params[key]) for key, value in expected.items()
     } == (expected)
-    assert found.keys() == expected.keys()
+    assert params.keys() == expected.keys()
     events = EventAccumulator(str(continued.path / "tensorboard")).Reload()
     content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     hparams = metadata.parse_session_start_info_plugin_data(content).hparams
@@ -153,8 +153,8 @@ def test_events_of_each_kind_are_on_disk_before_the_tracker_is_closed(run):
         track(Timing(1, 1, {"data": 2.0}, peak_memory=None))
         track(Unconverged("evaluation", "sinkhorn.unconverged", count=3, of=9))
         track(Step(2, math.inf, 1e-3, 0.25, 1.5, {"marginal_error": 0.5}))
-        found = from_tensorboard(run.path)
-    assert found == {
+        tracked = from_tensorboard(run.path)
+    assert tracked == {
         "fit/samples": [(1, 2.0)],
         "fit/seconds": [(1, 0.5)],
         "fit/ridge": [(1, 0.25)],

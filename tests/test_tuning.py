@@ -71,9 +71,9 @@ def installed():
 
 def test_what_is_given_is_not_searched_unless_it_is_named(installed):
     layers, _ = merge(choices={"loss": "sinkhorn"}, settings=["loss.blur=0.3", "training.batch_size=2"])
-    experiment, found = space.chosen(layers, installed)
+    experiment, searched = space.chosen(layers, installed)
     every = space.declared(experiment)
-    assert set(every) - set(found) == {"loss.blur", "training.batch_size"}
+    assert set(every) - set(searched) == {"loss.blur", "training.batch_size"}
     assert {f"training.{name}" for name in Training.search} < set(every)
     assert set(space.chosen(layers, installed, only=["loss"])[1]) == {"loss.blur", "loss.reach"}
     assert set(space.chosen(layers, installed, only=[RATE], vary=["loss.tol=[1e-4, 1e-3]"])[1]) == {RATE, "loss.tol"}
@@ -106,8 +106,8 @@ def test_every_declared_default_lies_in_its_search(installed):
     ],
 )
 def test_varied_option_is_read_as_yaml_and_written_back(text, where):
-    key, found = space.parsed(text)
-    assert (key, found) == (text.partition("=")[0], where)
+    key, searched = space.parsed(text)
+    assert (key, searched) == (text.partition("=")[0], where)
     assert space.from_plain(yaml.safe_load(yaml.safe_dump(space.to_plain(where)))) == where
 
 
@@ -157,10 +157,10 @@ def test_values_reach_optuna_and_come_back():
 
 def test_varied_mix_keeps_its_own_losses(installed):
     base, _ = resolve(installed, choices={"loss": "mix"}, settings=["loss.weights={l2: 1.0, sinkhorn: 0.5}"])
-    found = varied(base.dump(), {"loss.options.sinkhorn.blur": 0.3}, installed, "a test")
+    changed = varied(base.dump(), {"loss.options.sinkhorn.blur": 0.3}, installed, "a test")
     expected = base.dump()
     expected["loss"]["options"]["sinkhorn"]["blur"] = 0.3
-    assert found.dump() == expected
+    assert changed.dump() == expected
 
 
 @pytest.fixture
@@ -188,33 +188,33 @@ def tiny_tune(installed, environment, tiny, tmp_path, monkeypatch):
 
 
 def test_first_trial_is_the_experiment_itself_and_the_better_rate_wins(tiny_tune):
-    found = tiny_tune((BAD, GOOD), 4)
-    first, best = found.study.trials[0], found.study.best_trial
-    assert values_of(first, found.space) == {RATE: BAD}
-    assert values_of(best, found.space) == {RATE: GOOD}
+    tuned = tiny_tune((BAD, GOOD), 4)
+    first, best = tuned.study.trials[0], tuned.study.best_trial
+    assert values_of(first, tuned.space) == {RATE: BAD}
+    assert values_of(best, tuned.space) == {RATE: GOOD}
     assert best.value < first.value - 0.3
-    recipe = yaml.safe_load((found.folder / BEST).read_text())
-    expected = found.experiment.dump()
+    recipe = yaml.safe_load((tuned.folder / BEST).read_text())
+    expected = tuned.experiment.dump()
     expected["training"]["learning_rate"] = GOOD
     assert recipe == expected
-    assert [done for _, done in found.shown] == [0, 1, 2, 3, 4]
-    assert {path.name for path in found.folder.iterdir()} == {CONFIG, SPACE, JOURNAL, BEST, LOCK}
+    assert [done for _, done in tuned.shown] == [0, 1, 2, 3, 4]
+    assert {path.name for path in tuned.folder.iterdir()} == {CONFIG, SPACE, JOURNAL, BEST, LOCK}
 
 
 @pytest.mark.parametrize("prune", [True, False])
 def test_trial_below_the_median_is_cut_short(tiny_tune, prune):
-    found = tiny_tune((BAD, GOOD), 6, queue=[GOOD] * 5 + [BAD], prune=prune)
-    *others, last = finished(found.study)
+    tuned = tiny_tune((BAD, GOOD), 6, queue=[GOOD] * 5 + [BAD], prune=prune)
+    *others, last = finished(tuned.study)
     assert [list(one.intermediate_values) for one in others] == [[3, 6]] * 5
     assert list(last.intermediate_values) == ([3] if prune else [3, 6])
-    assert len(completed(found.study)) == 6 - prune
+    assert len(completed(tuned.study)) == 6 - prune
 
 
 def test_trial_that_fails_is_kept_with_its_reason(tiny_tune):
-    found = tiny_tune((1e30, GOOD), 2, queue=[1e30, GOOD])
-    failed, best = finished(found.study)
+    tuned = tiny_tune((1e30, GOOD), 2, queue=[1e30, GOOD])
+    failed, best = finished(tuned.study)
     assert "is not finite" in failed.user_attrs["error"]
-    assert completed(found.study) == [best]
+    assert completed(tuned.study) == [best]
     assert not failed.intermediate_values
 
 
@@ -264,13 +264,13 @@ def test_killed_trial_is_queued_again_and_a_cut_line_is_mended(tiny_tune):
 
 
 def test_folder_in_use_or_of_another_study_is_refused(tiny_tune):
-    found = tiny_tune((BAD, GOOD), 1)
-    before = (found.folder / JOURNAL).read_bytes()
+    tuned = tiny_tune((BAD, GOOD), 1)
+    before = (tuned.folder / JOURNAL).read_bytes()
     with pytest.raises(RunError, match=r"study of something else: its config.yaml differs; choose another by --study"):
         tiny_tune((BAD, GOOD), 2, settings={"training__steps": 7})
-    with FileLock(found.folder / LOCK), pytest.raises(RunError, match="in use by another `edframe tune`"):
+    with FileLock(tuned.folder / LOCK), pytest.raises(RunError, match="in use by another `edframe tune`"):
         tiny_tune((BAD, GOOD), 2)
-    assert (found.folder / JOURNAL).read_bytes() == before
+    assert (tuned.folder / JOURNAL).read_bytes() == before
 
 
 def test_more_processes_than_one_for_a_trial_are_refused(tiny_tune):
@@ -287,9 +287,9 @@ def test_option_that_decides_has_the_importance():
         asked = study.ask()
         values = {key: trial.suggested(asked, key, one) for key, one in where.items()}
         study.tell(asked, values["matters"] ** 2)
-    found = importances(study, where)
-    assert math.isclose(sum(found.values()), 1)
-    assert found["matters"] > 0.8
+    by_key = importances(study, where)
+    assert math.isclose(sum(by_key.values()), 1)
+    assert by_key["matters"] > 0.8
 
 
 def test_figure_shows_each_trial_and_the_best_so_far(monkeypatch):

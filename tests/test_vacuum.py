@@ -26,8 +26,8 @@ TRAINED = [
 
 
 def component(kind, name):
-    found = REGISTRY.get(kind, name)
-    return lambda *known, **needed: found.load()(found.config(), *known, **needed)
+    chosen = REGISTRY.get(kind, name)
+    return lambda *known, **needed: chosen.load()(chosen.config(), *known, **needed)
 
 
 @pytest.fixture(params=TRAINED)

@@ -61,9 +61,9 @@ def test_electrons_of_atoms_sum_to_all_and_far_apart_are_those_of_each(method):
     values = gaussian(grid, places[0], 6) + gaussian(grid, places[1], 1)
     structure = Structure(grid.vectors, ["O", "H"], places, coords_are_cartesian=True)
     density = edframe.Density(values[None], grid, structure)
-    found = density.electrons_of_atoms(method)
-    assert found.sum() == pytest.approx(density.electrons, rel=1e-9)
-    np.testing.assert_allclose(found, [6, 1], atol=1e-4)
+    electrons = density.electrons_of_atoms(method)
+    assert electrons.sum() == pytest.approx(density.electrons, rel=1e-9)
+    np.testing.assert_allclose(electrons, [6, 1], atol=1e-4)
     np.testing.assert_allclose(density.charges(method), [0, 0], atol=1e-4)
 
 
@@ -107,9 +107,9 @@ def test_pymatgen_ase_and_files_hold_the_same(hydroxyl, tmp_path):
 
 def test_comparing_has_the_nmae_of_its_definition(hydroxyl):
     other = edframe.Density(hydroxyl.values * 1.01, hydroxyl.grid, hydroxyl.structure)
-    found = edframe.compare(other, hydroxyl)
-    assert found["nmae"] == pytest.approx(1.0, rel=1e-6)
-    assert found["electron_count_error"] == pytest.approx(0.1, rel=1e-5)
+    errors = edframe.compare(other, hydroxyl)
+    assert errors["nmae"] == pytest.approx(1.0, rel=1e-6)
+    assert errors["electron_count_error"] == pytest.approx(0.1, rel=1e-5)
     coarse = edframe.Density(hydroxyl.values[:, ::2, ::2, ::2], Grid.of(CELL, (30, 27, 28)), hydroxyl.structure)
     with pytest.raises(DataError, match="lie on 30×27×28 and 60×54×56 points"):
         edframe.compare(coarse, hydroxyl)

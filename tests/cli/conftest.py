@@ -38,8 +38,8 @@ def process(environment):
 
     def call(*arguments, **extra):
         command = [sys.executable, "-m", "edframe", *map(str, arguments)]
-        found = subprocess.run(command, capture_output=True, text=True, env={**environment, **extra}, timeout=300)
-        return SimpleNamespace(code=found.returncode, out=found.stdout, err=found.stderr)
+        ended = subprocess.run(command, capture_output=True, text=True, env={**environment, **extra}, timeout=300)
+        return SimpleNamespace(code=ended.returncode, out=ended.stdout, err=ended.stderr)
 
     return call
 

@@ -79,15 +79,15 @@ def compared(edframe, arguments, tmp_path_factory):
 
 def results(folder):
     """All that the runs of a comparison found of each test sample, by configuration."""
-    found = {}
+    events = {}
     for place in (folder / "runs").iterdir():
         (path,) = [config.parent for config in place.glob("*/config.yaml")]
         run = Run.open(path)
         assert run.provenance()["status"] == "finished"
-        found[place.name] = [to_dict(event) for event in run.events() if isinstance(event, Step | Evaluated)]
-        for event in found[place.name]:
+        events[place.name] = [to_dict(event) for event in run.events() if isinstance(event, Step | Evaluated)]
+        for event in events[place.name]:
             event.pop("seconds", None)
-    return found
+    return events
 
 
 def test_every_run_can_be_repeated_from_its_own_config(edframe, compared, tmp_path):
@@ -105,13 +105,13 @@ def test_page_and_tables_are_there_and_the_numbers_are_those_of_the_runs(compare
     folder, out = compared
     table = pandas.read_csv(folder / "comparison" / "compare.csv")
     assert set(zip(table["variant"], table["seed"], strict=True)) == {(v, s) for v in ("l2", "l1") for s in (0, 1)}
-    found = {}
+    errors = {}
     for events in results(folder).values():
         for event in events:
             if event["event"] == "sample":
-                found.setdefault(event["id"], []).append(event["nmae"])
+                errors.setdefault(event["id"], []).append(event["nmae"])
     for name, rows in table.groupby("id"):
-        assert sorted(rows["nmae"]) == pytest.approx(sorted(found[name]))
+        assert sorted(rows["nmae"]) == pytest.approx(sorted(errors[name]))
     assert (folder / "comparison" / "compare.html").exists()
     assert "l2, fold 0, seed 0: NMAE" in out
     assert re.search(r"^l1 +2 +\d", out, flags=re.MULTILINE)
@@ -131,9 +131,9 @@ def test_same_command_makes_no_run_again_and_another_comparison_uses_them(compar
 
 def test_two_labels_of_one_thing_are_one_run(compare, arguments, tmp_path):
     twins = ("l2", "{name: mix, weights: {l2: 1.0}}", "{name: mix, weights: {l2: 1}}")
-    found = compare(*arguments(tmp_path, "--seeds", "1", losses=twins))
-    assert (found.code, found.err) == (0, "")
-    assert found.out.count(": NMAE ") == 3
+    ended = compare(*arguments(tmp_path, "--seeds", "1", losses=twins))
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.count(": NMAE ") == 3
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
@@ -141,8 +141,8 @@ def test_what_it_writes_down_repeats_it(compare, compared, tmp_path):
     folder, _ = compared
     places = ["--out", str(folder / "comparison"), "--runs", str(folder / "runs")]
     before = sorted((folder / "runs").iterdir())
-    found = compare("compare", folder / "comparison" / "compare.yaml", *places)
-    assert (found.code, found.err) == (0, "")
+    ended = compare("compare", folder / "comparison" / "compare.yaml", *places)
+    assert (ended.code, ended.err) == (0, "")
     assert sorted((folder / "runs").iterdir()) == before
 
 
@@ -153,8 +153,8 @@ def test_killed_twice_it_ends_with_the_same_numbers(compare, arguments, environm
     for events in (4, 21):  # in the first run, after its first checkpoint, and in the evaluation of a later one
         process = subprocess.run(command, env={**environment, "EVENTS": str(events)}, capture_output=True)
         assert process.returncode == -signal.SIGKILL, process.stderr
-    found = compare(*arguments(tmp_path))
-    assert (found.code, found.err) == (0, "")
+    ended = compare(*arguments(tmp_path))
+    assert (ended.code, ended.err) == (0, "")
     assert results(tmp_path) == results(compared[0])
 
 
@@ -177,10 +177,10 @@ def test_ctrl_c_keeps_what_is_done(compare, arguments, compared, tmp_path, monke
 
 def test_failed_run_does_not_stop_the_others(compare, arguments, tmp_path):
     bad = "{name: mix, weights: {l1: 1.0e+300}}"
-    found = compare(*arguments(tmp_path, losses=("l2", bad)))
-    assert found.code == 2
-    assert "2 of 4 runs failed (mix, fold 0, seed 0: the loss is not finite" in found.err
-    assert found.out.count("l2, fold 0") == 2
+    ended = compare(*arguments(tmp_path, losses=("l2", bad)))
+    assert ended.code == 2
+    assert "2 of 4 runs failed (mix, fold 0, seed 0: the loss is not finite" in ended.err
+    assert ended.out.count("l2, fold 0") == 2
 
 
 def test_equal_time_is_measured_once_and_kept(compare, arguments, tmp_path, monkeypatch):
@@ -206,9 +206,9 @@ def test_a_run_that_another_process_makes_is_waited_for_by_name(compare, argumen
     (place,) = {path.name for path in (compared[0] / "runs").iterdir()} - set(list(results(compared[0]))[1:])
     (tmp_path / "runs" / place).mkdir(parents=True)
     with FileLock(tmp_path / "runs" / place / ".lock"):
-        found = compare(*arguments(tmp_path))
-    assert found.code == 2
-    assert f"{place} is being made by another `edframe compare`" in found.err
+        ended = compare(*arguments(tmp_path))
+    assert ended.code == 2
+    assert f"{place} is being made by another `edframe compare`" in ended.err
     assert len(list((tmp_path / "runs").glob("*/*/config.yaml"))) == 3
 
 
@@ -226,10 +226,10 @@ def test_a_run_that_another_process_makes_is_waited_for_by_name(compare, argumen
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(edframe, words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = edframe("compare", "--set", "data.grid=12", "--set", "data.samples=16", *words)
-    assert found.code == 2
-    assert message in found.err
-    assert found.err.count("\n") == 1
+    ended = edframe("compare", "--set", "data.grid=12", "--set", "data.samples=16", *words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert ended.err.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -245,9 +245,9 @@ def test_folder_of_another_comparison_is_left_alone_and_a_device_makes_no_other(
 
 def test_recipe_of_a_comparison_is_not_run(edframe, compared):
     file = compared[0] / "comparison" / "compare.yaml"
-    found = edframe("run", file)
-    assert found.code == 2
-    assert re.search(r"compare.yaml:\d+: this is a recipe of several runs; give it to `edframe compare`", found.err)
+    ended = edframe("run", file)
+    assert ended.code == 2
+    assert re.search(r"compare.yaml:\d+: this is a recipe of several runs; give it to `edframe compare`", ended.err)
 
 
 @pytest.mark.slow
@@ -263,6 +263,6 @@ def test_a_scheduler_and_two_workers_make_the_same_table(compare, arguments, env
             started.callback(process.kill)
             while not (file.exists() and file.read_text()):
                 time.sleep(0.1)
-        found = compare(*arguments(tmp_path, "--scheduler", json.loads(file.read_text())["address"]))
-    assert (found.code, found.err) == (0, "")
+        ended = compare(*arguments(tmp_path, "--scheduler", json.loads(file.read_text())["address"]))
+    assert (ended.code, ended.err) == (0, "")
     assert results(tmp_path) == results(compared[0])

@@ -32,15 +32,15 @@ print("heavy", *[name for name in {HEAVY!r} if name in sys.modules], file=sys.st
     ids=" ".join,
 )  # fmt: skip
 def test_what_does_not_run_imports_nothing_heavy(environment, arguments):
-    found = subprocess.run([sys.executable, "-c", LOOK, *arguments], capture_output=True, text=True, env=environment)
-    assert found.stderr.splitlines()[-1] == "heavy", found.stderr
-    assert found.returncode == 0
+    ended = subprocess.run([sys.executable, "-c", LOOK, *arguments], capture_output=True, text=True, env=environment)
+    assert ended.stderr.splitlines()[-1] == "heavy", ended.stderr
+    assert ended.returncode == 0
 
 
 def test_heavy_imports_would_be_seen(environment):
     code = f"import torch\n{LOOK}"
-    found = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, env=environment)
-    assert found.stderr.splitlines()[-1] == "heavy torch"
+    ended = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, env=environment)
+    assert ended.stderr.splitlines()[-1] == "heavy torch"
 
 
 def test_help_names_every_command(edframe):
@@ -97,11 +97,11 @@ def test_shell_completes_names(environment, words, expected):
         **environment, "_EDFRAME_COMPLETE": "complete_bash", "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split(" ")) - 1),
     }  # fmt: skip
-    found = subprocess.run([program], capture_output=True, text=True, env=variables)
-    assert found.returncode == 0, found.stderr
-    assert expected <= set(found.stdout.split())
+    ended = subprocess.run([program], capture_output=True, text=True, env=variables)
+    assert ended.returncode == 0, ended.stderr
+    assert expected <= set(ended.stdout.split())
     prefix = words.rpartition(" ")[2]
-    assert all(name.startswith(prefix) for name in found.stdout.split())
+    assert all(name.startswith(prefix) for name in ended.stdout.split())
 
 
 def test_ctrl_c_before_the_work_ends_the_process_even_inside_an_import(environment):
@@ -123,8 +123,8 @@ Registry.discover = discover
 sys.argv = ["edframe", "plugins"]
 main()
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    assert (found.returncode, found.stdout, found.stderr) == (130, "", "Stopped.\n")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Stopped.\n")
 
 
 WAITING = """
@@ -147,11 +147,11 @@ import torch
 def test_threads_wait_briefly_unless_the_user_says_otherwise(environment, given, spins):
     """OpenMP itself says, when torch loads it, how long its threads spin."""
     plain = {key: value for key, value in environment.items() if not key.startswith(("GOMP", "OMP_WAIT"))}
-    found = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", WAITING], capture_output=True, text=True,
         env={**plain, **given, "OMP_DISPLAY_ENV": "VERBOSE"},
     )  # fmt: skip
-    assert f"GOMP_SPINCOUNT = '{spins}'" in found.stderr
+    assert f"GOMP_SPINCOUNT = '{spins}'" in ended.stderr
 
 
 def test_threads_of_workers_wait_as_briefly(environment):
@@ -163,5 +163,5 @@ if __name__ == "__main__":
     print(*sorted(dict(run_jobs("os:getenv", ["GOMP_SPINCOUNT"] * 2, workers=2)).values()))
 """
     plain = {key: value for key, value in environment.items() if not key.startswith(("GOMP", "OMP_WAIT"))}
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=plain)
-    assert found.stdout.splitlines()[-1] == "10000 10000", found.stderr
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=plain)
+    assert ended.stdout.splitlines()[-1] == "10000 10000", ended.stderr

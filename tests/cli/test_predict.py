@@ -47,9 +47,9 @@ def test_on_the_grid_of_the_run_the_density_is_the_same(finished, kept):
     registry = Registry.discover()
     experiment = options.resolved(registry, finished / "config.yaml", {})
     structure, predicted = kept
-    found = predictor.Predictor(Run.open(finished), experiment, registry, "cpu")(structure, shape=predicted.shape[1:])
-    assert found.density.shape == predicted.shape
-    np.testing.assert_allclose(found.density, predicted, rtol=1e-5, atol=1e-6)
+    sample = predictor.Predictor(Run.open(finished), experiment, registry, "cpu")(structure, shape=predicted.shape[1:])
+    assert sample.density.shape == predicted.shape
+    np.testing.assert_allclose(sample.density, predicted, rtol=1e-5, atol=1e-6)
 
 
 def write_density(path, structure, shape, origin=(0.0, 0.0, 0.0)):

@@ -103,8 +103,8 @@ def test_study_that_was_killed_continues_to_the_same_trials(edframe, arguments, 
     driver = tmp_path / "killed.py"
     driver.write_text(KILLED)
     folder = tmp_path / "study"
-    found = subprocess.run([sys.executable, str(driver), *arguments(folder, 3)], env=environment, capture_output=True)
-    assert found.returncode == -signal.SIGKILL
+    ended = subprocess.run([sys.executable, str(driver), *arguments(folder, 3)], env=environment, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL
     assert len(results(folder)) == 1
     again = edframe(*arguments(folder, 3))
     assert (again.code, again.err) == (0, "")

@@ -37,43 +37,43 @@ def compare(installed):
 
 
 def test_every_combination_is_run_once_with_all_else_equal(compare, installed):
-    found = compare("{loss: [l2, l1], training.size: [4, 8], splits.test: [null, corners], seeds: 2, folds: 3}")
-    runs = found.runs(installed)
+    compared = compare("{loss: [l2, l1], training.size: [4, 8], splits.test: [null, corners], seeds: 2, folds: 3}")
+    runs = compared.runs(installed)
     labels = [(p.variant, *p.condition.values(), p.fold, p.seed) for p in runs]
     assert set(labels) == set(itertools.product(("l2", "l1"), ("4", "8"), ("null", "corners"), range(3), range(2)))
     assert len(labels) == len(set(labels)) == 48
     for plan in runs:
         config = plan.experiment.dump()
         assert (plan.experiment.splits.fold, plan.experiment.seed) == (plan.fold, plan.seed)
-        rest = varied(config, {"loss": found.base.loss.dump(), "training.size": None}, installed, "").dump()
-        expected = varied(found.base.dump(), {"splits.test": config["splits"]["test"]}, installed, "").dump()
+        rest = varied(config, {"loss": compared.base.loss.dump(), "training.size": None}, installed, "").dump()
+        expected = varied(compared.base.dump(), {"splits.test": config["splits"]["test"]}, installed, "").dump()
         for values in (rest, expected):
             values["splits"]["fold"] = values["seed"] = values["name"] = None
         assert rest == expected
-    assert (found.reference, list(found.axes[1].values)) == ("l2", ["4", "8"])
+    assert (compared.reference, list(compared.axes[1].values)) == ("l2", ["4", "8"])
     # A stopped comparison has whole pairs: the first runs are those of one seed and fold.
     assert {(p.fold, p.seed) for p in runs[:8]} == {(0, 0)}
 
 
 def test_an_axis_with_a_name_gives_values_to_several_keys(compare, installed):
-    found = compare("""
+    compared = compare("""
         recipe:
           small: {model: {name: unet, widths: [8, 8], blocks: [0, 1]}, training.steps: 7}
           other: {loss: l1, featurizer: gaussian, training.steps: 9}
         task: {folds: {splits.test: null}, corners: {splits.test: corners, data.samples: 20}}
         seeds: 1
     """)
-    runs = {(plan.variant, plan.condition["task"]): plan.experiment for plan in found.runs(installed)}
+    runs = {(plan.variant, plan.condition["task"]): plan.experiment for plan in compared.runs(installed)}
     facts = {key: (one.loss.name, one.featurizer.name, one.training.steps, one.splits.test, one.data.dump()["samples"])
              for key, one in runs.items()}  # fmt: skip
-    loss, featurizer = found.base.loss.name, found.base.featurizer.name
+    loss, featurizer = compared.base.loss.name, compared.base.featurizer.name
     assert facts == {
         ("small", "folds"): (loss, featurizer, 7, None, 16), ("small", "corners"): (loss, featurizer, 7, "corners", 20),
         ("other", "folds"): ("l1", "gaussian", 9, None, 16), ("other", "corners"): ("l1", "gaussian", 9, "corners", 20),
     }  # fmt: skip
-    assert {"l1", "sinkhorn"} <= {metric.name for metric in found.base.metrics}
-    again = comparison(found.base, yaml.safe_load(found.to_yaml())["compare"], [], installed)
-    assert again.declared() == found.declared()
+    assert {"l1", "sinkhorn"} <= {metric.name for metric in compared.base.metrics}
+    again = comparison(compared.base, yaml.safe_load(compared.to_yaml())["compare"], [], installed)
+    assert again.declared() == compared.declared()
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_an_axis_with_a_name_that_gives_nothing_to_compare_is_refused(compare, s
 
 
 def test_runs_of_a_seed_share_weights_batches_and_samples(compare, installed):
-    found = compare(yaml.safe_dump({"loss": ["l2", "sinkhorn", MIX], "training.size": [4, 8], "seeds": 2}))
+    compared = compare(yaml.safe_dump({"loss": ["l2", "sinkhorn", MIX], "training.size": [4, 8], "seeds": 2}))
     parts = {}
-    for plan in found.runs(installed):
+    for plan in compared.runs(installed):
         made = build(plan.experiment, installed, lambda done, total: None)
         parts[plan.variant, plan.condition["training.size"], plan.seed] = made
     one = parts["l2", "4", 0]
@@ -112,8 +112,8 @@ def test_runs_of_a_seed_share_weights_batches_and_samples(compare, installed):
 
 
 def test_blocks_keep_their_own_options_and_no_others(compare):
-    found = compare(yaml.safe_dump({"loss": {"a": "sinkhorn", "b": MIX, "c": "l1"}}), "loss.blur=0.31")
-    blocks = found.axes[0].values
+    compared = compare(yaml.safe_dump({"loss": {"a": "sinkhorn", "b": MIX, "c": "l1"}}), "loss.blur=0.31")
+    blocks = compared.axes[0].values
     assert blocks["a"]["blur"] == 0.31  # the experiment's own
     assert blocks["b"]["weights"] == {"l2": 1.0, "sinkhorn": 0.3}  # not those of the default mix beside them
     assert blocks["b"]["options"]["sinkhorn"]["blur"] is None
@@ -121,8 +121,8 @@ def test_blocks_keep_their_own_options_and_no_others(compare):
 
 
 def test_all_runs_are_judged_by_every_loss_that_is_compared(compare, installed):
-    found = compare(yaml.safe_dump({"loss": ["l1", MIX]}), "metrics=[sliced]")
-    for plan in found.runs(installed):
+    compared = compare(yaml.safe_dump({"loss": ["l1", MIX]}), "metrics=[sliced]")
+    for plan in compared.runs(installed):
         assert {metric.name for metric in plan.experiment.metrics} == {"sliced", "l1", "l2", "sinkhorn"}
     for plan in compare("{model.widths: [[4, 8], [8, 8]]}", "loss={name: l1}").runs(installed):
         assert {metric.name for metric in plan.experiment.metrics} == {"l1", "sinkhorn"}
@@ -137,15 +137,17 @@ def test_a_loss_whose_options_differ_is_judged_with_its_default_options(compare,
 
 
 def test_what_it_writes_repeats_it(compare, installed):
-    found = compare(yaml.safe_dump({"loss": ["sinkhorn", MIX], "training.size": [4, 8], "seeds": 2}), "loss.tol=0.01")
-    content = yaml.safe_load(found.to_yaml())
+    compared = compare(
+        yaml.safe_dump({"loss": ["sinkhorn", MIX], "training.size": [4, 8], "seeds": 2}), "loss.tol=0.01"
+    )
+    content = yaml.safe_load(compared.to_yaml())
     section = content.pop("compare")
     again = comparison(varied(content, {}, installed, ""), section, [], installed)
-    assert again.name() == found.name()
-    keys = [[plan.key("data") for plan in one.runs(installed)] for one in (found, again)]
+    assert again.name() == compared.name()
+    keys = [[plan.key("data") for plan in one.runs(installed)] for one in (compared, again)]
     assert keys[0] == keys[1]
     assert len(set(keys[0])) == 8
-    assert found.runs(installed)[0].key("data") != found.runs(installed)[0].key("other data")
+    assert compared.runs(installed)[0].key("data") != compared.runs(installed)[0].key("other data")
 
 
 def test_names_come_from_what_is_compared_unless_one_is_given(compare, installed):
@@ -165,12 +167,12 @@ def test_labels_name_what_differs(compare):
 
 
 def test_flags_replace_an_axis_of_the_recipe_and_single_values_are_settings(compare):
-    found = compare(
+    compared = compare(
         "{loss: [l2, l1], training.size: [4, 8]}", given=[("loss", ["l1", "sinkhorn"]), ("training.size", [4])]
     )
-    assert [axis.key for axis in found.axes] == ["loss"]
-    assert list(found.axes[0].values) == ["l1", "sinkhorn"]
-    assert found.base.training.size == 4
+    assert [axis.key for axis in compared.axes] == ["loss"]
+    assert list(compared.axes[0].values) == ["l1", "sinkhorn"]
+    assert compared.base.training.size == 4
 
 
 @pytest.mark.parametrize(

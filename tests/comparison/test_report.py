@@ -146,26 +146,26 @@ class Page(html.parser.HTMLParser):
 
     @property
     def words(self):
-        return " ".join(" ".join(x for tag, found in self.texts.items() if tag != "script" for x in found).split())
+        return " ".join(" ".join(x for tag, texts in self.texts.items() if tag != "script" for x in texts).split())
 
 
 def test_rows_are_students_mean_over_the_means_of_runs(outcomes):
-    found = {row.variant: row for row in rows(outcomes, effects(outcomes, "bad"), "bad")}
-    for variant, row in found.items():
+    by_variant = {row.variant: row for row in rows(outcomes, effects(outcomes, "bad"), "bad")}
+    for variant, row in by_variant.items():
         means = [np.mean([s["nmae"] for s in o.samples.values()]) for o in outcomes if o.variant == variant]
         interval = stats.ttest_1samp(means, 0).confidence_interval(0.95)
         mean = row.means["nmae"]
         assert (mean.value, mean.low, mean.high) == pytest.approx((np.mean(means), interval.low, interval.high))
         assert (row.runs, row.step, row.seconds, row.memory) == (4, pytest.approx(100), 6.5, 512)
-    assert found["good"].best == {"nmae", "rmse", "dipole_error", "l1"}  # the electron count is not judged
-    assert found["bad"].best == found["same"].best == set()
+    assert by_variant["good"].best == {"nmae", "rmse", "dipole_error", "l1"}  # the electron count is not judged
+    assert by_variant["bad"].best == by_variant["same"].best == set()
 
 
 def test_a_fold_of_more_samples_counts_more_as_in_the_sentences(run):
     runs = [made_up(v, x, i, run=run, samples=n) for v, x in (("a", 4.0), ("b", 5.0)) for i, n in enumerate((3, 30))]
-    found = effects(runs, "b")
-    row = rows(runs, found, "b")[0]
-    assert row.means["nmae"].value == pytest.approx(found[0].variant_mean)
+    every = effects(runs, "b")
+    row = rows(runs, every, "b")[0]
+    assert row.means["nmae"].value == pytest.approx(every[0].variant_mean)
     assert row.means["nmae"].value != pytest.approx(np.mean([outcome.mean("nmae") for outcome in runs[:2]]), rel=1e-6)
 
 
@@ -271,12 +271,12 @@ def test_figures_of_conditions_and_sizes(run, tmp_path, monkeypatch):
         for v, x in ((HOSTILE, 4.0), ("a label that is much longer than a panel is wide", 5.0), ("bad", 6.0))
     ]
     folder = written(tmp_path / "out", many, monkeypatch)
-    found = Page(folder / "compare.html")
-    names = [attrs["id"] for tag, attrs in found.tags if tag == "figure"]
+    parsed = Page(folder / "compare.html")
+    names = [attrs["id"] for tag, attrs in parsed.tags if tag == "figure"]
     assert names == ["differences", "pairs", "sizes-1", "learning-1", "learning-2"]
-    images = [attrs for tag, attrs in found.tags if tag == "img"]
+    images = [attrs for tag, attrs in parsed.tags if tag == "img"]
     assert all(image["alt"] and image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
-    assert "Under training.size 10, model $unet$" in found.words
+    assert "Under training.size 10, model $unet$" in parsed.words
 
 
 def test_twenty_variants_look_different():
@@ -292,15 +292,15 @@ def test_text_from_files_is_inert(outcomes, tmp_path, monkeypatch, undrawn):
     folder = written(
         tmp_path / "out", hostile, monkeypatch, shown, title=HOSTILE, command=HOSTILE, declared=HOSTILE, axis=HOSTILE
     )
-    found = Page(folder / "compare.html")
-    assert "b" not in {tag for tag, _ in found.tags}
-    assert [attrs.get("type") for tag, attrs in found.tags if tag == "script"] == ["application/json", None, None]
-    data = json.loads(next(text for text in found.texts["script"] if text.startswith("[{")))
+    parsed = Page(folder / "compare.html")
+    assert "b" not in {tag for tag, _ in parsed.tags}
+    assert [attrs.get("type") for tag, attrs in parsed.tags if tag == "script"] == ["application/json", None, None]
+    data = json.loads(next(text for text in parsed.texts["script"] if text.startswith("[{")))
     assert (data[0]["id"], data[0]["variants"]) == (HOSTILE, [HOSTILE, "bad"])
-    for tag, attrs in found.tags:
+    for tag, attrs in parsed.tags:
         for name in ("src", "href", "srcset", "action", "data", "poster"):
             assert (attrs.get(name) or "data:").startswith("data:"), tag
-    policy = next(attrs["content"] for _, attrs in found.tags if "http-equiv" in attrs)
+    policy = next(attrs["content"] for _, attrs in parsed.tags if "http-equiv" in attrs)
     assert policy.startswith("default-src 'none'; img-src data: blob:;")
     assert "unsafe" not in policy.partition("script-src")[2]
     assert (folder / "compare.html").stat().st_size < 10e6
@@ -310,11 +310,11 @@ def test_text_from_files_is_inert(outcomes, tmp_path, monkeypatch, undrawn):
 def test_flat_grids_have_slices_and_no_script(dimension, outcomes, tmp_path, monkeypatch, undrawn):
     monkeypatch.setattr("edframe.report.densities.png", png)
     folder = written(tmp_path / "out", outcomes, monkeypatch, [example(dimension)])
-    found = Page(folder / "compare.html")
-    assert "example-1-1" in [attrs.get("id") for _, attrs in found.tags]
-    assert any("iVBOR" in attrs["src"] for tag, attrs in found.tags if tag == "img")
-    assert "the densities are not three-dimensional" in found.words
-    assert not found.texts.get("script")
+    parsed = Page(folder / "compare.html")
+    assert "example-1-1" in [attrs.get("id") for _, attrs in parsed.tags]
+    assert any("iVBOR" in attrs["src"] for tag, attrs in parsed.tags if tag == "img")
+    assert "the densities are not three-dimensional" in parsed.words
+    assert not parsed.texts.get("script")
 
 
 def test_a_folder_that_cannot_be_written_is_refused(outcomes, tmp_path, monkeypatch, undrawn):
@@ -331,10 +331,10 @@ def test_more_variants_than_fit_go_to_a_second_figure_and_eight_scenes(outcomes,
     names = [f"v{i}" for i in range(10)]
     many = [replace(outcomes[0], variant=name) for name in names]
     folder = written(tmp_path / "out", many, monkeypatch, [example(variants=names)], reference="v0")
-    found = Page(folder / "compare.html")
-    assert [x["id"] for tag, x in found.tags if tag == "figure"][-4:] == [f"example-1-{i}" for i in (1, 2, 3, 4)]
-    assert sum(attrs.get("class") == "scene" for _, attrs in found.tags) == 8
-    assert "Shown are the first 8 of 10 variants" in found.words
+    parsed = Page(folder / "compare.html")
+    assert [x["id"] for tag, x in parsed.tags if tag == "figure"][-4:] == [f"example-1-{i}" for i in (1, 2, 3, 4)]
+    assert sum(attrs.get("class") == "scene" for _, attrs in parsed.tags) == 8
+    assert "Shown are the first 8 of 10 variants" in parsed.words
 
 
 # Isosurfaces: the fields that are drawn
@@ -377,9 +377,9 @@ def test_a_smooth_field_is_sampled_where_the_box_says(cell, points):
     middle = positions.mean(0)
     box = around(positions - middle, middle, grid, points)
     assert np.prod(box.shape) <= points
-    found = sampled(wave(grid), box, placed(grid, positions))
+    values = sampled(wave(grid), box, placed(grid, positions))
     curvature = 3 * (2 * np.pi / 5.5) ** 2
-    assert found == pytest.approx(wave_at(box.points() + middle, grid), abs=curvature * box.step.max() ** 2 / 6)
+    assert values == pytest.approx(wave_at(box.points() + middle, grid), abs=curvature * box.step.max() ** 2 / 6)
 
 
 def test_the_level_halves_the_error():
@@ -422,13 +422,13 @@ def two(trained, environment, monkeypatch):
 
 
 def test_examples_are_what_the_runs_predicted(two, trained):
-    found = {shown.id: shown for shown in examples(two, "l2", Registry.discover(), count=4)}
+    by_id = {shown.id: shown for shown in examples(two, "l2", Registry.discover(), count=4)}
     compared = 0
     for loss, run in trained.items():
         for role in ("best", "median", "worst"):
             tensors, about = run.load_tensors(f"predictions/{role}.safetensors")
-            if about["id"] in found:
-                shown = found[about["id"]]
+            if about["id"] in by_id:
+                shown = by_id[about["id"]]
                 assert shown.predicted[loss] == pytest.approx(tensors["predicted"][0].numpy(), abs=1e-6)
                 assert (shown.reference == tensors["reference"][0].numpy()).all()
                 assert shown.species == ("Li", "O", "Li")
@@ -447,9 +447,9 @@ def test_examples_are_the_samples_widest_apart_one_of_each_group(two):
         replace(outcome, samples={name: {"nmae": x} for name, x in errors.items()}, groups=groups)
         for outcome, errors in zip(two, (l2, l1), strict=True)
     ]
-    found = examples(given, "l2", Registry.discover())
-    assert [shown.id for shown in found] == [ids[1], ids[3]]
-    assert found[0].nmae == {"l2": 1.0, "l1": 3.0}
+    chosen = examples(given, "l2", Registry.discover())
+    assert [shown.id for shown in chosen] == [ids[1], ids[3]]
+    assert chosen[0].nmae == {"l2": 1.0, "l1": 3.0}
 
 
 # In a browser

@@ -94,12 +94,12 @@ def test_many_comparisons_of_equal_variants_make_no_claims():
         for variant in range(11)
         for seed in range(4)
     ]
-    found = effects(outcomes, "v0")
-    assert len(found) == 60
-    assert min(effect.p for effect in found) < LEVEL
-    assert not any(effect.claimed for effect in found)
-    corrected = stats.false_discovery_control([effect.p for effect in found])
-    assert [effect.corrected for effect in found] == pytest.approx(list(corrected))
+    differences = effects(outcomes, "v0")
+    assert len(differences) == 60
+    assert min(effect.p for effect in differences) < LEVEL
+    assert not any(effect.claimed for effect in differences)
+    corrected = stats.false_discovery_control([effect.p for effect in differences])
+    assert [effect.corrected for effect in differences] == pytest.approx(list(corrected))
 
 
 def test_sentences_say_what_is_known():

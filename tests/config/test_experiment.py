@@ -304,15 +304,15 @@ def sums(registry, write):
 
 
 def test_options_of_parts_are_validated_and_resolved_in_full(sums):
-    found = sums("loss.options.sinkhorn.blur=0.2").loss
-    assert found.dump()["options"] == {"l1": {}, "sinkhorn": {"blur": 0.2, "scaling": 0.5, "coarsen": 1}}
-    assert [choice.name for choice in found.components()] == ["sum", "l1", "sinkhorn"]
+    loss = sums("loss.options.sinkhorn.blur=0.2").loss
+    assert loss.dump()["options"] == {"l1": {}, "sinkhorn": {"blur": 0.2, "scaling": 0.5, "coarsen": 1}}
+    assert [choice.name for choice in loss.components()] == ["sum", "l1", "sinkhorn"]
 
 
 def test_parts_that_hold_parts_are_resolved_too(sums):
-    found = sums("loss.shares={sum: 1}", "loss.options.sum.options.sinkhorn.blur=0.2").loss
-    assert found.dump()["options"]["sum"]["options"]["sinkhorn"]["blur"] == 0.2
-    assert [choice.name for choice in found.components()] == ["sum", "sum", "l1", "sinkhorn"]
+    loss = sums("loss.shares={sum: 1}", "loss.options.sum.options.sinkhorn.blur=0.2").loss
+    assert loss.dump()["options"]["sum"]["options"]["sinkhorn"]["blur"] == 0.2
+    assert [choice.name for choice in loss.components()] == ["sum", "sum", "l1", "sinkhorn"]
 
 
 def test_experiment_with_parts_survives_its_own_yaml(sums):

@@ -140,8 +140,8 @@ def test_refused_plugin_leaves_nothing_behind():
 
 
 def test_find_tells_the_distribution(registry):
-    found = registry.find("loss", "l2")
-    assert (found.distribution, found.version, found.component.name) == ("made-up", "1.0", "l2")
+    provided = registry.find("loss", "l2")
+    assert (provided.distribution, provided.version, provided.component.name) == ("made-up", "1.0", "l2")
 
 
 def test_names_are_sorted_and_of_one_kind(registry):

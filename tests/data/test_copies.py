@@ -105,8 +105,8 @@ def test_merging_is_the_finest_partition_that_both_refine(pairs):
 )
 def test_blocks_of_time_follow_the_numbers_in_names(together, groups):
     places = ["a/run-1", "a/run-10", "a/run-2", "b/run-1", "b/run-2", "a/run-9"]
-    found = blocks(places, together)
-    assert merged([i if g is None else g for i, g in enumerate(found)], range(6)) == merged(
+    numbered = blocks(places, together)
+    assert merged([i if g is None else g for i, g in enumerate(numbered)], range(6)) == merged(
         [i if g is None else g for i, g in enumerate(groups)], range(6)
     )
 

@@ -30,8 +30,8 @@ def test_parts_are_disjoint_complete_and_never_divide_a_group(groups, folds, val
         except DataError:
             assert not possible(groups, folds, validation)
             continue
-        found = [*parts.train, *parts.validation, *parts.test]
-        assert sorted(found) == list(range(len(groups)))
+        indices = [*parts.train, *parts.validation, *parts.test]
+        assert sorted(indices) == list(range(len(groups)))
         assert min(len(parts.train), len(parts.test)) >= 1
         assert len(parts.validation) >= validation
         labels = [{groups[i] for i in part} for part in (parts.train, parts.validation, parts.test)]

@@ -44,11 +44,11 @@ def made(name, shape=(3, 4, 5), cell=TRICLINIC, spins=1, seed=0, structure=None,
     return Sample(name, structure, grid, density, electrons, source or {"made": [name, {"seed": seed}]})
 
 
-def assert_same(found, wanted):
-    np.testing.assert_array_equal(found.density, wanted.density.astype(np.float32), strict=True)
-    assert (found.id, found.grid, found.electrons) == (wanted.id, wanted.grid, wanted.electrons)
-    assert found.structure.as_dict() == wanted.structure.as_dict()
-    assert found.source == wanted.source
+def assert_same(read, wanted):
+    np.testing.assert_array_equal(read.density, wanted.density.astype(np.float32), strict=True)
+    assert (read.id, read.grid, read.electrons) == (wanted.id, wanted.grid, wanted.electrons)
+    assert read.structure.as_dict() == wanted.structure.as_dict()
+    assert read.source == wanted.source
 
 
 def write(url, samples, **about):
@@ -89,8 +89,8 @@ def test_mixed_grids_come_back_in_order_of_position(url):
     assert store.ids == [sample.id for sample in MIXED]
     for index, sample in enumerate(MIXED):
         assert_same(store[index], sample)
-    for found, index in zip(store.read([9, 2, 2]), [9, 2, 2], strict=True):
-        assert_same(found, MIXED[index])
+    for read, index in zip(store.read([9, 2, 2]), [9, 2, 2], strict=True):
+        assert_same(read, MIXED[index])
     assert store.groups.tolist() == [i // 2 for i in range(11)]
     np.testing.assert_array_equal(
         store.grids[:, None] == store.grids, [[a.grid == b.grid for b in MIXED] for a in MIXED]
@@ -130,12 +130,12 @@ STRUCTURES = {
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_all_that_a_structure_can_hold(url, tmp_path, name):
     store = write(url, [made("a", structure=STRUCTURES[name])])
-    found, wanted = store[0].structure.as_dict(), STRUCTURES[name].as_dict()
+    read, wanted = store[0].structure.as_dict(), STRUCTURES[name].as_dict()
     if name == "arrays":
-        for structure in (found, wanted):
+        for structure in (read, wanted):
             force = structure["sites"][0]["properties"]["force"]
             structure["sites"][0]["properties"]["force"] = np.asarray(force).tolist()
-    assert found == wanted
+    assert read == wanted
     assert store.check() == []
     assert write(tmp_path / "copy", [store[0]]).fingerprint() == store.fingerprint()
 
@@ -188,8 +188,8 @@ def test_any_order_of_writing_in_any_sessions_gives_the_same_store(tmp_path, sma
             writer = StoreWriter(url)
     writer.__exit__(None, None, None)
     store = Store(url)
-    for found, wanted in zip(store.read(range(len(store))), MIXED, strict=True):
-        assert_same(found, wanted)
+    for read, wanted in zip(store.read(range(len(store))), MIXED, strict=True):
+        assert_same(read, wanted)
     assert store.fingerprint() == fingerprint_of([s.id for s in MIXED], map(content_hash, MIXED))
     alike = [[i == j or (a is not None and a == b) for j, b in enumerate(groups)] for i, a in enumerate(groups)]
     np.testing.assert_array_equal(store.groups[:, None] == store.groups, alike)
@@ -259,8 +259,8 @@ def test_memory_and_other_urls(tmp_path):
         for position, sample in enumerate(MIXED[5:], start=5):
             writer.add(sample, position=position)
     store = Store(url)
-    for found, wanted in zip(store.read(range(11)), MIXED, strict=True):
-        assert_same(found, wanted)
+    for read, wanted in zip(store.read(range(11)), MIXED, strict=True):
+        assert_same(read, wanted)
     assert store.check() == []
     capacity = capacity_of(60)
     np.testing.assert_array_equal(zarr.open_group(url, mode="r")[f"density-{capacity}"][1][:60],
@@ -310,10 +310,10 @@ def test_writer_stopped_before_any_of_its_files_loses_nothing_committed(tmp_path
         else:
             stopped = False
         left = 0
-        found = Store(url) if (url / "zarr.json").exists() else []
-        assert len(found) == committed[-1]
-        for index in range(len(found)):
-            assert_same(found[index], MIXED[index])
+        stored = Store(url) if (url / "zarr.json").exists() else []
+        assert len(stored) == committed[-1]
+        for index in range(len(stored)):
+            assert_same(stored[index], MIXED[index])
         with fill(url):
             pass
         assert Store(url).fingerprint() == whole
@@ -489,7 +489,7 @@ def test_every_changed_byte_is_found_or_means_nothing(url, small):
     wanted = write(url, MIXED)
     names = [sample.id for sample in MIXED]
     generator = np.random.default_rng(0)
-    found = 0
+    seen = 0
     for path in sorted(path for path in url.rglob("*") if path.is_file() and not path.name.startswith(".")):
         whole = path.read_bytes()
         key = str(path.relative_to(url))
@@ -504,14 +504,14 @@ def test_every_changed_byte_is_found_or_means_nothing(url, small):
                 damages = [str(error)]
             assert all(key in damage for damage in damages)
             assert damages or path.name == "zarr.json"
-            found += bool(damages)
+            seen += bool(damages)
             if path.name == "zarr.json" and key != "zarr.json":  # for other programs; ours reads on, and reads right
                 for index, sample in enumerate(Store(url).read(range(11))):
                     assert_same(sample, MIXED[index])
             elif damages and not key.startswith(("id", "index", "zarr")):
                 assert any(f"'{name}'" in damage for name in names for damage in damages)
         path.write_bytes(whole)
-    assert found > 100
+    assert seen > 100
     assert Store(url).fingerprint() == wanted.fingerprint()
 
 

@@ -42,8 +42,8 @@ def samples(*given):
     ],
 )
 def test_closed_shells_tell_the_electrons_where_one_composition_cannot(species, given, expected):
-    found = Valence.of(samples(*given), species)
-    assert (found.electrons, found.settled) == (expected, True)
+    valence = Valence.of(samples(*given), species)
+    assert (valence.electrons, valence.settled) == (expected, True)
 
 
 def test_a_potcar_has_the_word():
@@ -55,26 +55,26 @@ def test_a_potcar_has_the_word():
 
 
 def test_compositions_tell_what_no_shell_explains():
-    found = Valence.of(samples(("LiH", 2.5), ("Li2H", 4.5)), ("H", "Li"))
-    assert found.settled
-    assert found.electrons == pytest.approx((0.5, 2.0))
+    valence = Valence.of(samples(("LiH", 2.5), ("Li2H", 4.5)), ("H", "Li"))
+    assert valence.settled
+    assert valence.electrons == pytest.approx((0.5, 2.0))
 
 
 def test_what_one_composition_cannot_tell_is_refused_for_others():
-    found = Valence.of(samples(("LiH", 2.5), ("Li2H2", 5)), ("H", "Li"))
-    assert not found.settled
-    assert found.count(structure("Li4H4")) == pytest.approx(10)
+    valence = Valence.of(samples(("LiH", 2.5), ("Li2H2", 5)), ("H", "Li"))
+    assert not valence.settled
+    assert valence.count(structure("Li4H4")) == pytest.approx(10)
     with pytest.raises(DataError, match=r"Li2 H1: the training data do not tell how many electrons H and Li"):
-        found.count(structure("Li2H"))
+        valence.count(structure("Li2H"))
 
 
 @pytest.mark.parametrize(
     "given", [[("LiH", 1), ("LiH", 3), ("Li2H", 4.5), ("LiH2", 9)], [("LiH", 2.5), ("LiH", 3.5), ("LiH", 4.7)]]
 )
 def test_charged_samples_without_neutral_ones_tell_nothing(given):
-    found = Valence.of(samples(*given), ("H", "Li"))
+    valence = Valence.of(samples(*given), ("H", "Li"))
     with pytest.raises(DataError, match="give --electrons"):
-        found.count(structure("LiH"))
+        valence.count(structure("LiH"))
 
 
 def test_a_species_without_samples_is_refused():
@@ -83,8 +83,8 @@ def test_a_species_without_samples_is_refused():
 
 
 def test_it_survives_a_checkpoint_header():
-    found = Valence.of(samples(("LiH", 2.5)), ("H", "Li"))
-    assert Valence.load(json.loads(json.dumps(asdict(found)))) == found
+    valence = Valence.of(samples(("LiH", 2.5)), ("H", "Li"))
+    assert Valence.load(json.loads(json.dumps(asdict(valence)))) == valence
 
 
 @pytest.mark.parametrize(

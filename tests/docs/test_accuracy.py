@@ -41,11 +41,11 @@ def test_the_small_budget_compares_the_recipes_of_the_folder(pages, name):
         "clusters": {"splits.test": "n>2"}, "clusters-n1": {"splits.test": "n>1"},
         "small-clusters": {"data.options.li2o-clusters.sizes": [1, 2]}, None: {},
     }  # fmt: skip
-    found = pages.compared(name)
-    assert len(found.runs(registry)) == {"accuracy-random": 16, "accuracy-corners": 4, "accuracy-clusters": 6}[name]
-    for plan in found.runs(registry):
+    compared = pages.compared(name)
+    assert len(compared.runs(registry)) == {"accuracy-random": 16, "accuracy-corners": 4, "accuracy-clusters": 6}[name]
+    for plan in compared.runs(registry):
         recipe, _ = resolve(registry, pages.ROOT / "configs" / f"{plan.variant}.yaml")
-        shared = {"data": found.base.data.dump(), "splits.test": found.base.splits.test, "splits.fold": plan.fold}
+        shared = {"data": compared.base.data.dump(), "splits.test": compared.base.splits.test, "splits.fold": plan.fold}
         if name == "accuracy-clusters":
             shared["training.augment"] = True
         wanted = varied(recipe.dump(), {**shared, **tasks[plan.condition.get("task")]}, registry, "").dump()
@@ -66,16 +66,16 @@ def test_a_finished_run_of_a_comparison_is_taken_once_into_the_results(
     accuracy, pages, finished, tmp_path, monkeypatch
 ):
     plan = pages.compared("accuracy-random").runs(Registry.discover())[0]
-    found = accuracy.result("small", "accuracy-random", plan, Run(finished))
+    result = accuracy.result("small", "accuracy-random", plan, Run(finished))
     (results,) = [event for event in Run(finished).events() if isinstance(event, Results)]
-    assert found["metrics"]["nmae"] == asdict(results.metrics["nmae"])
-    assert [found[key] for key in accuracy.IDENTITY] == ["small", "krr", "random", 0, 0]
-    assert found["by_size"] == {}
+    assert result["metrics"]["nmae"] == asdict(results.metrics["nmae"])
+    assert [result[key] for key in accuracy.IDENTITY] == ["small", "krr", "random", 0, 0]
+    assert result["by_size"] == {}
     monkeypatch.setattr(accuracy, "RESULTS", tmp_path / "accuracy.json")
-    accuracy.keep([found, {**found, "fold": 1}])
-    accuracy.keep([{**found, "seconds": 0.5}])
+    accuracy.keep([result, {**result, "fold": 1}])
+    accuracy.keep([{**result, "seconds": 0.5}])
     kept = json.loads((tmp_path / "accuracy.json").read_text())
-    assert [(line["fold"], line["seconds"]) for line in kept] == [(0, 0.5), (1, found["seconds"])]
+    assert [(line["fold"], line["seconds"]) for line in kept] == [(0, 0.5), (1, result["seconds"])]
 
 
 TINY = """
@@ -99,8 +99,8 @@ def test_runs_of_a_recipe_are_found_once_they_are_finished(pages, edframe, envir
     monkeypatch.setattr("edframe.comparison.report.write", lambda folder, *_, **__: folder / "compare.html")
     words = ("compare", tmp_path / "tiny.yaml", "--runs", tmp_path / "runs", "--out", tmp_path / "comparison")
     assert edframe(*words, report=False).code == 0
-    found = pages.finished("tiny", tmp_path / "runs")
-    assert [(plan.variant, len(outcome.steps), len(outcome.samples)) for plan, outcome in found] == [
+    finished = pages.finished("tiny", tmp_path / "runs")
+    assert [(plan.variant, len(outcome.steps), len(outcome.samples)) for plan, outcome in finished] == [
         ("unet", 3, 5), ("krr", 0, 5)
     ]  # fmt: skip
     assert capsys.readouterr().out == ""

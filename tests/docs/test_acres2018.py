@@ -51,16 +51,16 @@ def test_the_results_are_those_of_the_recipes(script, dropout, records, dimensio
 
 def test_a_finished_run_of_a_comparison_takes_the_place_of_the_same_rate_and_fold(script, dropout, finished, records):
     plan = next(iter(script("pages").compared("acres2018-dropout-2d").runs(Registry.discover())))
-    found = dropout.record(2, plan, Outcome.read(Run(finished), plan.variant, plan.condition, plan.fold, plan.seed))
+    new = dropout.record(2, plan, Outcome.read(Run(finished), plan.variant, plan.condition, plan.fold, plan.seed))
     events = Run(finished).events()
     nmae = [event.metrics["nmae"] for event in events if isinstance(event, Evaluated)]
-    assert found["nmae"] == pytest.approx(np.mean(nmae), abs=1e-4)
-    assert found["last_training_l2"] == pytest.approx(
+    assert new["nmae"] == pytest.approx(np.mean(nmae), abs=1e-4)
+    assert new["last_training_l2"] == pytest.approx(
         np.mean([event.loss for event in events if isinstance(event, Step)]), abs=1e-4
     )
-    joined = dropout.joined(records, {"new": found})
+    joined = dropout.joined(records, {"new": new})
     assert len(joined) == len(records)
-    assert joined["new"] == found
+    assert joined["new"] == new
     assert sum(records[name] == entry for name, entry in joined.items() if name != "new") == len(records) - 1
 
 
@@ -76,8 +76,8 @@ def test_a_rate_that_lacks_a_fold_has_no_row_yet(dropout):
     def record(rate, fold):
         return {"dimension": 2, "dropout": rate, "fold": fold, "nmae": 4.0, "l2": 1.0, "last_training_l2": 0.5}
 
-    found = {f"{rate}{fold}": record(rate, fold) for rate in (0.0, 0.1) for fold in range(4)}
-    del found["0.13"]
-    rows = dropout.table(found, 2).splitlines()[2:]
+    by_name = {f"{rate}{fold}": record(rate, fold) for rate in (0.0, 0.1) for fold in range(4)}
+    del by_name["0.13"]
+    rows = dropout.table(by_name, 2).splitlines()[2:]
     assert rows == ["| 0 | 4.00 ± 0.00 | – | 1 | 0.5 |"]
-    assert dropout.table(found, 3) == ""
+    assert dropout.table(by_name, 3) == ""

@@ -21,7 +21,7 @@ def study(script):
 def outcomes():
     """Three seeds of two losses: the second has half the dipole error of the first, and the same NMAE but for noise."""
     random = np.random.default_rng(0)
-    found = []
+    made = []
     for variant, share in (("l1", 1.0), ("l1 + sinkhorn", 0.5)):
         for seed in range(3):
             samples = {
@@ -30,13 +30,13 @@ def outcomes():
                 }
                 for i in range(12)
             }  # fmt: skip
-            found.append(Outcome(
+            made.append(Outcome(
                 variant=variant, condition={"training.size": "25"}, fold=0, seed=seed, run=Path(f"{variant}-{seed}"),
                 samples=samples, groups={name: i for i, name in enumerate(samples)},
                 units={"nmae": "%", "dipole_error": "e·Å", "sinkhorn": "Å²"}, training=25, step_seconds=0.1,
                 memory=1e9, steps=(), validations=(),
             ))  # fmt: skip
-    return found
+    return made
 
 
 def test_the_distance_is_the_root_of_the_divergence(study, outcomes):

@@ -91,11 +91,11 @@ def test_a_density_goes_into_the_file_of_a_run(tmp_path, name, components, spin)
         assert path.read_bytes() == before
         return
     io.write(path, given)
-    found = io.read(path)
+    read = io.read(path)
     for key, values in given.fields.items():
-        np.testing.assert_allclose(found.fields[key], values, atol=1e-13)
-    for key in set(found.fields) - set(given.fields):
-        np.testing.assert_allclose(found.fields[key], 0, atol=1e-13)
+        np.testing.assert_allclose(read.fields[key], values, atol=1e-13)
+    for key in set(read.fields) - set(given.fields):
+        np.testing.assert_allclose(read.fields[key], 0, atol=1e-13)
     if name == "si_DEN":  # the head of the run is as it was
         head = len(before) - components * (8 * UP.size + 8)
         assert path.read_bytes()[:head] == before[:head]
@@ -128,10 +128,10 @@ def test_damaged_files_are_one_sentence(tmp_path):
             damaged[rng.integers(0, min(len(damaged), 600))] = rng.integers(0, 256)
         path.write_bytes(damaged)
         try:
-            found = io.read(path)
+            read = io.read(path)
         except DataError:
             continue
-        assert found.fields["total"].shape == found.grid.shape
+        assert read.fields["total"].shape == read.grid.shape
     write_netcdf(tmp_path / "x_DEN.nc", [UP])
     with h5py.File(tmp_path / "x_DEN.nc", "r+") as file:
         del file["atom_species"]

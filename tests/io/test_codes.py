@@ -48,10 +48,10 @@ pp_dirpath "{pseudo}/Pseudodojo_nc_sr_04_pbe_standard_psp8" pseudos "Si.psp8"
 
 def run(command, folder, text):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1"}
-    found = subprocess.run(
+    ended = subprocess.run(
         command, cwd=folder, input=text, capture_output=True, text=True, env=environment, timeout=300
     )
-    return found.stdout
+    return ended.stdout
 
 
 @pytest.mark.skipif(

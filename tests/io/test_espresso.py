@@ -99,11 +99,11 @@ def density(spin=True, shape=(20, 18, 24)):
 def test_a_round_trip_keeps_what_the_cutoff_holds(folder, gamma, name):
     given = density()
     io.write(folder(gamma) / name, given)
-    found = io.read(folder(gamma) / name)
+    read = io.read(folder(gamma) / name)
     again = density(shape=SHAPE)
-    assert found.grid.shape == SHAPE
+    assert read.grid.shape == SHAPE
     for key, values in again.fields.items():
-        np.testing.assert_allclose(found.fields[key], values, atol=1e-14)
+        np.testing.assert_allclose(read.fields[key], values, atol=1e-14)
 
 
 def test_the_order_of_the_waves_is_that_of_pw_x(folder):
@@ -168,10 +168,10 @@ def test_damaged_files_are_one_sentence(folder):
         damaged[rng.integers(0, min(len(damaged), 200))] = rng.integers(0, 256)
         path.write_bytes(damaged)
         try:
-            found = io.read(path)
+            volume = io.read(path)
         except DataError:
             continue
-        assert found.grid.shape == SHAPE
+        assert volume.grid.shape == SHAPE
     (place / "data-file-schema.xml").write_text("<output></output>")
     with pytest.raises(DataError, match=r"data-file-schema.xml cannot be read"):
         io.read(path)

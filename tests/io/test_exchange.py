@@ -83,13 +83,13 @@ def names(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def pymatgen_chgcar(path: Path) -> Found:
-    found = Chgcar.from_file(path)
-    return structure_of(found.structure, **names({k: v / found.structure.volume for k, v in found.data.items()}))
+    chgcar = Chgcar.from_file(path)
+    return structure_of(chgcar.structure, **names({k: v / chgcar.structure.volume for k, v in chgcar.data.items()}))
 
 
 def ase_chgcar(path: Path) -> Found:
-    found = VaspChargeDensity(str(path))
-    return atoms_of(found.atoms[0], total=found.chg[0], magnetisation=found.chgdiff[0] if found.chgdiff else None)
+    chgcar = VaspChargeDensity(str(path))
+    return atoms_of(chgcar.atoms[0], total=chgcar.chg[0], magnetisation=chgcar.chgdiff[0] if chgcar.chgdiff else None)
 
 
 def sisl_chgcar(path: Path) -> Found:
@@ -144,16 +144,16 @@ def beside_cube(path: Path) -> Path:
 
 
 def two_cubes(path: Path, read: Callable[[Path], tuple[Found, Any]]) -> Found:
-    found, found.total = read(path)
+    atoms, atoms.total = read(path)
     if beside_cube(path).is_file():
-        _, found.magnetisation = read(beside_cube(path))
-    return found
+        _, atoms.magnetisation = read(beside_cube(path))
+    return atoms
 
 
 def pymatgen_cube(path: Path) -> Found:
     def read(file: Path) -> tuple[Found, Any]:
-        found = VolumetricData.from_cube(file)
-        return structure_of(found.structure), found.data["total"] / BOHR**3
+        cube = VolumetricData.from_cube(file)
+        return structure_of(cube.structure), cube.data["total"] / BOHR**3
 
     return two_cubes(path, read)
 
@@ -161,9 +161,9 @@ def pymatgen_cube(path: Path) -> Found:
 def ase_cube(path: Path) -> Found:
     def read(file: Path) -> tuple[Found, Any]:
         with file.open() as opened:
-            found = ase.io.cube.read_cube(opened)
-        found["atoms"].positions -= found["origin"]
-        return atoms_of(found["atoms"]), found["data"] / BOHR**3
+            cube = ase.io.cube.read_cube(opened)
+        cube["atoms"].positions -= cube["origin"]
+        return atoms_of(cube["atoms"]), cube["data"] / BOHR**3
 
     return two_cubes(path, read)
 
@@ -184,9 +184,9 @@ def pyscf_cube(path: Path) -> Found:
 def sisl_cube(path: Path) -> Found:
     def read(file: Path) -> tuple[Found, Any]:
         grid = sisl.get_sile(file).read_grid()
-        found = geometry_of(grid.geometry)
-        found.positions = found.positions - grid.lattice.origin
-        return found, grid.grid / BOHR**3
+        atoms = geometry_of(grid.geometry)
+        atoms.positions = atoms.positions - grid.lattice.origin
+        return atoms, grid.grid / BOHR**3
 
     return two_cubes(path, read)
 
@@ -203,15 +203,15 @@ def ase_xsf(path: Path) -> Found:
 
 
 def pymatgen_xsf(path: Path) -> Found:
-    found = structure_of(Structure.from_str(path.read_text(), fmt="xsf"))
-    found.positions = found.positions - shift(path)
-    return found
+    atoms = structure_of(Structure.from_str(path.read_text(), fmt="xsf"))
+    atoms.positions = atoms.positions - shift(path)
+    return atoms
 
 
 def sisl_xsf(path: Path) -> Found:
-    found = geometry_of(sisl.get_sile(path).read_geometry())
-    found.positions = found.positions - shift(path)
-    return found
+    atoms = geometry_of(sisl.get_sile(path).read_geometry())
+    atoms.positions = atoms.positions - shift(path)
+    return atoms
 
 
 def shift(path: Path) -> np.ndarray:
@@ -225,9 +225,9 @@ def shift(path: Path) -> np.ndarray:
 
 
 def pymatgen_h5(path: Path) -> Found:
-    found = Vaspwave(path).get_chgcar()
-    data = {key: found.data[key] / found.structure.volume for key in ("total", "diff") if key in found.data}
-    return structure_of(found.structure, **names(data))
+    chgcar = Vaspwave(path).get_chgcar()
+    data = {key: chgcar.data[key] / chgcar.structure.volume for key in ("total", "diff") if key in chgcar.data}
+    return structure_of(chgcar.structure, **names(data))
 
 
 def py4vasp_h5(path: Path) -> Found:
@@ -267,23 +267,23 @@ EACH = [(file, program) for file, readers in READERS.items() for program in read
 def test_others_read_values_axes_atoms_and_electrons(tmp_path, file, program, cell, origin, spin):
     volume = written(cell, origin, spin, occupancies=file in ("CHGCAR", "vaspwave.h5"))
     io.write(tmp_path / file, volume)
-    found = READERS[file][program](tmp_path / file)
-    np.testing.assert_allclose(found.cell, volume.grid.vectors, atol=PLACES[file])
-    np.testing.assert_allclose(found.positions, volume.structure.cart_coords, atol=PLACES[file])
-    assert list(found.numbers) == [8, 8, 1, 1]
+    seen = READERS[file][program](tmp_path / file)
+    np.testing.assert_allclose(seen.cell, volume.grid.vectors, atol=PLACES[file])
+    np.testing.assert_allclose(seen.positions, volume.structure.cart_coords, atol=PLACES[file])
+    assert list(seen.numbers) == [8, 8, 1, 1]
     if (file, program) in ATOMS_ALONE:
-        assert found.total is None
+        assert seen.total is None
         return
     for name, values in volume.fields.items():
         if name == "magnetisation" and (file, program) in TOTAL_ALONE:
-            assert found.magnetisation is None
+            assert seen.magnetisation is None
             continue
-        read = getattr(found, name)
+        read = getattr(seen, name)
         np.testing.assert_allclose(read, values, rtol=DIGITS[file], atol=DIGITS[file] * abs(values).max())
-        integral = read.sum() * abs(np.linalg.det(found.cell)) / read.size
+        integral = read.sum() * abs(np.linalg.det(seen.cell)) / read.size
         assert integral == pytest.approx({"total": ELECTRONS, "magnetisation": MOMENT}[name], rel=2e-5)
     if not spin:
-        assert found.magnetisation is None
+        assert seen.magnetisation is None
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -294,12 +294,12 @@ def test_a_spin_chgcar_without_occupancies(tmp_path, program, both):
     """ASE looks for a second grid behind occupancies or at once, and moments stand there: it reads the total alone."""
     volume = written("triclinic", "at the origin", spin=True)
     io.write(tmp_path / "CHGCAR", volume)
-    found = READERS["CHGCAR"][program](tmp_path / "CHGCAR")
-    np.testing.assert_allclose(found.total, volume.fields["total"], rtol=1e-10)
+    read = READERS["CHGCAR"][program](tmp_path / "CHGCAR")
+    np.testing.assert_allclose(read.total, volume.fields["total"], rtol=1e-10)
     if both:
-        np.testing.assert_allclose(found.magnetisation, volume.fields["magnetisation"], rtol=1e-10)
+        np.testing.assert_allclose(read.magnetisation, volume.fields["magnetisation"], rtol=1e-10)
     else:
-        assert found.magnetisation is None
+        assert read.magnetisation is None
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -118,25 +118,25 @@ def assert_read_or_refused(folder, kind: str, number: int) -> bool:
     """Whether it was read."""
     path, text = folder / kind, damaged(kind, number)
     path.write_bytes(text)
-    sentence, found = "", None
+    sentence, content = "", None
     try:
-        found = read_structures(path) if kind in ("POSCAR", "water.xyz") else io.read(path)
+        content = read_structures(path) if kind in ("POSCAR", "water.xyz") else io.read(path)
     except DataError as error:
         sentence = str(error)
-    if found is None:
+    if content is None:
         assert kind in sentence, (kind, number)
         assert "\n" not in sentence, (kind, number)
         return False
-    structures = [found.structure] if isinstance(found, io.Volume) else found.structures
+    structures = [content.structure] if isinstance(content, io.Volume) else content.structures
     for structure in structures:
         assert len(structure) > 0
         assert np.isfinite(structure.cart_coords).all(), (kind, number)
         assert 0 < structure.volume < np.inf, (kind, number)
-    if isinstance(found, io.Volume):
-        assert all(np.isfinite(values).all() for values in found.fields.values()), (kind, number)
-        expected = standing(kind, text) if kind != "water.xsf" and len(found.fields) == 1 else None
-        if expected is not None and expected.shape == found.grid.shape and abs(expected).max() > 0:
-            (values,) = found.fields.values()
+    if isinstance(content, io.Volume):
+        assert all(np.isfinite(values).all() for values in content.fields.values()), (kind, number)
+        expected = standing(kind, text) if kind != "water.xsf" and len(content.fields) == 1 else None
+        if expected is not None and expected.shape == content.grid.shape and abs(expected).max() > 0:
+            (values,) = content.fields.values()
             factor = (values * expected).sum() / (expected**2).sum() if (expected**2).sum() < 1e300 else None
             if factor is not None:
                 np.testing.assert_allclose(

@@ -21,31 +21,31 @@ def folder(tmp_path):
     return tmp_path
 
 
-def found(folder, *patterns):
+def chosen(folder, *patterns):
     """Paths below ``folder`` of the files that end in .dat."""
-    chosen = select(patterns, lambda path: path if path.suffix == ".dat" else None, "data")
-    assert all(path.is_absolute() for path in chosen)
-    return [path.relative_to(folder).as_posix() for path in chosen]
+    paths = select(patterns, lambda path: path if path.suffix == ".dat" else None, "data")
+    assert all(path.is_absolute() for path in paths)
+    return [path.relative_to(folder).as_posix() for path in paths]
 
 
 def test_patterns_keep_their_order_and_files_are_sorted(folder):
-    assert found(folder, f"{folder}/b/*", f"{folder}/a/*") == ["b/1.dat", "a/1.dat", "a/2.dat"]
-    assert found(folder, f"{folder}/**") == ["a/1.dat", "a/2.dat", "a/deep/3.dat", "b/1.dat"]
+    assert chosen(folder, f"{folder}/b/*", f"{folder}/a/*") == ["b/1.dat", "a/1.dat", "a/2.dat"]
+    assert chosen(folder, f"{folder}/**") == ["a/1.dat", "a/2.dat", "a/deep/3.dat", "b/1.dat"]
 
 
 def test_a_file_is_found_once(folder):
     (folder / "b" / "0.dat").symlink_to(folder / "a" / "1.dat")
-    assert found(folder, f"{folder}/a/1.dat", f"{folder}/a/../a/1*", f"{folder}/b/*") == ["a/1.dat", "b/1.dat"]
+    assert chosen(folder, f"{folder}/a/1.dat", f"{folder}/a/../a/1*", f"{folder}/b/*") == ["a/1.dat", "b/1.dat"]
 
 
 def test_relative_patterns_and_the_home_folder(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder / "a"))
-    assert found(folder, "b/*", "~/1.dat") == ["b/1.dat", "a/1.dat"]
+    assert chosen(folder, "b/*", "~/1.dat") == ["b/1.dat", "a/1.dat"]
 
 
 def test_a_file_that_is_written_out_is_always_taken(folder):
-    assert found(folder, f"{folder}/a/notes.txt") == ["a/notes.txt"]
+    assert chosen(folder, f"{folder}/a/notes.txt") == ["a/notes.txt"]
 
 
 @pytest.mark.parametrize("name", ["slab[110]", "a*", "what?", "[x]"])
@@ -54,23 +54,23 @@ def test_a_name_with_wildcards_in_it_means_itself(folder, name):
     (folder / name / "4.dat").touch()
     (folder / name / "notes.txt").touch()
     for pattern in ("4.dat", "*.dat", "4*", "**/4.dat"):
-        assert f"{name}/4.dat" in found(folder, f"{folder}/{name}/{pattern}")
-    assert found(folder, f"{folder}/{name}/notes.txt") == [f"{name}/notes.txt"]
+        assert f"{name}/4.dat" in chosen(folder, f"{folder}/{name}/{pattern}")
+    assert chosen(folder, f"{folder}/{name}/notes.txt") == [f"{name}/notes.txt"]
 
 
 def test_two_stars_are_no_folder_too(folder):
-    assert found(folder, f"{folder}/**/1.dat") == ["a/1.dat", "b/1.dat"]
-    assert found(folder, f"{folder}/a/**/*.dat") == ["a/1.dat", "a/2.dat", "a/deep/3.dat"]
+    assert chosen(folder, f"{folder}/**/1.dat") == ["a/1.dat", "b/1.dat"]
+    assert chosen(folder, f"{folder}/a/**/*.dat") == ["a/1.dat", "a/2.dat", "a/deep/3.dat"]
 
 
 def test_nothing_is_an_error_that_names_the_nearest_folder(folder):
     with pytest.raises(DataError, match=f"'{folder}/a/absent/x/\\*' matches nothing; .* exists is {folder}/a$"):
-        found(folder, f"{folder}/b/*", f"{folder}/a/absent/x/*")
+        chosen(folder, f"{folder}/b/*", f"{folder}/a/absent/x/*")
 
 
 def test_nothing_of_what_is_wanted_is_an_error(folder):
     with pytest.raises(DataError, match=r"notes\*' matches 1 files and folders, but no data$"):
-        found(folder, f"{folder}/a/notes*")
+        chosen(folder, f"{folder}/a/notes*")
 
 
 def test_names_are_as_short_as_tells_all_apart():

@@ -55,13 +55,13 @@ def as_vasp_reads(path: Path) -> tuple[list[np.ndarray], list[dict[int, np.ndarr
     for spin in range(2):
         shape = [int(word) for word in next(lines).split()]
         grids.append(listed(int(np.prod(shape))).reshape(shape, order="F"))
-        found = {}
+        by_atom = {}
         for atom in range(1, atoms + 1):
             header = next(lines)
             assert header[:24] == "augmentation occupancies"
             assert (int(header[24:28]), header[32:]) == (atom, "")
-            found[atom] = listed(int(header[28:32]))
-        occupancies.append(found)
+            by_atom[atom] = listed(int(header[28:32]))
+        occupancies.append(by_atom)
         if spin == 0:
             moments.append(listed(atoms))
     assert list(lines) == []
@@ -74,9 +74,9 @@ def test_vasp_reads_the_spin_of_twelve_atoms(tmp_path):
     grids, occupancies, moments = as_vasp_reads(tmp_path / "CHGCAR")
     for values, name in zip(grids, volume.fields, strict=True):
         np.testing.assert_allclose(values / volume.grid.volume, volume.fields[name], rtol=1e-10)
-    for found in occupancies:
-        assert list(found) == list(range(1, 13))
-        assert all(values.tolist() == [1.0] + [0.2] * 4 + [0.3] * 3 for values in found.values())
+    for by_atom in occupancies:
+        assert list(by_atom) == list(range(1, 13))
+        assert all(values.tolist() == [1.0] + [0.2] * 4 + [0.3] * 3 for values in by_atom.values())
     np.testing.assert_allclose(moments[0], paw.moments(volume, "magnetisation"), rtol=1e-11, atol=1e-99)
 
 

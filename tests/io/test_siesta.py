@@ -82,10 +82,10 @@ def test_sisl_reads_what_is_written_and_it_comes_back(tmp_path, name, spin):
         grid = sisl.get_sile(tmp_path / name).read_grid(index)
         np.testing.assert_allclose(grid.grid, values, rtol=3e-7)
         np.testing.assert_allclose(grid.lattice.cell, CELL, atol=1e-6)
-    found = io.read(tmp_path / name)
+    volume = io.read(tmp_path / name)
     for key, values in fields.items():
-        np.testing.assert_allclose(found.fields[key], values, atol=3e-7)
-    np.testing.assert_allclose(found.structure.cart_coords, STRUCTURE.cart_coords, atol=1e-6)
+        np.testing.assert_allclose(volume.fields[key], values, atol=3e-7)
+    np.testing.assert_allclose(volume.structure.cart_coords, STRUCTURE.cart_coords, atol=1e-6)
     assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -40,8 +40,8 @@ def test_a_spin_density_is_two_cubes(tmp_path, way, expected):
     for path, values in zip(written, expected.values(), strict=True):
         lines = path.read_text().splitlines()
         assert lines[0] == "NO"
-        found = np.array(" ".join(lines[7:]).split(), float).reshape(SHAPE)
-        np.testing.assert_allclose(found / 0.529177210544**3, values, atol=1e-5)
+        numbers = np.array(" ".join(lines[7:]).split(), float).reshape(SHAPE)
+        np.testing.assert_allclose(numbers / 0.529177210544**3, values, atol=1e-5)
     assert "up" in written[1].read_text().splitlines()[1] or way == "up-down"
 
 

@@ -21,9 +21,9 @@ FRAMES = [
 ]
 
 
-def same(found, frames):
-    assert len(found) == len(frames)
-    for structure, atoms in zip(found, frames, strict=True):
+def same(structures, frames):
+    assert len(structures) == len(frames)
+    for structure, atoms in zip(structures, frames, strict=True):
         np.testing.assert_allclose(structure.lattice.matrix, atoms.cell.array, atol=1e-6)
         apart = structure.frac_coords - atoms.get_scaled_positions(wrap=False)
         np.testing.assert_allclose(apart - np.rint(apart), 0, atol=1e-6)
@@ -107,9 +107,9 @@ def test_what_is_wrong_in_an_xyz_file_is_said_with_its_line(tmp_path, text, sent
 def test_ghosts_are_left_out_and_said_and_deuterium_is_hydrogen(tmp_path, ghost):
     rows = ROWS.replace("H 3.96", "D 3.96") + f"{ghost} 1 1 1\n"
     (tmp_path / "a.xyz").write_text(f"4\n{HEAD}\n{rows}")
-    found = read_structures(tmp_path / "a.xyz")
-    assert found.structures[0].formula == "H2 O1"
-    assert found.notes == ("ghost atoms, left out: 1",)
+    frames = read_structures(tmp_path / "a.xyz")
+    assert frames.structures[0].formula == "H2 O1"
+    assert frames.notes == ("ghost atoms, left out: 1",)
 
 
 POSCAR = "water\n1.0\n6 0 0\n0 6 0\n0 0 6\n{species}1 2\nDirect\n0.5 0.5 0.5\n0.66 0.5 0.5\n0.46 0.65 0.5\n"
@@ -132,16 +132,16 @@ def test_names_that_io_reads_are_structures_too(tmp_path, name):
     quantity = "potential" if name == "LOCPOT" else "density"
     # No density of an oxygen atom: its values do not matter here.
     io.write(tmp_path / name, io.Volume(structure, grid, {"total": np.ones(grid.shape)}, quantity))
-    (found,) = read_structures(tmp_path / name).structures
-    np.testing.assert_allclose(found.cart_coords, structure.cart_coords, atol=1e-5)
-    assert found.species == structure.species
+    (read,) = read_structures(tmp_path / name).structures
+    np.testing.assert_allclose(read.cart_coords, structure.cart_coords, atol=1e-5)
+    assert read.species == structure.species
 
 
 def test_a_cif_of_two_structures_and_one_of_partial_occupancy(tmp_path):
     one, two = Structure(Lattice.cubic(4), ["Na"], [[0, 0, 0]]), Structure(Lattice.cubic(5), ["K"], [[0, 0, 0]])
     text = [structure.to(fmt="cif") for structure in (one, two)]
     (tmp_path / "a.cif").write_text(text[0] + text[1].replace("data_K", "data_other"))
-    assert [found.formula for found in read_structures(tmp_path / "a.cif").structures] == ["Na1", "K1"]
+    assert [each.formula for each in read_structures(tmp_path / "a.cif").structures] == ["Na1", "K1"]
     mixed = Structure(Lattice.cubic(4), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
     (tmp_path / "b.cif").write_text(mixed.to(fmt="cif"))
     with pytest.raises(DataError, match="partial occupancy"):

@@ -236,18 +236,18 @@ def test_what_pymatgen_wrote_is_read(tmp_path, names, compressed):
     occupancies = {key: {1: rng.standard_normal(8), 2: rng.standard_normal(3) + 0.5j} for key in keys}
     path = tmp_path / ("CHGCAR.gz" if compressed else "CHGCAR")
     written_by_pymatgen(path, volume, data_aug=occupancies)
-    found, theirs = edframe.io.read(path), Chgcar.from_file(path)
-    assert list(found.fields) == list(names)
+    ours, theirs = edframe.io.read(path), Chgcar.from_file(path)
+    assert list(ours.fields) == list(names)
     for name, key in zip(names, keys, strict=True):
-        np.testing.assert_allclose(found.fields[name], theirs.data[key] / theirs.structure.volume, rtol=1e-14)
-        assert found.fields[name].flags.c_contiguous
-        text = found.augmentation[name]
+        np.testing.assert_allclose(ours.fields[name], theirs.data[key] / theirs.structure.volume, rtol=1e-14)
+        assert ours.fields[name].flags.c_contiguous
+        text = ours.augmentation[name]
         assert text.count("(imaginary part)") == 1
         numbers = [float(word) for line in text.splitlines() if line[0] == " " for word in line.split()]
         np.testing.assert_allclose(numbers, np.r_[occupancies[key][1], occupancies[key][2].real, [0.5] * 3], rtol=1e-9)
-    assert found.structure == theirs.structure
-    assert found.comment == "Li O Li"
-    assert (found.quantity, found.grid.shape) == ("density", (6, 5, 7))
+    assert ours.structure == theirs.structure
+    assert ours.comment == "Li O Li"
+    assert (ours.quantity, ours.grid.shape) == ("density", (6, 5, 7))
 
 
 @pytest.mark.parametrize(("chunk", "slab"), [(24, 6), (64, 18), (300, 5), (1 << 20, 1)])
@@ -375,10 +375,10 @@ def test_heads_mean_what_pymatgen_takes_them_for(read_text, head):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = Poscar.from_str(HEADS[head].replace("\r", "").split("\n\n")[0]).structure
-    found = read_text(HEADS[head]).structure
-    np.testing.assert_allclose(found.lattice.matrix, expected.lattice.matrix)
-    np.testing.assert_allclose(found.frac_coords, expected.frac_coords, atol=1e-15)
-    assert found.species == expected.species
+    structure = read_text(HEADS[head]).structure
+    np.testing.assert_allclose(structure.lattice.matrix, expected.lattice.matrix)
+    np.testing.assert_allclose(structure.frac_coords, expected.frac_coords, atol=1e-15)
+    assert structure.species == expected.species
 
 
 def test_a_negative_scale_is_the_volume(read_text):
@@ -502,8 +502,8 @@ def test_memory_is_below_twice_the_fields(tmp_path):
     volume = volume_with(fields)
     size = sum(values.nbytes for values in fields.values())
     written, _ = peak(lambda: edframe.io.write(tmp_path / "CHGCAR", volume))
-    held, found = peak(lambda: edframe.io.read(tmp_path / "CHGCAR"))
-    np.testing.assert_allclose(found.fields["total"], fields["total"], rtol=1e-10)
+    held, read = peak(lambda: edframe.io.read(tmp_path / "CHGCAR"))
+    np.testing.assert_allclose(read.fields["total"], fields["total"], rtol=1e-10)
     assert held < 2 * size
     assert written + size < 2 * size
 
@@ -534,12 +534,12 @@ def test_real_files_come_back(tmp_path, path):
     as_sample = volume.quantity == "density" and path.name != "CHGCAR.Si.gz"
     edframe.io.write(copy, volume_of(sample_of(volume, path.name)) if as_sample else volume)
     before, after = (gzip.decompress(p.read_bytes()).decode() for p in (path, copy))
-    words, found = (re.split(r"\n\s*\n", text.replace("\r", ""), maxsplit=1)[1].split() for text in (before, after))
+    words, numbers = (re.split(r"\n\s*\n", text.replace("\r", ""), maxsplit=1)[1].split() for text in (before, after))
     if "Fe3O4" in path.name:  # a tool's form, of twelve digits, with two zeros to fill its last line
-        np.testing.assert_allclose(np.array(found, float), np.array(words[:-2], float), rtol=5e-11)
+        np.testing.assert_allclose(np.array(numbers, float), np.array(words[:-2], float), rtol=5e-11)
         assert words[-2:] == ["0.00000000000E+00"] * 2
     else:
-        assert found == words
+        assert numbers == words
     again = edframe.io.read(copy)
     assert again.augmentation == volume.augmentation
     np.testing.assert_allclose(again.structure.frac_coords, volume.structure.frac_coords, atol=1e-6)

@@ -53,12 +53,12 @@ def test_py4vasp_and_pymatgen_read_what_is_written(tmp_path, blocks):
 def test_a_round_trip_keeps_fields_atoms_and_occupancies(tmp_path):
     given = volume(2)
     io.write(tmp_path / "vaspwave.h5", given)
-    found = io.read(tmp_path / "vaspwave.h5")
+    read = io.read(tmp_path / "vaspwave.h5")
     for name, values in given.fields.items():
-        np.testing.assert_allclose(found.fields[name], values, rtol=1e-14)
-        assert found.fields[name].flags.c_contiguous
-    assert found.structure == given.structure
-    words = [line.split() for line in found.augmentation["total"].splitlines()]
+        np.testing.assert_allclose(read.fields[name], values, rtol=1e-14)
+        assert read.fields[name].flags.c_contiguous
+    assert read.structure == given.structure
+    words = [line.split() for line in read.augmentation["total"].splitlines()]
     assert [word for line in words if line[0] == "augmentation" for word in line[2:]] == ["1", "5", "2", "6", "3", "7"]
     assert {float(word) for line in words if line[0] != "augmentation" for word in line} == {0.5}
 
@@ -79,9 +79,9 @@ def test_what_py4vasp_writes_is_read_with_the_atoms_beside_it(tmp_path):
         out["results/positions/lattice_vectors"], out["results/positions/scale"] = CELL, 1.0
         out["results/positions/position_ions"] = given.structure.frac_coords
         wave["charge/charge"], wave["charge/grid"] = charge, SHAPE
-    found = io.read(tmp_path / "vaspwave.h5")
-    np.testing.assert_allclose(found.fields["total"], given.fields["total"], rtol=1e-14)
-    assert found.structure == given.structure
+    read = io.read(tmp_path / "vaspwave.h5")
+    np.testing.assert_allclose(read.fields["total"], given.fields["total"], rtol=1e-14)
+    assert read.structure == given.structure
     with pytest.raises(DataError, match=r"vaspout\.h5 has no charge/charge; VASP writes the density to vaspwave"):
         io.read(tmp_path / "vaspout.h5")
     (tmp_path / "vaspout.h5").unlink()

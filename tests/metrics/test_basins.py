@@ -24,14 +24,14 @@ def electrons(density, grid, positions):
 
 def brute_force(density, grid, positions, images):
     """Point by point, every image of every atom within ``images`` cells; ties by halves, thirds, …"""
-    found = np.zeros(len(positions))
+    sums = np.zeros(len(positions))
     moves = [range(-images, images + 1) if periodic else (0,) for periodic in grid.periodic]
     shifts = np.array(list(itertools.product(*moves))) @ grid.vectors
     for value, point in zip(density.ravel(), grid.coordinates().reshape(-1, grid.dimension), strict=True):
         nearest = np.linalg.norm(positions[:, None] + shifts - point, axis=-1).min(axis=1)
         owners = nearest < nearest.min() + 1e-7
-        found += value * owners / owners.sum()
-    return found * grid.voxel_volume
+        sums += value * owners / owners.sum()
+    return sums * grid.voxel_volume
 
 
 @pytest.mark.parametrize(
@@ -119,17 +119,17 @@ def test_sum_order_and_origin(seed, shift, cell):
     # Atoms on grid points: as many ties as can be.
     density, at = rng.random(grid.shape), rng.integers(0, 5, (4, 3))
     positions = at @ grid.voxel
-    found = electrons(density, grid, positions)
-    assert found.sum() == pytest.approx(density.sum() * grid.voxel_volume, rel=1e-12)
+    counts = electrons(density, grid, positions)
+    assert counts.sum() == pytest.approx(density.sum() * grid.voxel_volume, rel=1e-12)
     order = rng.permutation(4)
-    assert electrons(density, grid, positions[order]) == pytest.approx(found[order], rel=1e-12, abs=1e-12)
+    assert electrons(density, grid, positions[order]) == pytest.approx(counts[order], rel=1e-12, abs=1e-12)
     moved = electrons(np.roll(density, shift, (0, 1, 2)), grid, positions + np.array(shift) @ grid.voxel)
-    assert moved == pytest.approx(found, rel=1e-12, abs=1e-12)
+    assert moved == pytest.approx(counts, rel=1e-12, abs=1e-12)
 
 
 def test_a_float32_density_is_summed_in_float64():
     grid = Grid.of([6.0] * 3, 64)
     density = torch.full(grid.shape, 12 / grid.volume, dtype=torch.float32)
-    found = basin_electrons(density, grid, torch.tensor([[1.0, 2.0, 3.0], [4.0, 4.5, 1.2]]))
-    assert found.dtype == torch.float64
-    assert float(found.sum()) == pytest.approx(12, abs=1e-6)
+    counts = basin_electrons(density, grid, torch.tensor([[1.0, 2.0, 3.0], [4.0, 4.5, 1.2]]))
+    assert counts.dtype == torch.float64
+    assert float(counts.sum()) == pytest.approx(12, abs=1e-6)

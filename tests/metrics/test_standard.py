@@ -52,7 +52,7 @@ def test_against_brute_force(shape):
     positions = rng.random((3, 4, d)) @ grid.vectors
     centres = [standard.centre_of_atoms(atoms, grid) for atoms in positions]
     electrons = rng.random(3)
-    found = standard.standard(*(torch.tensor(a) for a in (predicted, reference)), grid, torch.tensor(positions),
+    errors = standard.standard(*(torch.tensor(a) for a in (predicted, reference)), grid, torch.tensor(positions),
                              torch.tensor(electrons))  # fmt: skip
     images = np.array(list(itertools.product((-1, 0, 1), repeat=d))) @ grid.vectors
     for b in range(3):
@@ -70,12 +70,12 @@ def test_against_brute_force(shape):
             electrons_here += r
             if r < 0.05:
                 low, low_electrons = low + abs(p - r), low_electrons + r
-        assert float(found["nmae"][b]) == pytest.approx(100 * absolute / electrons_here)
-        assert float(found["rmse"][b]) == pytest.approx(math.sqrt(square / grid.points))
-        assert float(found["electron_count_error"][b]) == pytest.approx(abs(count - electrons[b]))
-        assert float(found["dipole_error"][b]) == pytest.approx(np.linalg.norm(moment))
-        assert float(found["basin_error"][b]) == pytest.approx(abs(basins).mean())
-        assert float(found["low_density_nmae"][b]) == pytest.approx(100 * low / low_electrons)
+        assert float(errors["nmae"][b]) == pytest.approx(100 * absolute / electrons_here)
+        assert float(errors["rmse"][b]) == pytest.approx(math.sqrt(square / grid.points))
+        assert float(errors["electron_count_error"][b]) == pytest.approx(abs(count - electrons[b]))
+        assert float(errors["dipole_error"][b]) == pytest.approx(np.linalg.norm(moment))
+        assert float(errors["basin_error"][b]) == pytest.approx(abs(basins).mean())
+        assert float(errors["low_density_nmae"][b]) == pytest.approx(100 * low / low_electrons)
 
 
 @pytest.mark.parametrize("periodic", [True, False])
@@ -87,8 +87,8 @@ def test_dipole_of_a_shifted_gaussian_is_electrons_times_shift(cell, shape, peri
     centre = grid.vectors.sum(0) / 2 + 0.13
     shift = np.array([0.21, -0.34, 0.11])[: grid.dimension]
     reference, predicted = gaussian(grid, centre, 5), gaussian(grid, centre + shift, 5)
-    found = standard.dipole_error(predicted, reference, grid, torch.tensor(centre)[None])
-    assert float(found[0]) == pytest.approx(5 * np.linalg.norm(shift), rel=1e-6)
+    error = standard.dipole_error(predicted, reference, grid, torch.tensor(centre)[None])
+    assert float(error[0]) == pytest.approx(5 * np.linalg.norm(shift), rel=1e-6)
 
 
 @pytest.mark.parametrize("cell", [np.diag([10.0, 9, 11]), TRICLINIC])
@@ -101,8 +101,8 @@ def test_dipole_is_right_for_a_molecule_across_the_boundary(cell, where):
     predicted = sum(gaussian(grid, atom + shift, 2) for atom in atoms)
     wrapped = (atoms @ np.linalg.inv(grid.vectors) % 1) @ grid.vectors
     centre = standard.centre_of_atoms(wrapped, grid)
-    found = standard.dipole_error(predicted, reference, grid, torch.tensor(centre)[None])
-    assert float(found[0]) == pytest.approx(6 * np.linalg.norm(shift), rel=1e-5)
+    error = standard.dipole_error(predicted, reference, grid, torch.tensor(centre)[None])
+    assert float(error[0]) == pytest.approx(6 * np.linalg.norm(shift), rel=1e-5)
 
 
 @pytest.mark.parametrize("cell", [np.diag([10.0, 9, 11]), TRICLINIC])
@@ -125,9 +125,9 @@ def test_centre_on_open_axes_does_not_wrap():
 def test_electrons_of_a_float32_density_are_summed_in_float64():
     grid = Grid.of([6.0, 6, 6], 128)
     density = torch.full((1, 1, *grid.shape), 12 / grid.volume, dtype=torch.float32)
-    found = standard.electron_count_error(density, torch.tensor([12.0]), grid)
-    assert found.dtype == torch.float64
-    assert float(found[0]) < 1e-6
+    error = standard.electron_count_error(density, torch.tensor([12.0]), grid)
+    assert error.dtype == torch.float64
+    assert float(error[0]) < 1e-6
 
 
 def test_low_density_ignores_what_happens_near_nuclei():
@@ -160,19 +160,19 @@ def test_every_metric_has_a_unit_and_a_description():
 
 def test_interval_agrees_with_normal_theory():
     x = np.random.default_rng(0).normal(3.0, 0.7, 400)
-    found = summarise(x)
+    summary = summarise(x)
     half = 1.96 * x.std(ddof=1) / math.sqrt(len(x))
-    assert found.mean == pytest.approx(x.mean())
-    assert (found.median, found.max) == (pytest.approx(np.median(x)), pytest.approx(x.max()))
-    assert (found.low, found.high) == (pytest.approx(x.mean() - half, abs=0.1 * half),
+    assert summary.mean == pytest.approx(x.mean())
+    assert (summary.median, summary.max) == (pytest.approx(np.median(x)), pytest.approx(x.max()))
+    assert (summary.low, summary.high) == (pytest.approx(x.mean() - half, abs=0.1 * half),
                                        pytest.approx(x.mean() + half, abs=0.1 * half))  # fmt: skip
 
 
 def test_interval_covers_the_mean_as_often_as_it_says():
     rng = np.random.default_rng(4)
-    found = [summarise(rng.normal(1.0, 0.3, 40), resamples=999) for _ in range(200)]
+    summaries = [summarise(rng.normal(1.0, 0.3, 40), resamples=999) for _ in range(200)]
     # 95% of 200 with a binomial standard deviation of 1.5%; a bootstrap of 40 is slightly narrow.
-    assert 0.88 <= np.mean([s.low <= 1.0 <= s.high for s in found]) <= 0.99
+    assert 0.88 <= np.mean([s.low <= 1.0 <= s.high for s in summaries]) <= 0.99
 
 
 def test_values_of_one_group_count_as_one_draw():
@@ -186,9 +186,9 @@ def test_values_of_one_group_count_as_one_draw():
 
 
 def test_groups_of_unequal_size_keep_the_mean_over_samples():
-    found = summarise([1.0, 1.0, 1.0, 5.0, math.nan], groups=[7, 7, 7, 2, 3])
-    assert found.mean == pytest.approx(2.0)
-    assert 1.0 <= found.low <= 2.0 <= found.high <= 5.0
+    summary = summarise([1.0, 1.0, 1.0, 5.0, math.nan], groups=[7, 7, 7, 2, 3])
+    assert summary.mean == pytest.approx(2.0)
+    assert 1.0 <= summary.low <= 2.0 <= summary.high <= 5.0
     assert math.isnan(summarise([1.0, 2.0], groups=[4, 4]).low)
     with pytest.raises(ValueError, match="1 group labels for 2 values"):
         summarise([1.0, 2.0], groups=[1])
@@ -211,14 +211,14 @@ def test_summary_repeats():
     ],
 )
 def test_degenerate_values_do_not_fail(values, interval):
-    found = summarise(values)
-    assert (found.low, found.high) == pytest.approx(interval, nan_ok=True)
+    summary = summarise(values)
+    assert (summary.low, summary.high) == pytest.approx(interval, nan_ok=True)
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], [1.0, 1.0, 2.0]])
 def test_interval_of_a_few_values_lies_within_them(values):
-    found = summarise(values)
-    assert min(values) <= found.low <= found.mean <= found.high <= max(values)
+    summary = summarise(values)
+    assert min(values) <= summary.low <= summary.mean <= summary.high <= max(values)
 
 
 def test_importing_the_metrics_does_not_import_torch():

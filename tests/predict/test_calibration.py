@@ -24,9 +24,9 @@ def gaussian_errors(factor=1.0, understated=1.0, samples=3, seed=0):
 
 
 def test_true_spreads_need_no_factor_and_cover_like_a_gaussian():
-    found = gaussian_errors()
-    assert found.fitted_factor() == pytest.approx(1, abs=0.01)
-    summary = found.summary()
+    calibration = gaussian_errors()
+    assert calibration.fitted_factor() == pytest.approx(1, abs=0.01)
+    summary = calibration.summary()
     assert [summary["coverage"][k] for k in "123"] == pytest.approx([0.6827, 0.9545, 0.9973], abs=0.005)
     assert summary["ence"] < 0.02
     assert summary["expected_nmae"] == pytest.approx(summary["nmae"], rel=0.01)
@@ -60,41 +60,41 @@ def test_vacuum_does_not_count():
     mean = np.concatenate([1 + random.random(SHAPE), np.zeros(SHAPE)])
     sigma = np.concatenate([np.full(SHAPE, 0.01), np.full(SHAPE, 1e-9)])
     error = np.concatenate([0.01 * random.standard_normal(SHAPE), np.full(SHAPE, 1e-5)])
-    found = Calibration()
-    found.add(mean, sigma, mean + error)
-    assert found.summary()["coverage"]["1"] == pytest.approx(0.6827, abs=0.01)
-    assert found.summary()["ence"] < 0.02
+    calibration = Calibration()
+    calibration.add(mean, sigma, mean + error)
+    assert calibration.summary()["coverage"]["1"] == pytest.approx(0.6827, abs=0.01)
+    assert calibration.summary()["ence"] < 0.02
 
 
 def test_nmae_and_what_is_expected_of_it_by_hand():
-    found = Calibration(3.0)
+    calibration = Calibration(3.0)
     reference = np.full((2, 2, 2), 0.5)
     mean = reference + np.array([0.1, -0.1]).reshape(2, 1, 1)
-    found.add(mean, np.full((2, 2, 2), 0.04), reference)
-    assert found.nmae == pytest.approx([20.0])
-    assert found.expected_nmae == pytest.approx([100 * np.sqrt(2 / np.pi) * 3 * 0.04 / 0.5])
-    assert found.fitted_factor() == pytest.approx(0.1 / (np.sqrt(2 / np.pi) * 0.04))
+    calibration.add(mean, np.full((2, 2, 2), 0.04), reference)
+    assert calibration.nmae == pytest.approx([20.0])
+    assert calibration.expected_nmae == pytest.approx([100 * np.sqrt(2 / np.pi) * 3 * 0.04 / 0.5])
+    assert calibration.fitted_factor() == pytest.approx(0.1 / (np.sqrt(2 / np.pi) * 0.04))
     grid = Grid.of([2.0, 3.0, 4.0], 2)
-    assert expected_nmae(np.full((2, 2, 2), 0.04), 3.0, 0.5 * 24, grid) == pytest.approx(found.expected_nmae[0])
+    assert expected_nmae(np.full((2, 2, 2), 0.04), 3.0, 0.5 * 24, grid) == pytest.approx(calibration.expected_nmae[0])
 
 
 def test_samples_of_larger_error_are_ranked_higher():
-    found = Calibration()
+    calibration = Calibration()
     for size in (0.1, 0.3, 0.2, 0.4):
         mean = np.ones((4, 4, 4))
-        found.add(mean, np.full((4, 4, 4), 2 * size), mean + size)
-    assert found.summary()["spearman"] == pytest.approx(1)
+        calibration.add(mean, np.full((4, 4, 4), 2 * size), mean + size)
+    assert calibration.summary()["spearman"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("sizes", [[0.1, 0.2], [0.1, 0.1, 0.1]], ids=["few", "equal"])
 def test_no_rank_correlation_where_there_is_none(sizes):
-    found = Calibration()
+    calibration = Calibration()
     for size in sizes:
-        found.add(np.ones((4, 4, 4)), np.full((4, 4, 4), size), np.ones((4, 4, 4)) + size)
-    assert found.summary()["spearman"] is None
+        calibration.add(np.ones((4, 4, 4)), np.full((4, 4, 4), size), np.ones((4, 4, 4)) + size)
+    assert calibration.summary()["spearman"] is None
 
 
 def test_members_that_agree_have_no_factor():
-    found = Calibration()
-    found.add(np.ones((4, 4, 4)), np.zeros((4, 4, 4)), np.full((4, 4, 4), 1.1))
-    assert found.fitted_factor() == np.inf
+    calibration = Calibration()
+    calibration.add(np.ones((4, 4, 4)), np.zeros((4, 4, 4)), np.full((4, 4, 4), 1.1))
+    assert calibration.fitted_factor() == np.inf

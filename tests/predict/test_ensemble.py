@@ -149,9 +149,9 @@ def test_a_folder_that_is_moved_with_its_members_still_opens(parts, member, tmp_
     write(tmp_path / "before" / "deep" / "joined", runs, facts, 3)
     assert (tmp_path / "before" / "deep" / "joined" / "calibration.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "before").rename(tmp_path / "after")
-    found = Ensemble.open(tmp_path / "after" / "deep" / "joined")
-    assert [run.provenance()["status"] for run in found.members] == ["finished"] * 2
-    assert found.factor == facts["factor"]
+    opened = Ensemble.open(tmp_path / "after" / "deep" / "joined")
+    assert [run.provenance()["status"] for run in opened.members] == ["finished"] * 2
+    assert opened.factor == facts["factor"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"members": []}), json.dumps({"members": 3, "factor": 1})])

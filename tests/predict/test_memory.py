@@ -32,8 +32,8 @@ class Doubling(nn.Module):
 
 def test_the_peak_is_that_of_the_tensors_that_live_together():
     grid = Grid.of([4.0] * 3, (10, 8, 6))
-    found = memory.needed(Doubling(), 5, 1, grid)
-    assert found == int(memory.WORK * 3 * 5 * 4 * grid.points) + 2 * 6 * 4 * grid.points
+    needed = memory.needed(Doubling(), 5, 1, grid)
+    assert needed == int(memory.WORK * 3 * 5 * 4 * grid.points) + 2 * 6 * 4 * grid.points
 
 
 def test_a_model_that_asks_for_values_is_not_estimated():

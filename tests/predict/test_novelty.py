@@ -146,8 +146,8 @@ def test_a_run_keeps_the_description(bent, tmp_path):
     run = Run.create(tmp_path, "kept", "seed: 0\n")
     assert TrainingSet.load(run) is None
     bent[0].save(run)
-    found = TrainingSet.load(run)
-    assert found.judge(water(2.6, 1.2)) == bent[0].judge(water(2.6, 1.2))
+    loaded = TrainingSet.load(run)
+    assert loaded.judge(water(2.6, 1.2)) == bent[0].judge(water(2.6, 1.2))
 
 
 def test_only_training_structures_are_described(small, tmp_path):

@@ -59,6 +59,6 @@ def test_the_mean_is_over_all_operations_of_the_lattice() -> None:
                 density[..., 1, 2, 3] = 1.0
                 return density
 
-        found = Symmetrised(Peak())(torch.zeros((1, 1, 8, 8, 8)), None, grid, torch.ones(1))
-        assert int((found > 0).sum()) == order
-        torch.testing.assert_close(found.sum(), torch.tensor(1.0))
+        mean = Symmetrised(Peak())(torch.zeros((1, 1, 8, 8, 8)), None, grid, torch.ones(1))
+        assert int((mean > 0).sum()) == order
+        torch.testing.assert_close(mean.sum(), torch.tensor(1.0))

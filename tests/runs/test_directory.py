@@ -115,18 +115,18 @@ def test_rewind_drops_later_steps_and_results(run):
 def test_tensors_come_back_with_their_header(run):
     tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(1)}
     run.save_tensors("checkpoints/best.safetensors", tensors, {"step": "7"})
-    found, header = run.load_tensors("checkpoints/best.safetensors")
-    assert torch.equal(found["a"], tensors["a"])
-    assert found["b"].item() == 1
+    loaded, header = run.load_tensors("checkpoints/best.safetensors")
+    assert torch.equal(loaded["a"], tensors["a"])
+    assert loaded["b"].item() == 1
     assert header == {"format": str(FORMAT), "api": str(API_VERSION), "config": "seed: 1\n", "step": "7"}
 
 
 def test_tensors_that_share_memory_are_saved(run):
     weight = torch.arange(4.0)
     run.save_tensors("checkpoints/best.safetensors", {"one": weight, "tied": weight}, {})
-    found, _ = run.load_tensors("checkpoints/best.safetensors")
-    assert torch.equal(found["one"], weight)
-    assert torch.equal(found["tied"], weight)
+    loaded, _ = run.load_tensors("checkpoints/best.safetensors")
+    assert torch.equal(loaded["one"], weight)
+    assert torch.equal(loaded["tied"], weight)
 
 
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64"]
@@ -137,11 +137,11 @@ def test_every_kind_of_tensor_is_read_by_the_library(run):
     tensors = {f"{i}": torch.arange(3).to(getattr(torch, name)) for i, name in enumerate(reversed(DTYPES))}
     tensors |= {"empty": torch.zeros(0, 4), "number": torch.tensor(0.1, dtype=torch.float64), 'ä/"': torch.ones(1)}
     run.save_tensors("checkpoints/best.safetensors", tensors, {})
-    found = load_file(run.path / "checkpoints/best.safetensors")
-    assert found.keys() == tensors.keys()
+    loaded = load_file(run.path / "checkpoints/best.safetensors")
+    assert loaded.keys() == tensors.keys()
     for key, tensor in tensors.items():
-        assert found[key].dtype == tensor.dtype
-        assert torch.equal(found[key], tensor)
+        assert loaded[key].dtype == tensor.dtype
+        assert torch.equal(loaded[key], tensor)
 
 
 PEAK = """

@@ -42,27 +42,27 @@ def test_logged_metrics_are_those_of_the_kept_densities(finished, samples, role)
     fields, about = prediction(finished, role)
     grid = Grid.of(**json.loads(about["grid"]))
     p, r, b = (fields[name][0] for name in ("predicted", "reference", "baseline"))
-    found = samples[about["id"]]
-    assert found["nmae"] == pytest.approx(100 * np.abs(p - r).sum() / r.sum(), rel=1e-5)
-    assert found["baseline_nmae"] == pytest.approx(100 * np.abs(b - r).sum() / r.sum(), rel=1e-5)
-    assert found["rmse"] == pytest.approx(np.sqrt(((p - r) ** 2).mean()), rel=1e-5)
+    metrics = samples[about["id"]]
+    assert metrics["nmae"] == pytest.approx(100 * np.abs(p - r).sum() / r.sum(), rel=1e-5)
+    assert metrics["baseline_nmae"] == pytest.approx(100 * np.abs(b - r).sum() / r.sum(), rel=1e-5)
+    assert metrics["rmse"] == pytest.approx(np.sqrt(((p - r) ** 2).mean()), rel=1e-5)
     low = r < 0.05
-    assert found["low_density_nmae"] == pytest.approx(100 * np.abs(p - r)[low].sum() / r[low].sum(), rel=1e-5)
-    assert found["electron_count_error"] == pytest.approx(abs(p.sum() * grid.voxel_volume - 12), abs=1e-9)
+    assert metrics["low_density_nmae"] == pytest.approx(100 * np.abs(p - r)[low].sum() / r[low].sum(), rel=1e-5)
+    assert metrics["electron_count_error"] == pytest.approx(abs(p.sum() * grid.voxel_volume - 12), abs=1e-9)
     # The largest gap between the atoms, along each axis, is at the faces of the cell. Each point counts at its image
     # nearest to the middle of the atoms; the densities do not vanish at a face, so the cut matters.
     atoms = np.array(json.loads(about["positions"])) @ np.linalg.inv(grid.vectors)
     middle = (atoms.min(0) + atoms.max(0)) / 2
     fractions = (grid.fractions() - middle + 0.5).round(12) % 1 - 0.5
     dipole = np.einsum("xyz,xyzd->d", p - r, fractions @ grid.vectors) * grid.voxel_volume
-    assert found["dipole_error"] == pytest.approx(np.linalg.norm(dipole), rel=1e-5)
+    assert metrics["dipole_error"] == pytest.approx(np.linalg.norm(dipole), rel=1e-5)
     atoms = np.array(json.loads(about["positions"]))
     apart = np.abs(grid.fractions()[..., None, :] - atoms @ np.linalg.inv(grid.vectors)) % 1  # of a box, axis by axis
     distances = np.linalg.norm(np.minimum(apart, 1 - apart) @ grid.vectors, axis=-1)
     owned = distances < distances.min(-1, keepdims=True) + 1e-6
     moved = np.einsum("xyz,xyza->a", (p - r) / owned.sum(-1), owned) * grid.voxel_volume
-    assert found["basin_error"] == pytest.approx(np.abs(moved).mean(), rel=1e-5)
-    assert float(about["nmae"]) == found["nmae"]
+    assert metrics["basin_error"] == pytest.approx(np.abs(moved).mean(), rel=1e-5)
+    assert float(about["nmae"]) == metrics["nmae"]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -75,8 +75,8 @@ def test_trained_loss_is_a_metric_too(finished, samples, role):
 
 def test_kept_predictions_are_the_worst_the_median_and_the_best(finished, samples):
     errors = sorted(sample["nmae"] for sample in samples.values())
-    found = [float(prediction(finished, role)[1]["nmae"]) for role in ROLES]
-    assert found == [errors[-1], errors[len(errors) // 2], errors[0]]
+    kept = [float(prediction(finished, role)[1]["nmae"]) for role in ROLES]
+    assert kept == [errors[-1], errors[len(errors) // 2], errors[0]]
 
 
 def test_predictions_hold_the_electrons_and_are_nonnegative(finished, samples):
@@ -181,8 +181,8 @@ def test_unit_of_a_loss_follows_from_the_dimension_of_the_grid(tmp_path):
     run = Run.create(tmp_path, "planes", "")
     losses = {unit: Difference(unit) for unit in ("e/Å^d", "(e/Å^d)²", "Å²")}
     evaluate(Uniform(), Loader(Planes(), Nothing(), "cpu"), range(2), losses, run, lambda event: None)
-    found = {name: metric.unit for name, metric in run.events()[-1].metrics.items()}
-    assert (found["rmse"], found["e/Å^d"], found["(e/Å^d)²"], found["Å²"]) == ("e/Å²", "e/Å²", "(e/Å²)²", "Å²")
+    units = {name: metric.unit for name, metric in run.events()[-1].metrics.items()}
+    assert (units["rmse"], units["e/Å^d"], units["(e/Å^d)²"], units["Å²"]) == ("e/Å²", "e/Å²", "(e/Å²)²", "Å²")
 
 
 def test_interval_counts_a_group_as_one_draw(small, tmp_path):

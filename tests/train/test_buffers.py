@@ -23,7 +23,7 @@ class Fitted(nn.Module):
 
 def fitted():
     model = Fitted()
-    model.found, model.count = torch.arange(6.0, dtype=torch.float64).reshape(2, 3), torch.tensor(7)
+    model.table, model.count = torch.arange(6.0, dtype=torch.float64).reshape(2, 3), torch.tensor(7)
     return model
 
 
@@ -32,10 +32,10 @@ def fitted():
 def test_what_a_fit_found_is_restored_with_its_sizes_and_types(nest, made):
     source, target = fitted(), made()
     nest(target).load_state_dict(nest(source).state_dict())
-    assert torch.equal(target.found, source.found)
-    assert target.found.dtype == torch.float64
+    assert torch.equal(target.table, source.table)
+    assert target.table.dtype == torch.float64
     assert int(target.count) == 7
-    assert target.found.data_ptr() != source.found.data_ptr()
+    assert target.table.data_ptr() != source.table.data_ptr()
 
 
 def test_a_submodule_refuses_other_sizes_as_ever():

@@ -36,11 +36,11 @@ def test_run_without_checkpoint_starts_from_the_beginning(run):
 def test_everything_comes_back(run):
     saved = parts()
     Checkpoint.of(5, 0.1 + 0.2, 1.5, *saved).save(run, {"contents": "{}"})
-    found = Checkpoint.load(run)
-    assert (found.step, found.best, found.seconds) == (5, 0.1 + 0.2, 1.5)
+    checkpoint = Checkpoint.load(run)
+    assert (checkpoint.step, checkpoint.best, checkpoint.seconds) == (5, 0.1 + 0.2, 1.5)
     model, average, optimiser = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3), None
     optimiser = torch.optim.AdamW(model.parameters())
-    found.restore(model, average, optimiser)
+    checkpoint.restore(model, average, optimiser)
     assert torch.equal(model.weight, saved[0].weight)
     assert torch.equal(average.bias, saved[1].bias)
     for name, value in saved[2].state[saved[0].weight].items():

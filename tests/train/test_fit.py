@@ -190,8 +190,8 @@ def test_prediction_of_a_structure_is_that_of_the_evaluation(edframe, fitted, tm
     structure.to(str(tmp_path / "POSCAR"), fmt="poscar")
     result = edframe("predict", fitted.path, tmp_path / "POSCAR", tmp_path / "one.cube", "--electrons", "12")
     assert result.code == 0, result.err
-    found = io.read(tmp_path / "one.cube").fields["total"]
-    np.testing.assert_allclose(found, evaluated[0], rtol=0, atol=1e-4 * evaluated.max())
+    predicted = io.read(tmp_path / "one.cube").fields["total"]
+    np.testing.assert_allclose(predicted, evaluated[0], rtol=0, atol=1e-4 * evaluated.max())
 
 
 def test_another_cell_is_refused_in_one_sentence(edframe, fitted, tmp_path):

@@ -92,8 +92,8 @@ def stop_at(step, number):
 
 def events(run):
     """All events but their seconds, and the timing, which is nothing but seconds."""
-    found = [event for event in run.events() if not isinstance(event, Timing)]
-    return [replace(event, seconds=0.0) if hasattr(event, "seconds") else event for event in found]
+    logged = [event for event in run.events() if not isinstance(event, Timing)]
+    return [replace(event, seconds=0.0) if hasattr(event, "seconds") else event for event in logged]
 
 
 def steps(run):
@@ -273,8 +273,8 @@ def test_running_average_equals_a_loop_over_the_weights(go, small):
 
     run, _ = go(watch=watch, ema_decay=0.4, learning_rate=0.05)
     assert decays[0] < decays[-1] == 0.4
-    found = run.load_tensors(LAST)[0]["average.first.weight"]
-    np.testing.assert_allclose(found, average, rtol=0, atol=1e-6)
+    stored = run.load_tensors(LAST)[0]["average.first.weight"]
+    np.testing.assert_allclose(stored, average, rtol=0, atol=1e-6)
 
 
 def test_weights_that_validated_best_are_returned(go):
@@ -309,8 +309,8 @@ def test_validation_has_the_mean_errors_of_the_baseline_for_a_model_that_returns
         wide = small.gaussian(dataset.grids[i], dataset.centres[i], 1.2)
         errors.append(100 * np.abs(wide - reference).sum() / reference.sum())
         squares.append(((wide - reference) ** 2).mean())
-    found = validation_means(Baseline(), Squared(), Loader(dataset, small.featurizer(), "cpu"), [0, 2])
-    assert found == pytest.approx((np.mean(errors), np.mean(squares)), rel=1e-5)
+    means = validation_means(Baseline(), Squared(), Loader(dataset, small.featurizer(), "cpu"), [0, 2])
+    assert means == pytest.approx((np.mean(errors), np.mean(squares)), rel=1e-5)
 
 
 class Noisy(Remembering):

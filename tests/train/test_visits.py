@@ -46,10 +46,10 @@ def test_field_kept_in_one_orientation_comes_back_in_another(loader, memory, bef
     fields = torch.cat([first.density, -2 * first.density], dim=1).requires_grad_()
     memory.visit(first, 1).keep("potential", fields)
     second = at(after, [5, 3])
-    found = memory.visit(second, 2).recall("potential")
-    assert not found.requires_grad
-    assert found.dtype == torch.float32
-    assert torch.equal(found, torch.cat([second.density, -2 * second.density], dim=1))
+    recalled = memory.visit(second, 2).recall("potential")
+    assert not recalled.requires_grad
+    assert recalled.dtype == torch.float32
+    assert torch.equal(recalled, torch.cat([second.density, -2 * second.density], dim=1))
     if (before, after) == (1, 2):
         assert not torch.equal(first.density[2], second.density[0])  # or it would prove nothing
 
@@ -57,8 +57,8 @@ def test_field_kept_in_one_orientation_comes_back_in_another(loader, memory, bef
 def test_numbers_keep_their_double_precision_and_do_not_move(loader, memory):
     values = torch.tensor([0.1, 1 / 3], dtype=torch.float64)
     memory.visit(loader.augmented(loader.batch([0, 1]), 1), 1).keep("blur", values)
-    found = memory.visit(loader.augmented(loader.batch([1, 0]), 2), 2).recall("blur")
-    assert found.tolist() == [1 / 3, 0.1]
+    recalled = memory.visit(loader.augmented(loader.batch([1, 0]), 2), 2).recall("blur")
+    assert recalled.tolist() == [1 / 3, 0.1]
 
 
 def test_sample_without_an_entry_is_nan(loader, memory):
@@ -66,9 +66,9 @@ def test_sample_without_an_entry_is_nan(loader, memory):
     memory.visit(batch, 1).keep("potential", batch.density)
     memory.visit(batch, 1).keep("blur", torch.ones(2))
     both = loader.batch([4, 1])
-    found = memory.visit(both, 2).recall("potential")
-    assert found[0].isnan().all()
-    assert torch.equal(found[1], both.density[1])
+    recalled = memory.visit(both, 2).recall("potential")
+    assert recalled[0].isnan().all()
+    assert torch.equal(recalled[1], both.density[1])
     assert memory.visit(both, 2).recall("blur").isnan().tolist() == [True, False]
     assert memory.visit(loader.batch([2, 3]), 2).recall("potential") is None
 
