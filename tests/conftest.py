@@ -113,6 +113,7 @@ PLUGINS = {
     "@hookimpl\ndef edframe_models(): return [loss('large', kind='model')]",
     "unimportable": "import a_package_that_is_absent",
     "raising": "@hookimpl\ndef edframe_losses(): raise ValueError('no licence')",
+    "leaving": "import sys\nsys.exit('no licence')",
     "twin-a": "@hookimpl\ndef edframe_losses(): return [loss('twin'), loss('single')]",
     "twin-b": "@hookimpl\ndef edframe_losses(): return [loss('twin')]",
     "repeating": "@hookimpl\ndef edframe_losses(): return [loss('again'), loss('again')]",

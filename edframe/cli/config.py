@@ -36,4 +36,7 @@ def schema() -> None:
     from edframe.config.schema import schema
     from edframe.contract.registry import Registry
 
-    typer.echo(json.dumps(schema(Registry.discover()), indent=2, ensure_ascii=False))
+    registry = Registry.discover()
+    typer.echo(json.dumps(schema(registry), indent=2, ensure_ascii=False))
+    for broken in registry.broken:
+        typer.echo(f"Note: {broken.distribution} is left out: {broken.reason}", err=True)

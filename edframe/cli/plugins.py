@@ -43,6 +43,12 @@ def plugins(context: typer.Context) -> None:
             )  # fmt: skip
     for broken in registry.broken:
         console.print(f"broken: {broken.distribution}: {broken.reason}", markup=False, soft_wrap=True)
+    for printed in registry.printed:
+        console.print(
+            f"prints: {printed.distribution}: it prints when it is imported ({printed.line!r}), which goes to stderr; "
+            "report this to its authors",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 @app.command("show")

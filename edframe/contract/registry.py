@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.metadata
 import inspect
+import io
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,7 +19,7 @@ from edframe.contract.component import KINDS, Component, ComponentConfig, Kind, 
 from edframe.errors import PluginError
 from edframe.version import API_VERSION
 
-__all__ = ["HOOKS", "Broken", "Provided", "Registry", "suggest"]
+__all__ = ["HOOKS", "Broken", "Printed", "Provided", "Registry", "suggest"]
 
 HOOKS: dict[Kind, str] = {
     "featurizer": "edframe_featurizers",
@@ -51,30 +54,47 @@ class Broken:
     reason: str
 
 
+@dataclass(frozen=True)
+class Printed:
+    """A plugin that prints when it is imported, and its first line."""
+
+    distribution: str
+    line: str
+
+
 @dataclass
 class Registry:
     """Components by kind and name. A plain object: made once by ``Registry.discover`` and passed in."""
 
     provided: dict[tuple[Kind, str], list[Provided]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    printed: list[Printed] = field(default_factory=list)
 
     @classmethod
     def discover(cls) -> Registry:
         """Load every distribution with an entry point in the group ``edframe``.
 
-        A plugin that cannot be used is recorded in ``broken``; it raises only when it is chosen.
+        A plugin that cannot be used is recorded in ``broken``; it raises only when it is chosen. What a plugin prints
+        while it is imported goes to stderr, because stdout belongs to the command; ``printed`` has its first line.
         """
         registry = cls()
         points = importlib.metadata.entry_points(group=hookspecs.PROJECT)
         for point in sorted(points, key=lambda p: (p.dist.name if p.dist else "", p.name)):
             name = point.dist.name if point.dist else point.name
             version = point.dist.version if point.dist else "unknown"
+            heard = _Heard()
             try:
-                registry.add(point.load(), name, version)
+                with contextlib.redirect_stdout(heard):
+                    registry.add(point.load(), name, version)
             except PluginError as error:
                 registry.broken.append(Broken(name, str(error)))
+            except SystemExit as error:
+                reason = f"it ends the program when it is imported (SystemExit: {error})"
+                registry.broken.append(Broken(name, reason))
             except Exception as error:  # a plugin may fail in any way; it must not take the others down
                 registry.broken.append(Broken(name, f"it fails to import ({type(error).__name__}: {error})"))
+            if lines := heard.getvalue().strip().splitlines():
+                registry.printed.append(Printed(name, lines[0]))
         return registry
 
     def add(self, plugin: object, distribution: str, version: str) -> None:
@@ -132,6 +152,14 @@ class Registry:
             reasons = "; ".join(f"{b.distribution}: {b.reason.rstrip('.')}" for b in self.broken)
             sentence += f". An installed plugin that might provide it is broken ({reasons})"
         return sentence + ". `edframe plugins` lists all."
+
+
+class _Heard(io.StringIO):
+    """Takes the place of stdout: keeps what is written, and passes it on to stderr."""
+
+    def write(self, text: str) -> int:
+        sys.stderr.write(text)
+        return super().write(text)
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from edframe.contract.registry import Registry
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory):
+    """A folder with a plugin that prints when it is imported and when its hook is called."""
+    site = tmp_path_factory.mktemp("talking")
+    (site / "edframe_test_talking.py").write_text(
+        "from edframe.plugin import Component, ComponentConfig, hookimpl\n"
+        "print('welcome')\n"
+        "@hookimpl\n"
+        "def edframe_losses():\n"
+        "    print('and again')\n"
+        "    return [Component('loss', 'talking', 'made for a test', ComponentConfig, 'builtins:dict', 1)]\n"
+    )
+    folder = site / "edframe_test_talking-1.2.3.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: edframe-test-talking\nVersion: 1.2.3\n")
+    (folder / "entry_points.txt").write_text("[edframe]\ntalking = edframe_test_talking\n")
+    return site
 
 
 def test_every_component_is_listed_with_its_distribution(edframe):
@@ -21,12 +44,33 @@ def test_plugins_that_cannot_be_used_are_listed_with_the_reason(process, target)
         "conflict: loss 'twin' is provided by edframe-test-twin-a and edframe-test-twin-b;",
         "broken: edframe-test-unimportable: it fails to import (ModuleNotFoundError: No module named",
         "broken: edframe-test-raising: it fails to import (ValueError: no licence)",
+        "broken: edframe-test-leaving: it ends the program when it is imported (SystemExit: no licence)",
         "broken: edframe-test-misspelt: it has a hook 'edframe_loses' that edframe does not know; did you mean",
         "broken: edframe-test-newer: loss 'unseen' was written for API 99 and this edframe has API 1: upgrade edframe",
         "broken: edframe-test-older: loss 'unseen' was written for API 0 and this edframe has API 1",
     ):
         assert sentence in flat
     assert "healthy" in flat
+
+
+def test_plugin_that_prints_is_named_and_works(process, talking):
+    result = process("plugins", PYTHONPATH=str(talking))
+    assert (result.code, result.err) == (0, "welcome\nand again\n")
+    assert "prints: edframe-test-talking: it prints when it is imported ('welcome')" in result.out
+    assert "│ talking" in result.out
+
+
+@pytest.mark.parametrize(
+    ("site", "said", "known"),
+    [("talking", "welcome\n", True), ("target", "Note: edframe-test-leaving is left out: it ends the program", False)],
+)
+def test_schema_is_json_whatever_a_plugin_does(process, request, site, said, known):
+    result = process("config", "schema", PYTHONPATH=str(request.getfixturevalue(site)))
+    assert result.code == 0
+    losses = {one["title"] for one in json.loads(result.out)["properties"]["loss"]["oneOf"]}
+    assert ("talking" in losses) is known
+    assert "sinkhorn" in losses
+    assert said in result.err
 
 
 def test_component_is_shown_with_its_options_defaults_and_references(edframe):

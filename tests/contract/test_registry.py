@@ -24,6 +24,7 @@ from edframe.version import API_VERSION
 BROKEN = {
     "unimportable": "it fails to import (ModuleNotFoundError: No module named 'a_package_that_is_absent')",
     "raising": "(ValueError: no licence)",
+    "leaving": "it ends the program when it is imported (SystemExit: no licence)",
     "repeating": "it offers loss 'again' twice",
     "misspelt": "it has a hook 'edframe_loses' that edframe does not know; did you mean 'edframe_losses'?",
     "unmarked": "its function 'edframe_losses' is not marked: add @edframe.plugin.hookimpl above it",
