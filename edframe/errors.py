@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DataError", "EdframeError", "PluginError", "RunError"]
+import shlex
+
+__all__ = ["ConfigError", "DataError", "EdframeError", "PluginError", "RunError", "command"]
 
 
 class EdframeError(Exception):
@@ -23,3 +25,8 @@ class DataError(EdframeError):
 
 class RunError(EdframeError):
     """A run directory that cannot be written, read or resumed."""
+
+
+def command(*words: object) -> str:
+    """A command to type, between backticks in messages, quoted for a shell where its words need it."""
+    return "`" + shlex.join(map(str, words)) + "`"

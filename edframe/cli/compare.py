@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,8 +125,12 @@ def _value(text: str) -> Any:
     """A component's name, or its block as YAML, as in ``{name: mix, weights: {l1: 1.0, sinkhorn: 0.1}}``."""
     import yaml
 
+    from edframe.config.sources import TooDeep, from_yaml
+
     try:
-        return yaml.safe_load(text)
+        return from_yaml(text)
+    except TooDeep as error:
+        raise ConfigError(f"the values of a comparison: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"'{text}' is neither a component's name nor a block such as {{name: l2}}") from error
 
@@ -134,9 +139,11 @@ def _values(setting: str) -> tuple[str, Sequence[Any]]:
     """``key=25,50`` as the key and its values, read as YAML; what cannot be read is left to the usual way of saying."""
     import yaml
 
+    from edframe.config.sources import from_yaml
+
     key, _, text = setting.partition("=")
     try:
-        return key.strip(), yaml.safe_load(f"[{text}]") or [None]
+        return key.strip(), from_yaml(f"[{text}]") or [None]
     except yaml.YAMLError:
         return key.strip(), [None]
 
@@ -187,7 +194,7 @@ def _carry_out(
             differences = effects(outcomes, compared.reference)
             page = write(
                 folder, compared.name(), outcomes, differences, axis=compared.axes[0].key, reference=compared.reference,
-                command=f"edframe compare {file}", declared=declared, registry=registry,
+                command=f"edframe compare {shlex.quote(str(file))}", declared=declared, registry=registry,
             )  # fmt: skip
             _summary(outcomes, differences)
             typer.echo(f"report: {page}")

@@ -11,7 +11,7 @@ import typer
 from edframe.cli import options
 from edframe.cli.progress import progress, stopping_keeps_what_is_done
 from edframe.cli.signals import raise_interrupts
-from edframe.errors import RunError
+from edframe.errors import RunError, command
 
 if TYPE_CHECKING:
     from edframe.config.experiment import Experiment
@@ -64,7 +64,7 @@ def run(
 
     existing = Run.open(resume)
     if existing.provenance().get("status") == "finished":
-        typer.echo(f"{resume} is finished; `edframe report {resume}` writes its report again")
+        typer.echo(f"{resume} is finished; {command('edframe', 'report', resume)} writes its report again")
         return
     experiment = options.resolved(registry, resume / "config.yaml", {}, device=device)
     _execute(experiment, registry, runs, existing, track)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,7 +110,7 @@ def tune(
     with whole(folder / PICTURE) as file:
         file.write(figure(finished(tuned), mattered))
     _summary(tuned, space, experiment, mattered)
-    typer.echo(f"figure: {folder / PICTURE}\nedframe run {folder / BEST}")
+    typer.echo(f"figure: {folder / PICTURE}\nedframe run {shlex.quote(str(folder / BEST))}")
 
 
 def _hash(experiment: Experiment, space: Space) -> str:

@@ -13,6 +13,21 @@ import yaml
 from edframe.errors import ConfigError
 
 
+class TooDeep(yaml.YAMLError):
+    """YAML whose brackets or blocks are nested deeper than Python can read."""
+
+    def __str__(self) -> str:
+        return "brackets or blocks are nested too deeply to be read; no option needs more than a few levels"
+
+
+def from_yaml(text: str) -> Any:
+    """The value that ``text`` is in YAML. Raises yaml.YAMLError, TooDeep where it would be a RecursionError."""
+    try:
+        return yaml.safe_load(text)
+    except RecursionError as error:
+        raise TooDeep from error
+
+
 class Layers:
     """Values merged in order of precedence. ``where(path)`` gives the source of each."""
 
@@ -71,7 +86,9 @@ class Layers:
         if not equals or not path or not all(path.split(".")):
             raise ConfigError(f"--set {setting}: write it as key=value, for example --set training.steps=200")
         try:
-            value = yaml.safe_load(text)
+            value = from_yaml(text)
+        except TooDeep as error:
+            raise ConfigError(f"--set {path}: {error}") from error
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {setting}: '{text}' is not a YAML value; quote it if it is text") from error
         self.put(path, value, f"--set {setting}")
@@ -118,6 +135,8 @@ def _read(file: Path) -> dict[str, tuple[Any, dict[str, str]]]:
             _collect(value, key, file, sources, loader)
             result[key] = (loader.construct_object(value, deep=True), sources)
         return result
+    except RecursionError as error:
+        raise ConfigError(f"{file}: {TooDeep()}") from error
     except yaml.YAMLError as error:
         raise ConfigError(_explain(error, file, text)) from error
     finally:

@@ -124,7 +124,9 @@ def _library(name: str, path: Path) -> Any:
         return importlib.import_module(name)
     except ImportError:
         package = name.partition(".")[0]
-        raise DataError(f"{path}: the library {package} packs and unpacks it; `pip install edframe[packed]`") from None
+        raise DataError(
+            f"{path}: the library {package} packs and unpacks it; `pip install 'edframe[packed]'`"
+        ) from None
 
 
 def _xz(path: Path) -> IO[bytes]:

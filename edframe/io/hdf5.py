@@ -21,7 +21,7 @@ def library(path: Path, name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise DataError(f"{path}: files of this kind need {name}, by `pip install edframe[{extra}]`") from error
+        raise DataError(f"{path}: files of this kind need {name}, by `pip install 'edframe[{extra}]'`") from error
 
 
 @contextlib.contextmanager

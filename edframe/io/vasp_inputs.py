@@ -8,8 +8,10 @@ itself is licensed, and is made where VASP is.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
+import shlex
 import shutil
 import warnings
 from collections.abc import Callable, Iterable
@@ -44,8 +46,8 @@ Inputs of {count} static VASP calculations, one a folder, written by edframe.
 1. In each folder, put the potentials that POTCAR.spec lists, in its order, into one POTCAR (for instance by
    `pmg potcar --symbols Li_sv O --functional PBE_64`). POTCAR files are licensed and must not be passed on.
 2. Run VASP in each folder. What is needed of a result is CHGCAR (or CHGCAR.gz), INCAR and POTCAR.
-3. edframe data build vasp --set "data.files=[{pattern}]"
-   edframe run --data vasp --set "data.files=[{pattern}]"
+3. edframe data build vasp --set {files}
+   edframe run --data vasp --set {files}
 
 Writing again leaves folders with a CHGCAR as they are, and makes the others what they were.
 The grid of a CHGCAR follows from ENCUT and PREC in INCAR; NGXF, NGYF and NGZF there set it.
@@ -73,7 +75,8 @@ def write_inputs(
     if done:
         pattern = folder.absolute() / ("**" if nested else "*")
         with replacing(folder / "README.txt") as file:
-            file.write(README.format(count=done, pattern=pattern).encode())
+            files = shlex.quote(f"data.files={json.dumps(str(pattern), ensure_ascii=False)}")
+            file.write(README.format(count=done, files=files).encode())
     return written
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edframe.config.leaves import leaves
 from edframe.data.loading import Loader
-from edframe.errors import RunError
+from edframe.errors import RunError, command
 from edframe.interfaces import FittedFeaturizer
 from edframe.io.files import replacing
 from edframe.predict.calibration import Calibration, expected_nmae
@@ -80,7 +80,8 @@ def open_members(paths: Sequence[Path]) -> list[Run]:
     for run in runs:
         status = run.provenance().get("status")
         if status != "finished":
-            raise RunError(f"{run.path} is {status}, not finished; continue it by `edframe run --resume {run.path}`")
+            how = command("edframe", "run", "--resume", run.path)
+            raise RunError(f"{run.path} is {status}, not finished; continue it by {how}")
     first, seeds = runs[0], {runs[0].config().get("seed"): runs[0]}
     for run in runs[1:]:
         ours, theirs = (dict(leaves(run.config())) for run in (first, run))

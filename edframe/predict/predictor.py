@@ -168,7 +168,7 @@ def _restore(model: nn.Module, tensors: Mapping[str, Tensor], run: Run) -> None:
     except RuntimeError as error:
         raise RunError(
             f"the weights in {run.path / BEST} do not fit the model, because its plugin has changed; install the "
-            f"versions named in provenance.json, or repeat the run by `edframe run {run.path / 'config.yaml'}`"
+            f"versions named in provenance.json, or repeat the run by {run.again}"
         ) from error
 
 

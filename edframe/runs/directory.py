@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from edframe.errors import RunError
+from edframe.errors import RunError, command
 from edframe.files import whole
 from edframe.runs.events import Event, read, step_of, to_lines
 from edframe.version import API_VERSION
@@ -58,9 +58,14 @@ class Run:
             made_by = provenance.get("versions", {}).get("edframe", "unknown")
             raise RunError(
                 f"{path} has format {provenance.get('format')} (edframe {made_by}) and this edframe reads format "
-                f"{FORMAT}: install that version to continue it, or repeat it by `edframe run {path / 'config.yaml'}`"
+                f"{FORMAT}: install that version to continue it, or repeat it by {run.again}"
             )
         return run
+
+    @property
+    def again(self) -> str:
+        """The command that repeats it from its configuration, for messages."""
+        return command("edframe", "run", self.path / "config.yaml")
 
     def write(self, name: str, content: bytes | Iterable[bytes | memoryview]) -> None:
         """Write a file whole: temporary, fsync, rename. Raises RunError, leaving the old file, when that fails."""
@@ -72,7 +77,7 @@ class Run:
     def _write_error(self, name: str, error: OSError) -> RunError:
         return RunError(
             f"{self.path / name} cannot be written: {_reason(error)}; what was saved before is intact: mend that, then "
-            f"continue by `edframe run --resume {self.path}`"
+            f"continue by {command('edframe', 'run', '--resume', self.path)}"
         )
 
     def provenance(self) -> dict[str, Any]:
@@ -81,8 +86,7 @@ class Run:
             return dict(json.loads((self.path / "provenance.json").read_text(encoding="utf-8")))
         except (OSError, TypeError, ValueError) as error:
             raise RunError(
-                f"{self.path / 'provenance.json'} cannot be read ({error}); repeat the run by "
-                f"`edframe run {self.path / 'config.yaml'}`"
+                f"{self.path / 'provenance.json'} cannot be read ({error}); repeat the run by {self.again}"
             ) from error
 
     def record(self, **facts: Any) -> None:
@@ -126,13 +130,12 @@ class Run:
                 return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
         except FileNotFoundError as error:
             raise RunError(
-                f"{target} is not there; restore it from a copy, or repeat the run by "
-                f"`edframe run {self.path / 'config.yaml'}`"
+                f"{target} is not there; restore it from a copy, or repeat the run by {self.again}"
             ) from error
         except (SafetensorError, OSError) as error:
             raise RunError(
                 f"{target} is damaged, it may have been cut short ({error}); restore it from a copy, or repeat the "
-                f"run by `edframe run {self.path / 'config.yaml'}`"
+                f"run by {self.again}"
             ) from error
 
     def header(self, name: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ def record_start(run: Run, facts: Mapping[str, Any]) -> None:
     if facts["dataset"] != known["dataset"]:
         raise RunError(
             f"{run.path} was made from other data (fingerprint {known['dataset']['fingerprint'][:12]}, now "
-            f"{facts['dataset']['fingerprint'][:12]}); start anew by `edframe run {run.path / 'config.yaml'}`"
+            f"{facts['dataset']['fingerprint'][:12]}); start anew by {run.again}"
         )
     changed = {key: value for key, value in facts.items() if value != known.get(key)}
     run.record(status="running", resumed=[*known.get("resumed", []), changed])

@@ -76,7 +76,7 @@ class Checkpoint:
         for difference in _differences({**then, "device": ""}, {**now, "device": ""}):
             raise RunError(
                 f"{run.path / 'config.yaml'} was edited since the checkpoint was saved ({difference}); undo that to "
-                f"continue, or start anew by `edframe run {run.path / 'config.yaml'}`"
+                f"continue, or start anew by {run.again}"
             )
         return checkpoint
 

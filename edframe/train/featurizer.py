@@ -89,5 +89,5 @@ def restore_featurizer(featurizer: Featurizer, run: Run) -> None:
     except (DataError, KeyError, RuntimeError, ValueError) as error:
         raise RunError(
             f"{run.path / FITTED} does not fit the featurizer ({error}), because its plugin has changed; install the "
-            f"versions named in provenance.json, or repeat the run by `edframe run {run.path / 'config.yaml'}`"
+            f"versions named in provenance.json, or repeat the run by {run.again}"
         ) from error

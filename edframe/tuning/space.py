@@ -9,7 +9,7 @@ import yaml
 
 from edframe.config.experiment import Choice, Experiment
 from edframe.config.resolve import validate, varied
-from edframe.config.sources import Layers
+from edframe.config.sources import Layers, TooDeep, from_yaml
 from edframe.contract.component import Among, OptionsOf, Range
 from edframe.contract.registry import Registry, suggest
 from edframe.errors import ConfigError, PluginError
@@ -87,7 +87,9 @@ def parsed(text: str) -> tuple[str, Range | Among]:
     if block not in BLOCKS or not option or key == f"{block}.name":
         raise ConfigError(f"{where}: only options of {', '.join(BLOCKS)} can be searched, such as loss.blur")
     try:
-        return key, from_plain(yaml.safe_load(value))
+        return key, from_plain(from_yaml(value))
+    except TooDeep as error:
+        raise ConfigError(f"--vary {key}: {error}") from error
     except (PluginError, TypeError, ValueError, yaml.YAMLError) as error:
         reason = str(error) if isinstance(error, PluginError) else "it is neither a list nor a range"
         raise ConfigError(

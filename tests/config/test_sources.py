@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from edframe.config.sources import Layers
@@ -100,6 +102,15 @@ def test_setting_of_another_form_is_an_error(layers, setting):
 def test_setting_that_is_not_yaml_is_an_error(layers):
     with pytest.raises(ConfigError, match=r"--set loss\.blur=\[1: '\[1' is not a YAML value"):
         layers.add_setting("loss.blur=[1")
+
+
+@pytest.mark.parametrize("text", ["[" * 3000 + "]" * 3000, "{a: " * 3000 + "1" + "}" * 3000], ids=["list", "mapping"])
+def test_nested_brackets_by_the_thousand_are_an_error(layers, write, text):
+    with pytest.raises(ConfigError, match=r"^--set loss\.blur: brackets or blocks are nested too deeply"):
+        layers.add_setting(f"loss.blur={text}")
+    file = write(f"loss: {text}\n")
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(file))}: brackets or blocks are nested too deeply"):
+        layers.add_file(file, ["loss"])
 
 
 def test_setting_below_a_value_is_an_error(layers):

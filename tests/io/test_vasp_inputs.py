@@ -47,9 +47,9 @@ def test_what_is_written_reads_back(tmp_path):
 
 def test_the_readme_names_the_next_command(tmp_path):
     write_inputs([("a", MOLECULE)], tmp_path)
-    assert f'edframe data build vasp --set "data.files=[{tmp_path}/*]"' in (tmp_path / "README.txt").read_text()
+    assert f"""edframe data build vasp --set 'data.files="{tmp_path}/*"'""" in (tmp_path / "README.txt").read_text()
     write_inputs([("set/a", MOLECULE)], tmp_path)
-    assert f'"data.files=[{tmp_path}/**]"' in (tmp_path / "README.txt").read_text()
+    assert f"""'data.files="{tmp_path}/**"'""" in (tmp_path / "README.txt").read_text()
 
 
 def test_writing_again_restores_inputs_and_leaves_results_alone(tmp_path):

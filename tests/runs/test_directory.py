@@ -23,6 +23,17 @@ def run(tmp_path):
     return Run.create(tmp_path / "runs", "name", "seed: 1\n")
 
 
+@pytest.mark.parametrize("folder", ["my runs", "$HOME", "it's"])
+def test_suggested_command_names_the_run_to_a_shell(tmp_path, folder):
+    run = Run.create(tmp_path / folder, "name", "")
+    (run.path / "provenance.json").unlink()
+    with pytest.raises(RunError) as error:
+        run.provenance()
+    words = str(error.value).split("`")[1]
+    printed = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines() == ["edframe", "run", str(run.path / "config.yaml")]
+
+
 def step(number, loss=0.1):
     return Step(number, loss, learning_rate=1e-3, gradient_norm=0.01, seconds=0.5)
 
