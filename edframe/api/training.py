@@ -129,5 +129,6 @@ def _carried_out(experiment: Any, registry: Any, folder: Path) -> Finished:
     fabric = fabric_for(experiment)
     parts = build(experiment, registry, lambda done, total: None)
     directory = Run.create(folder, experiment.name, experiment.to_yaml())
-    execute(experiment, parts, registry, directory, fabric, start=Checkpoint(), show=lambda event: None)
+    with directory.alone():
+        execute(experiment, parts, registry, directory, fabric, start=Checkpoint(), show=lambda event: None)
     return Finished(directory.path)

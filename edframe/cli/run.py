@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -86,16 +87,21 @@ def _execute(
     fabric = fabric_for(experiment)
     zero = fabric.is_global_zero
     raise_interrupts()
-    start = Checkpoint.load(existing) if existing else Checkpoint()
     made, parts = existing, None
-    if zero:
-        with stopping_keeps_what_is_done(), progress(f"{experiment.data.name}: densities") as advance:
-            parts = build(experiment, registry, advance)
-        made = existing or Run.create(runs, experiment.name, experiment.to_yaml())
-    fabric.launch()  # other processes wait here until the data are there
-    parts = parts or build(experiment, registry, lambda done, total: None)
-    directory = cast("Run", fabric.broadcast(made))
-    with Display(experiment, directory.path, quiet=not zero) as display:
+    with contextlib.ExitStack() as held:
+        if zero and existing:
+            held.enter_context(existing.alone())
+        start = Checkpoint.load(existing) if existing else Checkpoint()
+        if zero:
+            with stopping_keeps_what_is_done(), progress(f"{experiment.data.name}: densities") as advance:
+                parts = build(experiment, registry, advance)
+            if made is None:
+                made = Run.create(runs, experiment.name, experiment.to_yaml())
+                held.enter_context(made.alone())
+        fabric.launch()  # other processes wait here until the data are there
+        parts = parts or build(experiment, registry, lambda done, total: None)
+        directory = cast("Run", fabric.broadcast(made))
+        display = held.enter_context(Display(experiment, directory.path, quiet=not zero))
         try:
             with opened((track or ()) if zero else (), directory, start.step) as tracked:
 

@@ -127,12 +127,13 @@ def run(job: Mapping[str, Any]) -> str:
         begun = [Run.open(path) for path in _runs(folder)]
         parts = build(experiment, registry, lambda done, total: None)
         made = begun[-1] if begun else Run.create(folder, experiment.name, experiment.to_yaml())
-        start = Checkpoint.load(made)
-        try:
-            execute(experiment, parts, registry, made, fabric_for(experiment), start=start, show=lambda event: None)
-        except Interrupted:
-            raise KeyboardInterrupt from None
-        made.record(command=job["command"])
+        with made.alone():  # `edframe run --resume` may have it
+            start = Checkpoint.load(made)
+            try:
+                execute(experiment, parts, registry, made, fabric_for(experiment), start=start, show=lambda event: None)
+            except Interrupted:
+                raise KeyboardInterrupt from None
+            made.record(command=job["command"])
     return made.path.name
 
 

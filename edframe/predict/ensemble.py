@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edframe.config.leaves import leaves
 from edframe.data.loading import Loader
-from edframe.errors import RunError, command
+from edframe.errors import DataError, RunError, command
 from edframe.interfaces import FittedFeaturizer
 from edframe.io.files import replacing
 from edframe.predict.calibration import Calibration, expected_nmae
@@ -167,9 +167,14 @@ def calibrate(
 def write(path: Path, runs: Sequence[Run], facts: Mapping[str, Any], dimension: int) -> None:
     """Make the folder of an ensemble: the figure, then ``ensemble.json``, which names the members relative to it.
 
-    Raises DataError when it cannot be written.
+    Raises RunError where there is something already, DataError when it cannot be written.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError as error:
+        raise RunError(f"{path} was made by another process meanwhile; choose another folder by --out") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be made ({error.strerror or error}); choose another by --out") from error
     with replacing(path / "calibration.png") as file:
         file.write(calibration_figure(facts, dimension))
     members = [Path(os.path.relpath(run.path.resolve(), path.resolve())).as_posix() for run in runs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import secrets
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edframe.errors import RunError, command
-from edframe.files import whole
+from edframe.files import locked, whole
 from edframe.runs.events import Event, read, step_of, to_lines
 from edframe.version import API_VERSION
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Layout of a run directory; raised when older ones can no longer be read."""
+
+LOCK = ".lock"
+"""Held by the process that trains in a run directory."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,18 @@ class Run:
     def again(self) -> str:
         """The command that repeats it from its configuration, for messages."""
         return command("edframe", "run", self.path / "config.yaml")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """While open, no other process trains in this run. Raises RunError when one does, or it cannot be written."""
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(self.path / LOCK))
+            except BlockingIOError as error:
+                raise RunError(f"{self.path} is being run by another process; wait for it, or stop it") from error
+            except OSError as error:
+                raise self._write_error(LOCK, error) from error
+            yield
 
     def write(self, name: str, content: bytes | Iterable[bytes | memoryview]) -> None:
         """Write a file whole: temporary, fsync, rename. Raises RunError, leaving the old file, when that fails."""

@@ -12,8 +12,8 @@ import zarr
 from edframe_pyscf import li_o_li
 
 from edframe.errors import RunError
-from edframe.runs.directory import Run
-from edframe.runs.events import Step, Timing, to_dict
+from edframe.runs.directory import LOCK, Run
+from edframe.runs.events import Results, Step, Timing, to_dict
 
 LAST, BEST = "checkpoints/last.safetensors", "checkpoints/best.safetensors"
 FITTED = "checkpoints/featurizer.safetensors"
@@ -282,9 +282,35 @@ def without_provenance(path):
 @pytest.mark.parametrize("damage", [cut, another_format, wider, misspelt, without_provenance])
 def test_run_that_cannot_be_resumed_is_one_sentence_and_stays_as_it_is(edframe, stopped, damage):
     sentence = damage(stopped)
-    before = {path: path.stat().st_mtime_ns for path in stopped.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in stopped.rglob("*") if path.name != LOCK}
     assert_refused(edframe("run", "--resume", stopped), sentence)
-    assert {path: path.stat().st_mtime_ns for path in stopped.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in stopped.rglob("*") if path.name != LOCK} == before
+
+
+def test_a_run_that_another_process_continues_is_refused(edframe, stopped):
+    before = (stopped / "metrics.jsonl").read_bytes()
+    with Run(stopped).alone():
+        result = edframe("run", "--resume", stopped)
+    assert_refused(result, f"{stopped} is being run by another process; wait for it, or stop it\n")
+    assert (stopped / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("resumed", [False, True], ids=["new", "resumed"])
+def test_a_run_is_held_while_it_goes_on(edframe, tiny, stopped, tmp_path, monkeypatch, resumed):
+    refused = []
+
+    def seen(self, event):
+        if isinstance(event, Results):
+            with pytest.raises(RunError, match="is being run by another process"), Run(self._path).alone():
+                raise AssertionError("two at once")
+            refused.append(self._path)
+
+    monkeypatch.setattr("edframe.cli.display.Display.show", seen)
+    arguments = ["run", "--resume", stopped] if resumed else tiny(tmp_path / "runs")
+    assert edframe(*arguments, report=False).code == 0
+    assert refused == [stopped if resumed else the_run(tmp_path / "runs")]
+    with Run(refused[0]).alone():  # and free afterwards
+        pass
 
 
 def test_run_on_other_data_is_not_resumed(edframe, stopped):
