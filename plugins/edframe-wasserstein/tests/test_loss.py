@@ -78,10 +78,10 @@ def test_descending_the_gradient_lowers_the_loss(loss, transport, diagnostics):
 
 
 @every_loss
-@pytest.mark.parametrize("shape", [(1, 3, 4, 3, 3), (1, 1, 4, 3), (1, 1, 4, 3, 4), (2, 1, 4, 3, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 4, 3), (1, 1, 4, 3, 4)])
 @pytest.mark.usefixtures("any_shape")
-def test_shapes_that_do_not_fit_are_refused_by_name(loss, transport, diagnostics, shape):
-    with pytest.raises(DataError, match=r"\[b, s, 4, 3, 3\]"):
+def test_another_grid_is_refused_with_the_shape_of_this_one(loss, transport, diagnostics, shape):
+    with pytest.raises(DataError, match=r"a batch on this grid is \[b, 4, 3, 3\]"):
         loss(torch.ones(shape), torch.ones(1, 1, 4, 3, 3), BOX)
 
 

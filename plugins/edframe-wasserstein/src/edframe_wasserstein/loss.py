@@ -49,11 +49,11 @@ class WassersteinLoss(_PerElectron):
     ) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
         """The value, with the ``spacing`` in Å that was solved on and the number of ``points``, each ``[b]``.
 
-        Spin densities channel by channel: see ``per_channel``. Raises DataError when the shapes do not fit, and for
+        Spin densities channel by channel: see ``per_channel``. Raises DataError for densities on another grid, and for
         values that are not finite or nowhere positive.
         """
         transport = partial(exact_transport, grid=grid, max_points=self.config.max_points)
-        return per_channel(transport, predicted, reference, grid)
+        return per_channel(transport, predicted, reference)
 
 
 class SlicedLoss(_PerElectron):
@@ -75,8 +75,8 @@ class SlicedLoss(_PerElectron):
         """The value, with the fraction of the electrons ``near_cut`` of a periodic axis, each ``[b]``.
 
         Spin densities channel by channel: see ``per_channel``. Raises DataError for a reference that fills a periodic
-        axis, when the shapes do not fit, and for values that are not finite or nowhere positive.
+        axis, for densities on another grid, and for values that are not finite or nowhere positive.
         """
         config = self.config
         transport = partial(sliced_transport, grid=grid, directions=config.directions, max_near_cut=config.max_near_cut)
-        return per_channel(transport, predicted, reference, grid)
+        return per_channel(transport, predicted, reference)

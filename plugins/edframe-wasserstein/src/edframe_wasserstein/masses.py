@@ -39,20 +39,13 @@ def normalise(density: Float[Tensor, "b *grid"], grid: Grid, which: str) -> Floa
 
 
 def per_channel(
-    transport: Transport, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+    transport: Transport, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"]
 ) -> tuple[Float[Tensor, "b"], Mapping[str, Shaped[Tensor, "b"]]]:
     """``transport`` of total densities ``[b, 1, x, y, z]``, or of spins up and down of ``[b, 2, x, y, z]``; ``[b]``.
 
     Spin channels (n + m)/2 and (n − m)/2 are transported apart and averaged with the reference's electrons of each as
     weights; a channel that is empty in the reference counts zero. Diagnostics are the larger of the two.
-    Raises DataError when the shapes do not fit.
     """
-    fits = predicted.ndim == grid.dimension + 2 and predicted.shape[1] in (1, 2) and predicted.shape[2:] == grid.shape
-    if predicted.shape != reference.shape or not fits:
-        raise DataError(
-            f"densities of shape {list(predicted.shape)} and {list(reference.shape)} cannot be compared on a grid of "
-            f"shape {list(grid.shape)}: both must be [b, s, {', '.join(map(str, grid.shape))}] with s = 1 or 2"
-        )
     a, b = _channels(predicted), _channels(reference)
     electrons = b.double().clamp(min=0).flatten(2).sum(2)
     total = electrons.sum(1, keepdim=True)
