@@ -104,18 +104,21 @@ class Density:
             moment[axis] -= float(fractions @ self.total.sum(axis=others)) * self.grid.voxel_volume
         return np.asarray(moment @ self.grid.vectors)
 
-    def electrons_of_atoms(self, method: Method = "voronoi") -> NDArray[np.float64]:
+    def electrons_of_atoms(
+        self, method: Method = "voronoi", *, atoms_of: str | Path | None = None
+    ) -> NDArray[np.float64]:
         """Electrons of each atom, ``[atom]``; their sum is ``electrons``.
 
         voronoi: each point belongs to the nearest atom (Fonseca Guerra et al. 2004). hirshfeld: points are shared in
-        proportion to free atoms (Hirshfeld 1977). bader: basins of the density, divided along the grid (Henkelman,
-        Arnaldsson & Jónsson 2006). Raises DataError for another method, and what a method needs and does not find.
+        proportion to free atoms (Hirshfeld 1977), or to those fitted in the run ``atoms_of``. bader: basins of the
+        density, by the near-grid method (Tang, Sanville & Henkelman 2009). Raises DataError for another method, and for
+        an element without a free atom; RunError for a run without fitted atoms.
         """
-        return divided(self.total, self.grid, self.structure, method)
+        return divided(self.total, self.grid, self.structure, method, atoms_of)
 
-    def charges(self, method: Method = "voronoi") -> NDArray[np.float64]:
+    def charges(self, method: Method = "voronoi", *, atoms_of: str | Path | None = None) -> NDArray[np.float64]:
         """Partial charges in e, ``[atom]``: the valence electrons of the neutral atoms less ``electrons_of_atoms``."""
-        return np.asarray(self.valence - self.electrons_of_atoms(method))
+        return np.asarray(self.valence - self.electrons_of_atoms(method, atoms_of=atoms_of))
 
     def line(
         self, start: ArrayLike, end: ArrayLike, points: int = 200

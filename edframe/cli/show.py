@@ -77,29 +77,31 @@ def charges(
     method: Annotated[
         Literal["voronoi", "hirshfeld", "bader"], typer.Option("--method", help="How the density is divided.")
     ] = "voronoi",
+    atoms_of: Annotated[
+        Path | None,
+        typer.Option("--atoms-of", metavar="RUN", help="Hirshfeld's atoms: those that this run's 'atoms' fitted."),
+    ] = None,
     unit: options.Unit = None,
 ) -> None:
     """Print the electrons of each atom, its charge, and the dipole moment.
 
     voronoi: each point belongs to the nearest atom. hirshfeld: points are shared in proportion to free atoms. bader:
-    basins of the density. A crystal has no dipole moment.
+    basins of the density. Crystals and slabs have no dipole moment, which is a dash.
     """
     density = _opened(file, unit)
-    electrons = density.electrons_of_atoms(method)
+    electrons = density.electrons_of_atoms(method, atoms_of=atoms_of)
+    dipole = None
     try:
         partial = [f"{round(value, 4) + 0:+.4f}" for value in density.valence - electrons]
+        dipole = density.dipole
     except DataError as error:
         typer.secho(f"Note: {error}.", err=True)
         partial = ["–"] * len(electrons)
     typer.echo(f"{'atom':>6}  {'':<3} {'electrons':>10} {'charge (e)':>11}")
     for number, (site, count, value) in enumerate(zip(density.structure, electrons, partial, strict=True), start=1):
         typer.echo(f"{number:>6}  {site.specie.symbol:<3} {count:>10.4f} {value:>11}")
-    if partial[0] != "–":
-        dipole = density.dipole
-        told = (
-            "–, in a crystal" if dipole is None else " ".join(f"{round(value, 4) + 0:.4f}" for value in dipole) + " e·Å"
-        )
-        typer.echo(f"dipole: {told}")
+    moment = "–" if dipole is None else " ".join(f"{round(value, 4) + 0:.4f}" for value in dipole) + " e·Å"
+    typer.echo(f"dipole: {moment}")
 
 
 def _opened(file: Path, unit: str | None) -> Density:

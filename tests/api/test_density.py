@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core.structure import Structure
 
 import edframe
-from edframe.errors import DataError
+from edframe.errors import DataError, RunError
 from edframe.grid import Grid
 
 CELL = np.diag([9.0, 8.0, 8.5])
@@ -65,6 +65,82 @@ def test_electrons_of_atoms_sum_to_all_and_far_apart_are_those_of_each(method):
     assert electrons.sum() == pytest.approx(density.electrons, rel=1e-9)
     np.testing.assert_allclose(electrons, [6, 1], atol=1e-4)
     np.testing.assert_allclose(density.charges(method), [0, 0], atol=1e-4)
+
+
+def test_basins_are_those_of_another_implementation():
+    """Three Gaussians in a skewed cell. The numbers are those of pybader 0.3.12 (near-grid, refined) from the same
+    density in a CHGCAR; basins along the directions of the grid are off by 0.04 electrons."""
+    cell = np.array([[6.0, 0, 0], [1.5, 5.5, 0], [0.8, -1.1, 6.4]])
+    grid = Grid.of(cell, (20, 24, 22))
+    atoms = np.array([[0.2, 0.3, 0.25], [0.47, 0.36, 0.31], [0.6, 0.75, 0.7]])
+    values = np.zeros(grid.shape)
+    for place, electrons, width in zip(atoms, (6.0, 1.0, 3.0), (0.6, 0.5, 0.9), strict=True):
+        for image in np.ndindex(5, 5, 5):
+            away = grid.coordinates() - (place + np.array(image) - 2) @ cell
+            values += electrons * np.exp(-(away**2).sum(-1) / (2 * width**2)) / (2 * np.pi * width**2) ** 1.5
+    density = edframe.Density(values[None], grid, Structure(cell, ["O", "H", "Li"], atoms))
+    np.testing.assert_allclose(density.electrons_of_atoms("bader"), [6.2167, 0.8227, 2.9606], atol=1e-3)
+
+
+def test_a_maximum_in_the_middle_of_a_bond_is_shared():
+    grid = Grid.of(np.diag([8.0, 6.0, 6.0]), (48, 36, 36))
+    middle = np.array([4.0, 3.0, 3.0])
+    places = middle + np.array([[-0.7, 0, 0], [0.7, 0, 0]])
+    values = gaussian(grid, middle, 2)
+    density = edframe.Density(
+        values[None], grid, Structure(grid.vectors, ["H", "H"], places, coords_are_cartesian=True)
+    )
+    np.testing.assert_allclose(density.electrons_of_atoms("bader"), [1, 1], atol=1e-5)
+
+
+@pytest.fixture
+def fitted(tmp_path):
+    """A run whose featurizer ``atoms`` found Gaussians of 2.2 and 7.6 electrons for Li and O."""
+    import json
+
+    import torch
+
+    from edframe.config.resolve import resolve
+    from edframe.contract.registry import Registry
+    from edframe.runs.directory import Run
+    from edframe.train.checkpoint import BEST
+    from edframe.train.featurizer import FITTED
+
+    experiment, _ = resolve(Registry.discover(), None, {"featurizer": "atoms"})
+    run = Run.create(tmp_path, "fitted", experiment.to_yaml())
+    contents = {"species": ["Li", "O"], "max_atoms": 3, "spins": 1, "dimension": 3}
+    run.save_tensors(BEST, {"none": torch.zeros(1)}, {"contents": json.dumps(contents)})
+    radii = np.arange(501) * 0.01
+    density = np.exp(-(radii**2) / (2 * WIDTH**2)) / (2 * np.pi * WIDTH**2) ** 1.5
+    charges = torch.tensor([2.2, 7.6], dtype=torch.float64)
+    state = {
+        "densities": charges[:, None] * torch.from_numpy(density), "charges": charges,
+        "electrons": torch.tensor([3.0, 6.0], dtype=torch.float64), "settled": torch.tensor(True),
+        "span": torch.eye(2, dtype=torch.float64),
+    }  # fmt: skip
+    run.save_tensors(FITTED, state, {})
+    return run.path
+
+
+def test_a_superposition_of_fitted_atoms_is_divided_into_these(fitted):
+    """Hirshfeld's shares of Σ ρ_s are the ρ_s themselves."""
+    grid = Grid.of(np.diag([12.0, 10.0, 10.0]), (48, 40, 40))
+    places = np.array([[5.4, 5, 5], [6.9, 5, 5]])
+    values = gaussian(grid, places[0], 2.2) + gaussian(grid, places[1], 7.6)
+    structure = Structure(grid.vectors, ["Li", "O"], places, coords_are_cartesian=True)
+    density = edframe.Density(values[None], grid, structure)
+    found = density.electrons_of_atoms("hirshfeld", atoms_of=fitted)
+    np.testing.assert_allclose(found, [2.2, 7.6], atol=1e-3)
+    assert np.abs(density.electrons_of_atoms("hirshfeld") - found).max() > 0.02
+    with pytest.raises(DataError, match="the method 'bader' needs no atoms of a run"):
+        density.electrons_of_atoms("bader", atoms_of=fitted)
+
+
+def test_a_run_without_fitted_atoms_is_refused(hydroxyl, fitted):
+    config = fitted / "config.yaml"
+    config.write_text(config.read_text().replace("name: atoms", "name: sad"))
+    with pytest.raises(RunError, match="has no fitted atoms: its featurizer is 'sad'"):
+        hydroxyl.electrons_of_atoms("hirshfeld", atoms_of=fitted)
 
 
 def test_another_method_is_refused(hydroxyl):

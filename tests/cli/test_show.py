@@ -56,6 +56,14 @@ def test_electrons_of_atoms_are_printed(edframe, oxygen):
     ]  # fmt: skip
 
 
+def test_a_crystal_has_no_dipole(edframe, tmp_path):
+    grid = Grid.of(np.eye(3) * 4.2, 24)
+    structure = Structure(grid.vectors, ["Mg", "O"], [[0, 0, 0], [0.5] * 3])
+    io.write(tmp_path / "mgo.cube", io.Volume(structure, grid, {"total": np.full(grid.shape, 8 / grid.volume)}))
+    result = edframe("charges", tmp_path / "mgo.cube")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "dipole: –")
+
+
 def test_runs_are_listed_sorted_and_chosen(edframe, finished):
     result = edframe("runs", finished.parent, "--sort", "nmae", "--only", "data=li-o-li")
     assert result.code == 0
