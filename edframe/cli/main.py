@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edframe.cli import compare, config, data, ensemble, plugins, predict, report, run, runs, show, tune
+from edframe.cli import compare, config, data, ensemble, plugins, predict, report, restart, run, runs, show, tune
 from edframe.cli.signals import leave_at_once
 from edframe.errors import EdframeError
 from edframe.memory import by_words, free_memory, is_out_of_memory
@@ -50,6 +50,7 @@ app.command("compare")(compare.compare)
 app.command("ensemble")(ensemble.ensemble)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
+app.command("restart")(restart.restart)
 app.command("show")(show.show)
 app.command("charges")(show.charges)
 app.command("report")(report.report)

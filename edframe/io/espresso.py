@@ -36,7 +36,7 @@ Complex = NDArray[np.complex128]
 
 @dataclass(frozen=True)
 class Run:
-    """What data-file-schema.xml says. cutoff: of |G|² in 1/bohr². reciprocal: vectors as rows, 1/bohr."""
+    """What data-file-schema.xml says, or an input. cutoff: of |G|² in 1/bohr². reciprocal: vectors as rows, 1/bohr."""
 
     structure: Structure
     shape: tuple[int, int, int]
@@ -87,7 +87,11 @@ def write(path: Path, volume: Volume) -> None:
     Raises DataError where there is no such run, for a grid too coarse for its waves, and for a magnetisation where the
     run has none.
     """
-    run = _run(path)
+    write_for(path, volume, _run(path))
+
+
+def write_for(path: Path, volume: Volume, run: Run) -> None:
+    """As ``write``, for a run whose ``data-file-schema.xml`` need not be there. Raises DataError as ``write``."""
     if volume.quantity != "density" or tuple(volume.fields) not in DENSITY.values():
         raise DataError(
             f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is no density that pw.x can start from"

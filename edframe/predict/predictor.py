@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from edframe.config.experiment import Experiment
 from edframe.contract.guards import check_features
+from edframe.data.level import Level
 from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid
@@ -69,6 +70,7 @@ class Predictor:
         self.training_set = TrainingSet.load(run)
         self.valence = Valence.load(json.loads(header["valence"])) if "valence" in header else None
 
+        self.level = Level.load(json.loads(header["level"])) if "level" in header else Level()
         self.vacuum: float | None = json.loads(header.get("vacuum", "null"))
         self._label = registry.find("featurizer", experiment.featurizer.name).label
         self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)

@@ -15,6 +15,7 @@ from torch import nn
 
 from edframe.config.experiment import Experiment
 from edframe.contract.registry import Registry
+from edframe.data.level import Level
 from edframe.data.loading import Loader
 from edframe.data.valence import Valence
 from edframe.errors import DataError
@@ -81,6 +82,7 @@ def learn(
         "channels": json.dumps(list(parts.featurizer.channels)),
         "spacing": repr(float(dataset[train_on[0]].grid.spacing.max())),
         "valence": json.dumps(asdict(valence)),
+        "level": json.dumps(asdict(Level.of(Samples(dataset, train_on)))),
         "vacuum": json.dumps(vacuum_around(dataset[train_on[0]].structure)),
     }
     if fabric.is_global_zero:  # before the first checkpoint, so that the novelty of each prediction can be judged

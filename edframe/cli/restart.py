@@ -1,0 +1,93 @@
+"""``edframe restart``: a density as the start of a DFT calculation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edframe.cli import options
+from edframe.errors import DataError
+
+if TYPE_CHECKING:
+    from edframe.restart.code import Needs
+    from edframe.restart.start import Start
+
+
+def restart(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="qe.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|DENSITY", help="Run directory of a trained model or an ensemble, or a file with a density."
+        ),
+    ],
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="Input file of the calculation.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder for all files; default: where the input has its own."),
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Run the code, and report iterations and time.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Use a density of another functional or pseudopotential.")
+    ] = False,
+    force: options.Force = False,
+) -> None:
+    """Start a DFT calculation from a predicted density, or from one in a file.
+
+    Writes the density as the code reads it, beside a copy of the input with the variables that make the code read it.
+    The density is interpolated to the grid of the calculation and scaled to its electrons. What to expect is said
+    beforehand, from measurements on the same kind of system: a restart does not always save time.
+
+    A density belongs to its functional and pseudopotentials. One that is known to be of others is refused.
+
+    Examples:
+
+      edframe restart qe runs/20260101T120000Z-qe-unet-l1-1a2b3c scf.in --out restart --run
+
+      edframe restart qe density.cube scf.in
+    """
+    from edframe.restart import code_of
+    from edframe.restart.outlook import kind_of, outlook
+    from edframe.restart.start import fitted, refusal
+
+    chosen = code_of(code)
+    needs = chosen.needs(input)
+    start = _start(source, needs)
+    if not anyway and (why := refusal(start, needs, str(source))):
+        raise DataError(why)
+    if not anyway and not start.level.known:
+        typer.secho(f"Note: the functional and the pseudopotentials of {source} are not known, and not compared with "
+                    "those of the input.", err=True)  # fmt: skip
+    density, notes = fitted(start, needs, str(source))
+    typer.echo(f"{input}: {needs.electrons:g} electrons in {needs.structure.formula} on "
+               f"{'×'.join(map(str, density.grid.shape))} points, {chosen.title}")  # fmt: skip
+    typer.echo(f"Outlook: {outlook(chosen.name, kind_of(needs.structure, density))}.")
+    written = chosen.write(density, input, out, may_run=run, force=force)
+    for note in (*notes, *written.notes):
+        typer.secho(f"Note: {note}.", err=True)
+    for file in written.files:
+        typer.echo(file)
+    changes = ", ".join(f"{name} = {value}" for name, value in written.changes.items())
+    typer.echo(f"{written.input}: {input.name} with {changes}")
+    if run:
+        outcome = chosen.run(written)
+        spent = f", and {start.seconds:.1f} s for the prediction" if start.seconds else ""
+        typer.echo(f"{chosen.title} started from the density and converged in {outcome.iterations} iterations: "
+                   f"{outcome.energies[-1]:.6f} eV, {outcome.seconds:.1f} s of the processor{spent}")  # fmt: skip
+
+
+def _start(source: Path, needs: Needs) -> Start:
+    from edframe.restart.start import from_file, from_run
+
+    if not source.is_dir():
+        return from_file(source)
+    from edframe.contract.registry import Registry
+    from edframe.predict.ensemble import Ensemble
+    from edframe.runs.directory import Run
+
+    registry = Registry.discover()
+    first = Ensemble.open(source).members[0] if Ensemble.at(source) else Run.open(source)
+    experiment = options.resolved(registry, first.path / "config.yaml", {}, device="cpu")
+    return from_run(source, needs, experiment, registry)

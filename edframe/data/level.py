@@ -1,0 +1,69 @@
+"""The level of a density: the functional and the pseudopotentials that it was computed with.
+
+A valence density belongs to both. One of another pseudopotential has another shape inside the cores, which is more
+error than free atoms have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edframe.sample import Sample
+
+SAMPLES = 100
+"""Samples that are asked at most."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """functional: in small letters, such as ``pbe``; None: not known. pseudopotentials: element → file or family;
+    ``*`` for all elements; empty: not known."""
+
+    functional: str | None = None
+    pseudopotentials: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Level:
+        """What the samples state in ``source``, by ``functional`` and ``pseudopotential`` (one name, or element →
+        name). Where two disagree, or one is silent, it is not known. At most ``SAMPLES`` are asked, drawn evenly."""
+        functionals: set[str | None] = set()
+        names: dict[str, set[str]] = {}
+        silent = False
+        step = -(-len(samples) // SAMPLES) or 1
+        for sample in (samples[place] for place in range(0, len(samples), step)):
+            functional, given = sample.source.get("functional"), sample.source.get("pseudopotential")
+            functionals.add(functional.lower() if isinstance(functional, str) else None)
+            silent |= not given
+            for symbol, name in (given if isinstance(given, Mapping) else {"*": given} if given else {}).items():
+                names.setdefault(symbol, set()).add(str(name))
+        functional = functionals.pop() if len(functionals) == 1 else None
+        agreed = not silent and all(len(found) == 1 for found in names.values())
+        return cls(functional, {symbol: next(iter(found)) for symbol, found in names.items()} if agreed else {})
+
+    @classmethod
+    def load(cls, facts: Mapping[str, Any]) -> Level:
+        """What ``vars`` of one gave, from JSON."""
+        return cls(facts["functional"], facts["pseudopotentials"])
+
+    def contradiction(self, other: Level, species: Iterable[str]) -> str | None:
+        """How another level differs, in words, for structures of these elements; None where it does not, as far as
+        both are known."""
+        if self.functional and other.functional and self.functional != other.functional:
+            return f"the functional {self.functional}, not {other.functional}"
+        for symbol in species:
+            ours, theirs = (level.pseudopotential(symbol) for level in (self, other))
+            if ours and theirs and ours != theirs:
+                return f"the pseudopotential {ours} for {symbol}, not {theirs}"
+        return None
+
+    def pseudopotential(self, symbol: str) -> str | None:
+        """The name of an element's pseudopotential; None where it is not known."""
+        return self.pseudopotentials.get(symbol, self.pseudopotentials.get("*"))
+
+    @property
+    def known(self) -> bool:
+        """Whether both functional and pseudopotentials are known."""
+        return bool(self.functional and self.pseudopotentials)

@@ -1,0 +1,32 @@
+"""Densities as starts of the DFT codes that people run: what each code reads, and whether it read it.
+
+| code   | what it reads                                | modules               |
+|--------|----------------------------------------------|-----------------------|
+| qe     | ``prefix.save/charge-density.dat``, ``.hdf5`` | ``espresso``          |
+
+A code is a class with the methods of ``edframe.restart.code.Code``, listed in ``CODES``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+from edframe.errors import ConfigError
+from edframe.restart.code import Code
+
+CODES = {"qe": "edframe.restart.espresso:Espresso"}
+"""Code and the class that writes for it."""
+
+__all__ = ["CODES", "Code", "code_of"]
+
+
+def code_of(name: str) -> Code:
+    """The code of a name. Raises ConfigError for one that is not known."""
+    if name not in CODES:
+        near = difflib.get_close_matches(name, CODES, 1)
+        meant = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"there is no code '{name}'; choices: {', '.join(CODES)}{meant}")
+    module, _, attribute = CODES[name].partition(":")
+    code: Code = getattr(importlib.import_module(module), attribute)()
+    return code

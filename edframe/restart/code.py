@@ -1,0 +1,81 @@
+"""What a DFT code must be able to do for ``edframe restart``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+    from edframe.data.level import Level
+    from edframe.io.volume import Volume
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a calculation expects of a density.
+
+    shape: numbers of points of the code's own grid; None: any. spins: 1 (total) or 2 (total and magnetisation).
+    electrons: that the density must hold; None: not known. charge: of the cell, that they
+    include. level: functional and pseudopotentials.
+    """
+
+    structure: Structure
+    shape: tuple[int, int, int] | None
+    spins: int
+    electrons: float | None
+    charge: float
+    level: Level
+
+
+@dataclass(frozen=True)
+class Written:
+    """What ``write`` left on disk.
+
+    files: the density and what belongs to it. input: the changed input. changes: variable → value, as the code spells
+    them, that make it read the density. notes: sentences on what was done to the density, or is doubtful.
+    """
+
+    files: tuple[Path, ...]
+    input: Path
+    changes: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a calculation did. iterations: of the SCF. seconds: of the processor, user and system. energies: total
+    energy after each iteration, eV."""
+
+    iterations: int
+    seconds: float
+    energies: tuple[float, ...]
+
+
+class Code(Protocol):
+    """A DFT code. Each method raises DataError, with file and reason, for an input that it cannot treat."""
+
+    name: str
+    """In the command line, and in ``CODES``."""
+
+    title: str
+    """In sentences."""
+
+    def needs(self, input: Path) -> Needs:
+        """What the calculation of an input file expects of a density."""
+
+    def write(self, density: Volume, input: Path, out: Path | None, *, may_run: bool, force: bool) -> Written:
+        """Write a density where the calculation finds it, and the changed input.
+
+        density: in e/Å³ on the grid of ``needs``, with its electrons. out: folder for everything; None: where the input
+        says. may_run: whether the code may be run for what it alone can make. force: write over what is there.
+        """
+
+    def run(self, written: Written) -> Outcome:
+        """Run the changed input. Raises DataError where the code fails, does not converge or ignored the density."""
+
+    def check(self, log: str) -> str | None:
+        """Why a calculation with this log did not start from the density, as a sentence; None where it did."""

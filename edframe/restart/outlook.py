@@ -1,0 +1,73 @@
+"""Whether a restart is worth it, by the kind of the system and the code, from measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+    from edframe.io.volume import Volume
+
+Kind = Literal["molecule", "metal", "metal surface", "surface", "covalent crystal", "ionic crystal"]
+VACUUM = 2e-3
+"""e/Å³: an axis has a vacuum where some plane across it has a mean density below this."""
+IONIC = 1.0
+"""Difference of electronegativities (Pauling) above which a crystal is ionic."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """saving: fraction of the processor's time that a density 1% off saves; negative: it costs. basis: what was
+    measured."""
+
+    saving: float
+    basis: str
+
+    @property
+    def pays(self) -> bool:
+        return self.saving > 0
+
+
+MEASURED: Mapping[tuple[str, Kind], Outlook] = {
+    ("qe", "molecule"): Outlook(0.2, "H2O and Li2O with norm-conserving, ultrasoft and PAW potentials: 6 to 32%"),
+    ("qe", "covalent crystal"): Outlook(-0.06, "Si8: 7 iterations by default, 6 from a density 1% off, each dearer"),
+    ("qe", "metal surface"): Outlook(-0.2, "an Al slab: 22 iterations by default, 25 from a density 1% off"),
+}
+"""By code and kind, at 1% NMAE; ``docs/restarts.md`` has the tables."""
+
+
+def kind_of(structure: Structure, density: Volume) -> Kind:
+    """What a system is, by its elements and the vacuum in its density."""
+    total = density.fields["total"]
+    planes = (total.mean(axis=others) for others in ((1, 2), (0, 2), (0, 1)))
+    empty = sum(bool(plane.min() < VACUUM) for plane in planes)
+    elements = list(structure.composition.elements)
+    metal = all(element.is_metal for element in elements)
+    if empty == 3:
+        return "molecule"
+    if empty:
+        return "metal surface" if metal else "surface"
+    if metal:
+        return "metal"
+    values = np.array([element.X for element in elements], dtype=float)
+    return "ionic crystal" if float(np.ptp(values)) > IONIC else "covalent crystal"
+
+
+def outlook(code: str, kind: Kind) -> str:
+    """What to expect of a restart, in a sentence."""
+    found = MEASURED.get((code, kind))
+    if found is None and kind == "metal":
+        found = MEASURED.get((code, "metal surface"))
+    if found is None:
+        return f"whether a restart saves time for a {kind} has not been measured with this code"
+    if not found.pays:
+        return (
+            f"a restart is not recommended for a {kind}: a density 1% off costs about {-100 * found.saving:.0f}% more "
+            f"time than the code's own start ({found.basis})"
+        )
+    return f"a density 1% off saves about {100 * found.saving:.0f}% of the time of a {kind} ({found.basis})"

@@ -1,0 +1,83 @@
+"""``edframe restart``: a trained model's density for pw.x, refused where it is of another level."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from edframe import io
+from edframe.grid import Grid
+from edframe.io.espresso import Run, _ordered, _read_dat
+from edframe.restart.espresso_input import PwInput
+
+INPUT = """&control
+ prefix='x' pseudo_dir='.' /
+&system
+ ibrav=1, A=7.2, nat=3, ntyp=2, ecutwfc=6 /
+&electrons
+/
+ATOMIC_SPECIES
+O 16.0 O.UPF
+Li 6.9 Li.UPF
+ATOMIC_POSITIONS angstrom
+O 3.6 3.6 3.6
+Li 2.0 3.6 3.6
+Li 5.2 3.6 3.6
+K_POINTS gamma
+"""
+HEAD = '<PP_HEADER pseudo_type="NC" functional="{}" z_valence="{}"/>'
+
+
+@pytest.fixture
+def scf(tmp_path):
+    """An input of pw.x for Li2O, with heads of pseudopotentials."""
+    for symbol, valence in (("O", 6), ("Li", 3)):
+        (tmp_path / f"{symbol}.UPF").write_text(HEAD.format("PBE", valence))
+    path = tmp_path / "scf.in"
+    path.write_text(INPUT)
+    return path
+
+
+def test_a_run_knows_its_level(finished):
+    with safe_open(finished / "checkpoints" / "best.safetensors", framework="numpy") as file:
+        level = json.loads(file.metadata()["level"])
+    assert level == {"functional": "pbe", "pseudopotentials": {"*": "gth-pbe"}}
+
+
+def test_another_level_is_refused_and_can_be_used_anyway(edframe, finished, scf, tmp_path):
+    refused = edframe("restart", "qe", finished, scf, "--out", tmp_path / "out")
+    assert refused.code == 2
+    assert "the pseudopotential gth-pbe for Li, not Li.UPF" in refused.err
+    assert "Traceback" not in refused.err
+    assert not (tmp_path / "out").exists()
+    result = edframe("restart", "qe", finished, scf, "--out", tmp_path / "out", "--anyway")
+    assert result.code == 0, result.err
+    assert "Outlook: a density 1% off saves" in result.out
+    assert "12 electrons in Li2 O1 on 24×24×24 points" in result.out
+    waves = _read_dat(tmp_path / "out" / "x.save" / "charge-density.dat")
+    volume = 7.2**3 / io.espresso.BOHR**3
+    assert waves.components[0][0] * volume == pytest.approx(12, rel=1e-6)  # the wave G = 0
+    assert PwInput.read(tmp_path / "out" / "scf.restart.in").variables["electrons"]["startingpot"] == "file"
+
+
+def test_the_density_of_a_file(edframe, scf, tmp_path):
+    given = PwInput.read(scf)
+    grid = Grid.of(given.structure.lattice.matrix, given.shape)
+    values = 12 / grid.volume * (1 + 0.3 * np.cos(2 * np.pi * grid.fractions()[..., 0]))
+    io.write(tmp_path / "density.cube", io.Volume(given.structure, grid, {"total": values}))
+    result = edframe("restart", "qe", tmp_path / "density.cube", scf)
+    assert result.code == 0, result.err
+    assert "are not known, and not compared" in result.err
+    waves = _read_dat(tmp_path / "x.save" / "charge-density.dat")
+    np.testing.assert_array_equal(waves.miller, _ordered(Run(given.structure, given.shape, 24, True, 1)))
+    again = edframe("restart", "qe", tmp_path / "density.cube", scf)
+    assert again.code == 2
+    assert "exists already" in again.err
+
+
+def test_an_unknown_code(edframe, scf, tmp_path):
+    result = edframe("restart", "vsap", tmp_path, scf)
+    assert (result.code, "choices: qe" in result.err) == (2, True)

@@ -1,0 +1,128 @@
+"""A density on the grid of a calculation: waves whose values are known, electrons, levels."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
+
+from edframe.data.level import Level
+from edframe.errors import ConfigError, DataError
+from edframe.grid import Grid
+from edframe.io.volume import Volume
+from edframe.restart import code_of
+from edframe.restart.code import Needs
+from edframe.restart.outlook import kind_of, outlook
+from edframe.restart.start import Start, fitted, refusal
+
+CELL = [4.0, 5.0, 6.0]
+ATOMS = Structure(Lattice.orthorhombic(*CELL), ["Si", "Si"], [[0, 0, 0], [0.5, 0.4, 0.5]])
+
+
+def wave(shape, electrons=8.0, spins=1):
+    """A constant and one wave along x, with ``electrons`` electrons; half of them as magnetisation."""
+    grid = Grid.of(CELL, shape)
+    x = grid.fractions()[..., 0]
+    values = electrons / grid.volume * (1 + 0.5 * np.cos(2 * np.pi * x - 0.3))
+    return Volume(ATOMS, grid, {"total": values, "magnetisation": values / 2} if spins == 2 else {"total": values})
+
+
+def needs(**changes):
+    values = {"structure": ATOMS, "shape": (10, 12, 15), "spins": 1, "electrons": 8.0, "charge": 0.0, "level": Level()}
+    return Needs(**{**values, **changes})
+
+
+@pytest.mark.parametrize("shape", [(9, 8, 8), (16, 16, 20), (10, 12, 15)])
+def test_a_wave_is_the_same_wave_on_the_grid_of_the_calculation(shape):
+    found, notes = fitted(Start(wave(shape), Level()), needs(), "density.cube")
+    np.testing.assert_allclose(found.fields["total"], wave((10, 12, 15)).fields["total"], rtol=1e-12)
+    assert any("interpolated" in note for note in notes) == (shape != (10, 12, 15))
+    assert any("are zero" in note for note in notes) == (shape == (9, 8, 8))
+
+
+def test_electrons_are_those_of_the_calculation():
+    found, notes = fitted(Start(wave((10, 12, 15), 7.95), Level()), needs(), "density.cube")
+    assert found.fields["total"].sum() * found.grid.voxel_volume == pytest.approx(8, rel=1e-12)
+    assert notes == ("the density is scaled from 7.9500 to 8 electrons",)
+    with pytest.raises(DataError, match=r"holds 10\.0000 electrons and the calculation 8"):
+        fitted(Start(wave((10, 12, 15), 10.0), Level()), needs(), "density.cube")
+
+
+def test_magnetisation_goes_where_there_is_spin_alone():
+    with_spin, _ = fitted(Start(wave((10, 12, 15), spins=2), Level()), needs(spins=2), "density.cube")
+    assert list(with_spin.fields) == ["total", "magnetisation"]
+    without, notes = fitted(Start(wave((10, 12, 15), spins=2), Level()), needs(), "density.cube")
+    assert list(without.fields) == ["total"]
+    assert "has no spin" in notes[0]
+
+
+def test_other_atoms_are_refused():
+    other = Structure(ATOMS.lattice, ["Si", "Si"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.raises(DataError, match="other positions"):
+        fitted(Start(wave((10, 12, 15)), Level()), needs(structure=other), "density.cube")
+
+
+def sample(functional="PBE", pseudopotential="gth-pbe"):
+    return SimpleNamespace(source={"functional": functional, "pseudopotential": pseudopotential})
+
+
+def test_the_level_of_samples():
+    assert Level.of([sample(), sample()]) == Level("pbe", {"*": "gth-pbe"})
+    assert Level.of([sample(), sample("LDA")]) == Level(None, {"*": "gth-pbe"})
+    assert Level.of([sample(pseudopotential={"Si": "a"}), sample(pseudopotential={"O": "b"})]) == (
+        Level("pbe", {"Si": "a", "O": "b"})
+    )
+    assert Level.of([sample(pseudopotential={"Si": "a"}), sample(pseudopotential={"Si": "b"})]) == Level("pbe")
+    assert not Level.of([sample(), SimpleNamespace(source={})]).known
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (Level("pbe", {"*": "Si.UPF"}), None),
+        (Level(), None),
+        (Level("lda", {"Si": "Si.UPF"}), "the functional lda, not pbe"),
+        (Level("pbe", {"*": "gth-pbe"}), "the pseudopotential gth-pbe for Si, not Si.UPF"),
+    ],
+)
+def test_another_level_is_refused(level, said):
+    found = refusal(Start(wave((8, 8, 8)), level), needs(level=Level("pbe", {"Si": "Si.UPF"})), "runs/a")
+    assert (found is None) if said is None else (said in found and "--anyway" in found)
+
+
+def blob(structure, width=0.5):
+    """Gaussians at the atoms, in the nearest image."""
+    grid = Grid.of(structure.lattice.matrix, 24)
+    places = grid.fractions()[..., None, :] - structure.frac_coords
+    distances = np.linalg.norm((places - np.rint(places)) @ structure.lattice.matrix, axis=-1)
+    return Volume(structure, grid, {"total": np.exp(-((distances / width) ** 2) / 2).sum(-1)})
+
+
+@pytest.mark.parametrize(
+    ("structure", "width", "kind"),
+    [
+        (Structure(Lattice.cubic(8), ["O", "H", "H"], [[0.5, 0.5, 0.5], [0.6, 0.55, 0.5], [0.4, 0.55, 0.5]]), 0.5,
+         "molecule"),
+        (Structure(Lattice.orthorhombic(2.8, 2.8, 14), ["Al", "Al"], [[0, 0, 0.4], [0.5, 0.5, 0.55]]), 0.9,
+         "metal surface"),
+        (Structure(Lattice.cubic(4.05), ["Al"], [[0, 0, 0]]), 1.5, "metal"),
+        (Structure(Lattice.cubic(3.8), ["Si", "Si"], [[0, 0, 0], [0.25, 0.25, 0.25]]), 1.5, "covalent crystal"),
+        (Structure(Lattice.cubic(2.5), ["Li", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]]), 1.5, "ionic crystal"),
+    ],
+)  # fmt: skip
+def test_kinds_of_systems(structure, width, kind):
+    assert kind_of(structure, blob(structure, width)) == kind
+
+
+def test_what_does_not_pay_is_not_recommended():
+    assert "not recommended" in outlook("qe", "metal surface")
+    assert "saves" in outlook("qe", "molecule")
+    assert "not been measured" in outlook("another", "molecule")
+
+
+def test_an_unknown_code_is_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match="choices: qe"):
+        code_of("espresso")
