@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from typing import Any
 
-from edframe.errors import DataError
+from edframe.errors import DataError, imported
 
 __all__ = ["run_jobs"]
 
@@ -185,7 +185,7 @@ def _environment() -> Iterator[None]:
 
 def _distributed() -> Any:
     """Dask's package: imported on use, and without types."""
-    return importlib.import_module("distributed")
+    return imported("distributed", "dask", "work in several processes")
 
 
 def _attempt(function: str, value: Any) -> Any:

@@ -219,12 +219,12 @@ def test_run_ends_well_though_the_server_is_not_there(edframe, tiny, continued, 
 
 REFUSED = {
     "tensorbord": ("", "there is no tracker 'tensorbord'; did you mean 'tensorboard'? Choices: tensorboard, mlflow"),
-    "tensorboard": ("tensorboard", "needs the package tensorboard, which is not installed"),
+    "tensorboard": ("tensorboard", "needs tensorboard, which is not installed"),
     "mlflow": (
         "mlflow",
-        "needs the package mlflow, which is not installed; install it by `pip install 'edframe[track]'`",
+        "needs mlflow, which is not installed; install it by `pip install 'edframe[track]'`",
     ),
-    "mlflow ": ("sqlalchemy", "needs the package sqlalchemy, which is not installed"),
+    "mlflow ": ("sqlalchemy", "needs sqlalchemy, which is not installed"),
 }
 
 

@@ -165,7 +165,7 @@ class Density:
 
     def isosurface(self, level: float | None = None) -> Any:
         """A plotly figure of the surface where the total density is ``level`` (e/Å³; None: it holds 90% of the
-        electrons), with the atoms and their bonds. Raises DataError where plotly is not installed."""
+        electrons), with the atoms and their bonds. Raises MissingError where plotly is not installed."""
         from edframe.api.isosurface import isosurface
 
         return isosurface(self.total, self.grid, self.structure, level)

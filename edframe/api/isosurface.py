@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edframe.api.sampling import sampled
-from edframe.errors import DataError
+from edframe.errors import imported
 from edframe.grid import Grid
 
 if TYPE_CHECKING:
@@ -26,10 +26,7 @@ MARGIN = 2.2
 
 def isosurface(total: NDArray[np.float64], grid: Grid, structure: Structure, level: float | None = None) -> Any:
     """A plotly figure; see ``Density.isosurface``."""
-    try:
-        import plotly.graph_objects as go
-    except ImportError:
-        raise DataError("plotly draws isosurfaces and is not installed; `pip install plotly`") from None
+    go = imported("plotly.graph_objects", "html", "an isosurface")
     from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edframe.errors import DataError
+from edframe.errors import DataError, imported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +52,7 @@ class Finished:
 
     @staticmethod
     def _frame(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-        try:
-            import pandas as pd
-        except ImportError:
-            raise DataError("pandas makes tables of metrics and is not installed; `pip install pandas`") from None
+        pd = imported("pandas", "tables", "a table of metrics")
         return pd.DataFrame.from_dict(dict(rows), orient="index")
 
 

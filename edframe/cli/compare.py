@@ -92,7 +92,10 @@ def compare(
     from edframe.config.experiment import SECTION
     from edframe.config.resolve import validate
     from edframe.contract.registry import Registry
+    from edframe.errors import imported
 
+    for module in ("pandas", "plotly", "uncertainties"):  # of the report, asked for before hours of training
+        imported(module, "compare", "a comparison")
     registry = Registry.discover()
     several = {"loss": loss, "model": model, "featurizer": featurizer, "data": data}
     axes: list[tuple[str, Sequence[Any]]] = [

@@ -69,10 +69,10 @@ def tune(
       edframe tune --vary "training.learning_rate={low: 1e-3, high: 1e-2, log: true}"
     """
     from edframe.contract.registry import Registry
-    from edframe.tuning.journal import BEST, PICTURE, finished, imported
+    from edframe.tuning.journal import BEST, PICTURE, finished, library
     from edframe.tuning.space import chosen
 
-    imported()
+    library()
     registry = Registry.discover()
     blocks = {"data": data, "featurizer": featurizer, "model": model, "loss": loss}
     layers = options.merged(config, blocks, settings, fold, device)

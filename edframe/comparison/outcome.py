@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas
 
 from edframe.runs.directory import Run
 from edframe.runs.events import Evaluated, Results, Step, Timing, Validation
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,12 @@ def metrics(outcomes: Sequence[Outcome]) -> list[str]:
     return [name for name in outcomes[0].units if all(name in outcome.units for outcome in outcomes)]
 
 
-def frame(outcomes: Sequence[Outcome]) -> pandas.DataFrame:
+def frame(outcomes: Sequence[Outcome]) -> DataFrame:
     """One row per run and test sample: variant, condition, fold, seed, id, group, then a column for each metric."""
+    from pandas import DataFrame
+
     names = metrics(outcomes)
-    return pandas.DataFrame(
+    return DataFrame(
         [
             {
                 "variant": outcome.variant,

@@ -10,14 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas
 from numpy.typing import NDArray
 from scipy import stats
 
 from edframe.comparison.outcome import Outcome, conditions, frame, metrics
 from edframe.report.numbers import interval, number
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 RESAMPLES = 4999
 LEVEL = 0.05
@@ -103,7 +106,7 @@ def effects(outcomes: Sequence[Outcome], reference: str) -> list[Effect]:
 
 
 def _effect(
-    table: pandas.DataFrame, unit: str, condition: dict[str, str], variant: str, reference: str, metric: str
+    table: DataFrame, unit: str, condition: dict[str, str], variant: str, reference: str, metric: str
 ) -> Effect:
     keys = ["fold", "seed", "id", "group"]
     ours, theirs = (table[table["variant"] == name][[*keys, metric]] for name in (variant, reference))

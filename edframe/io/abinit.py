@@ -19,9 +19,9 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
-from edframe.errors import DataError
+from edframe.errors import DataError, imported
 from edframe.grid import Grid
-from edframe.io.hdf5 import array, library, opened
+from edframe.io.hdf5 import array, opened
 from edframe.io.records import numbers, read_records, require_same_atoms, write_records
 from edframe.io.units import BOHR
 from edframe.io.vasp import DENSITY
@@ -83,7 +83,7 @@ def write(path: Path, volume: Volume) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         shutil.copyfile(path, temporary)
-        with library(path, "h5py", "formats").File(temporary, "r+") as file:
+        with imported("h5py", "formats", f"{path}").File(temporary, "r+") as file:
             file["density"][...] = values.transpose(0, 3, 2, 1)[..., None]
         os.replace(temporary, path)
     except OSError as error:

@@ -11,9 +11,9 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
-from edframe.errors import DataError
+from edframe.errors import DataError, imported
 from edframe.files import whole
 
 PACKED = (".gz", ".bz2", ".xz", ".lzma", ".zst", ".lz4")
@@ -110,23 +110,13 @@ def _packed(raw: IO[bytes], path: Path) -> IO[bytes]:
         case ".bz2":
             return cast("IO[bytes]", bz2.BZ2File(raw, "wb"))
         case ".zst":
-            writer = _library("zstandard", path).ZstdCompressor().stream_writer(raw, closefd=False)
+            writer = imported("zstandard", "packed", f"{path}").ZstdCompressor().stream_writer(raw, closefd=False)
             return io.BufferedWriter(writer)  # it has no writelines of its own
         case ".lz4":
-            return cast("IO[bytes]", _library("lz4.frame", path).LZ4FrameFile(raw, "wb"))
+            return cast("IO[bytes]", imported("lz4.frame", "packed", f"{path}").LZ4FrameFile(raw, "wb"))
         case ending:
             form = lzma.FORMAT_ALONE if ending == ".lzma" else lzma.FORMAT_XZ
             return cast("IO[bytes]", lzma.LZMAFile(raw, "wb", format=form))
-
-
-def _library(name: str, path: Path) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        package = name.partition(".")[0]
-        raise DataError(
-            f"{path}: the library {package} packs and unpacks it; `pip install 'edframe[packed]'`"
-        ) from None
 
 
 def _xz(path: Path) -> IO[bytes]:
@@ -138,6 +128,6 @@ _OPEN: dict[str, Callable[[Path], IO[bytes]]] = {
     ".bz2": lambda path: cast("IO[bytes]", bz2.BZ2File(path, "rb")),
     ".xz": _xz,
     ".lzma": _xz,
-    ".zst": lambda path: cast("IO[bytes]", _library("zstandard", path).open(path, "rb")),
-    ".lz4": lambda path: cast("IO[bytes]", _library("lz4.frame", path).open(path, "rb")),
+    ".zst": lambda path: cast("IO[bytes]", imported("zstandard", "packed", f"{path}").open(path, "rb")),
+    ".lz4": lambda path: cast("IO[bytes]", imported("lz4.frame", "packed", f"{path}").open(path, "rb")),
 }

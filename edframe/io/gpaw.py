@@ -13,15 +13,14 @@ import numpy as np
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from edframe.errors import DataError
+from edframe.errors import DataError, imported
 from edframe.grid import Grid
-from edframe.io.hdf5 import library
 from edframe.io.volume import Volume
 
 
 def read(path: Path) -> Volume:
     """The pseudo-density in e/Å³, with its atoms. Raises DataError where GPAW is missing or cannot read it."""
-    gpaw = library(path, "gpaw", "gpaw")
+    gpaw = imported("gpaw", "gpaw", f"{path}")
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     with warnings.catch_warnings(action="ignore"):

@@ -11,23 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edframe.errors import DataError
-
-
-def library(path: Path, name: str, extra: str) -> Any:
-    """A module of another distribution. Raises DataError that names the extra where it is not installed."""
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise DataError(f"{path}: files of this kind need {name}, by `pip install 'edframe[{extra}]'`") from error
+from edframe.errors import DataError, imported
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """The root of an HDF5 file, for reading. Raises DataError for what cannot be read, here or inside of the block."""
-    h5py = library(path, "h5py", "formats")
+    h5py = imported("h5py", "formats", f"{path}")
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     try:
@@ -40,7 +30,7 @@ def opened(path: Path) -> Iterator[Any]:
 @contextlib.contextmanager
 def replacing_hdf5(path: Path) -> Iterator[Any]:
     """An HDF5 file to write, which becomes ``path`` when all went well. Raises DataError when it cannot be written."""
-    h5py = library(path, "h5py", "formats")
+    h5py = imported("h5py", "formats", f"{path}")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with h5py.File(temporary, "w") as file:

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from edframe.errors import DataError
+from edframe.errors import DataError, imported
 from edframe.grid import Grid
-from edframe.io.hdf5 import library
 from edframe.io.units import BOHR
 from edframe.io.volume import Volume
 
@@ -36,7 +35,7 @@ def read(path: Path) -> Volume:
         raise DataError(
             f"{path} is no density of electrons: of SIESTA's grids, Rho.grid.nc and ….RHO are; give one of these"
         )
-    sisl = library(path, "sisl", "formats")
+    sisl = imported("sisl", "formats", f"{path}")
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     with warnings.catch_warnings(action="ignore"):
@@ -65,7 +64,7 @@ def write(path: Path, volume: Volume) -> None:
 
     Raises DataError where sisl is missing, and for what is no density with at most one magnetisation.
     """
-    sisl = library(path, "sisl", "formats")
+    sisl = imported("sisl", "formats", f"{path}")
     if volume.quantity != "density" or tuple(volume.fields) not in (("total",), ("total", "magnetisation")):
         raise DataError(f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is no density that SIESTA writes")
     netcdf = path.name.lower().endswith(".nc")

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from edframe.config.leaves import leaves
 from edframe.contract.registry import suggest
-from edframe.errors import ConfigError, PluginError
+from edframe.errors import ConfigError, missing
 from edframe.runs.directory import Run
 from edframe.runs.events import (
     Event,
@@ -53,17 +53,14 @@ class Tracker(Protocol):
 
 
 def require(names: Iterable[str]) -> None:
-    """Raises ConfigError for an unknown tracker, PluginError for one whose packages are not installed."""
+    """Raises ConfigError for an unknown tracker, MissingError for one whose packages are not installed."""
     for name in names:
         if name not in TRACKERS:
             raise ConfigError(f"--track: there is no tracker '{name}'{suggest(name, TRACKERS)}")
         local = name == "mlflow" and not os.environ.get("MLFLOW_TRACKING_URI")  # only then is there a database to make
         for package in (name, "sqlalchemy", "alembic") if local else (name,):
             if find_spec(package) is None:
-                raise PluginError(
-                    f"--track {name} needs the package {package}, which is not installed; install it by "
-                    f"`pip install 'edframe[track]'`"
-                )
+                raise missing(package, "track", f"--track {name}")
 
 
 @contextmanager

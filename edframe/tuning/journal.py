@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from edframe.errors import PluginError, RunError
+from edframe.errors import RunError, imported
 from edframe.files import locked, whole
 
 if TYPE_CHECKING:
@@ -30,32 +30,27 @@ SCRATCH = ".trial-"
 """Beginning of the names of folders that exist during a trial."""
 
 
-def imported() -> Any:
-    """Optuna, silenced. Raises PluginError when it is not installed."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise PluginError(
-            "tuning needs Optuna, which is not installed; install it by `pip install 'edframe[tune]'`"
-        ) from error
+def library() -> Any:
+    """Optuna, silenced. Raises MissingError when it is not installed."""
+    optuna = imported("optuna", "tune", "tuning")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
 
 def loaded(folder: Path, sampler: Any = None, pruner: Any = None) -> optuna.Study:
     """The study in a folder, as its journal has it now; begun where the journal is empty."""
-    library = imported()
-    journal, path = library.storages.journal, str(folder / JOURNAL)
+    package = library()
+    journal, path = package.storages.journal, str(folder / JOURNAL)
     lock = journal.JournalFileOpenLock(path) if os.name == "nt" else None  # the usual one is a link, a right there
-    storage = library.storages.JournalStorage(journal.JournalFileBackend(path, lock))
-    begin = library.load_study if library.get_all_study_names(storage) else library.create_study
+    storage = package.storages.JournalStorage(journal.JournalFileBackend(path, lock))
+    begin = package.load_study if package.get_all_study_names(storage) else package.create_study
     study: optuna.Study = begin(study_name="edframe", storage=storage, sampler=sampler, pruner=pruner)
     return study
 
 
 def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials with a result, or cut short for want of one, by number; not those that were stopped or killed."""
-    states = imported().trial.TrialState
+    states = library().trial.TrialState
     return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED))
 
 
@@ -66,7 +61,7 @@ def opened(folder: Path, config: Mapping[str, Any], searched: Mapping[str, Any])
     Trials of an earlier command that was stopped or killed are queued again, with their values. Raises RunError when
     the folder is another study's, is in use or cannot be written.
     """
-    states = imported().trial.TrialState
+    states = library().trial.TrialState
     written = {CONFIG: config, SPACE: searched}
     for name, content in written.items():
         if (folder / name).exists() and _other(yaml.safe_load((folder / name).read_text(encoding="utf-8")), content):

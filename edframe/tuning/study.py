@@ -17,7 +17,7 @@ from edframe.contract.component import Range
 from edframe.contract.registry import Registry
 from edframe.errors import DataError, RunError
 from edframe.files import whole
-from edframe.tuning.journal import BEST, SPACE, finished, imported, opened
+from edframe.tuning.journal import BEST, SPACE, finished, library, opened
 from edframe.tuning.space import Space, to_plain, value_at
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ def tune(
 
 def completed(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials that were trained to the end."""
-    return study.get_trials(deepcopy=False, states=(imported().trial.TrialState.COMPLETE,))
+    return study.get_trials(deepcopy=False, states=(library().trial.TrialState.COMPLETE,))
 
 
 def values_of(trial: optuna.trial.FrozenTrial, space: Space) -> dict[str, Any]:
     """The values of the searched options in a trial."""
-    categorical = imported().distributions.CategoricalDistribution
+    categorical = library().distributions.CategoricalDistribution
     return {
         key: json.loads(trial.params[key]) if isinstance(trial.distributions[key], categorical) else trial.params[key]
         for key in space
@@ -104,7 +104,7 @@ def importances(study: optuna.Study, space: Space) -> dict[str, float]:
     """
     if len(completed(study)) < ENOUGH:
         return {}
-    optuna = imported()
+    optuna = library()
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     by_key = optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(space))
     return {key: float(value) for key, value in by_key.items()}

@@ -25,7 +25,7 @@ from edframe.runs.execute import train_only
 from edframe.seeds import seed_for
 from edframe.train.loop import Interrupted
 from edframe.tuning import space
-from edframe.tuning.journal import CONFIG, SCRATCH, SPACE, imported, loaded
+from edframe.tuning.journal import CONFIG, SCRATCH, SPACE, library, loaded
 
 if TYPE_CHECKING:
     import optuna
@@ -41,7 +41,7 @@ def run_trial(job: Mapping[str, Any]) -> int:
     whether it may be cut short. A trial whose values are refused, or whose loss is no longer finite, counts as one that
     was. Raises KeyboardInterrupt when it is stopped: the trial is then left as it is, for the study to queue it again.
     """
-    optuna = imported()
+    optuna = library()
     folder = Path(job["folder"])
     base = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     searched = yaml.safe_load((folder / SPACE).read_text(encoding="utf-8"))

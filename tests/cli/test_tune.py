@@ -186,6 +186,6 @@ def test_without_optuna_it_says_what_to_install(edframe, arguments, tmp_path, mo
     result = edframe(*arguments(tmp_path / "study", 2))
     assert result.code == 2
     assert result.err == (
-        "Error: tuning needs Optuna, which is not installed; install it by `pip install 'edframe[tune]'`\n"
+        "Error: tuning needs optuna, which is not installed; install it by `pip install 'edframe[tune]'`\n"
     )
     assert not (tmp_path / "study").exists()

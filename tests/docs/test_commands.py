@@ -22,7 +22,7 @@ INSTALLATION = {
     "python3 -m venv .venv",
     ". .venv/bin/activate",
     "pip install -c constraints.txt -r requirements.txt",
-    'pip install "edframe[all]"',
+    "pip install torch --index-url https://download.pytorch.org/whl/cpu",
 }
 """Commands that are not run here: `make test` is what runs this."""
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from edframe import io
-from edframe.errors import DataError
+from edframe.errors import MissingError
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,7 @@ from edframe.errors import DataError
 def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch, name, module, extra):
     (tmp_path / name).write_bytes(b"anything")
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(DataError, match=rf"files of this kind need {module}, by `pip install edframe\[{extra}\]`"):
+    with pytest.raises(
+        MissingError, match=rf"{name} needs {module}, which is not installed.*`pip install 'edframe\[{extra}\]'`"
+    ):
         io.read(tmp_path / name)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
-
-import pandas
+from typing import TYPE_CHECKING
 
 from edframe.comparison.report.looks import headed, of_interest
 from edframe.comparison.report.rows import Mean, Row
 from edframe.report.numbers import number
 
-WITHOUT_PYARROW = "compare.parquet is not written, for pyarrow is not installed: pip install 'edframe[compare]'"
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+WITHOUT_PYARROW = "compare.parquet is not written, because pyarrow is not installed: pip install 'edframe[compare]'"
 
 
-def csv(table: pandas.DataFrame) -> bytes:
+def csv(table: DataFrame) -> bytes:
     """``frame`` as CSV; numbers in as many digits as give them back."""
     return bytes(table.to_csv(index=False).encode())
 
 
-def parquet(table: pandas.DataFrame) -> bytes | None:
+def parquet(table: DataFrame) -> bytes | None:
     """``frame`` as Parquet; None when pyarrow is not installed."""
     stream = io.BytesIO()
     try:
@@ -32,6 +34,8 @@ def parquet(table: pandas.DataFrame) -> bytes | None:
 
 def tex(table: Sequence[Row], units: Mapping[str, str]) -> bytes:
     """``rows`` as a LaTeX tabular with the rules of booktabs: the metrics of interest, and what a step costs."""
+    from pandas import DataFrame
+
     shown = of_interest(list(units))
     lines = []
     for row in table:
@@ -42,7 +46,7 @@ def tex(table: Sequence[Row], units: Mapping[str, str]) -> bytes:
         line["step (ms)"] = _mathematics(number(row.step))
         line["memory (MB)"] = _mathematics(number(row.memory))
         lines.append(line)
-    texts = pandas.DataFrame(lines)
+    texts = DataFrame(lines)
     words = [*table[0].condition, "variant", "runs"]
     style = texts.style.hide(axis="index").format(escape="latex", subset=words).format_index(escape="latex", axis=1)
     body = style.to_latex(
