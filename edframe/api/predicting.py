@@ -22,21 +22,13 @@ def load(path: str | Path, *, device: str | None = None, symmetrise: bool = Fals
     device: auto, cpu, cuda or mps; None: that of the run. symmetrise: average over the symmetries of each cell. Raises
     RunError where there is no such run, or it has no trained model yet.
     """
-    from edframe.config.resolve import resolve
-    from edframe.contract.registry import Registry
-    from edframe.predict.ensemble import Ensemble
-    from edframe.predict.predictor import Predictor
-    from edframe.runs.build import fabric_for
+    from edframe.predict.ensemble import Ensemble, predictor_of
     from edframe.runs.directory import Run
 
     path = Path(path).expanduser()
     if Ensemble.at(path):
         raise RunError(f"{path} is an ensemble; load one of its members, or use `edframe predict`")
-    run, registry = Run.open(path), Registry.discover()
-    flags = {} if device is None else {"device": device}
-    experiment, _ = resolve(registry, run.path / "config.yaml", flags=flags)
-    predictor = Predictor(run, experiment, registry, fabric_for(experiment).device, symmetrise=symmetrise)
-    return Trained(predictor)
+    return Trained(predictor_of(Run.open(path), device, symmetrise=symmetrise))
 
 
 class Trained:

@@ -224,18 +224,10 @@ class _Model:
 
     def _model(self) -> Any:
         if self._opened is None:
-            from edframe.contract.registry import Registry
-            from edframe.predict.ensemble import EnsemblePredictor
-            from edframe.predict.predictor import Predictor
-            from edframe.runs.build import fabric_for
+            from edframe.predict.ensemble import predictor_of
 
-            registry = Registry.discover()
-            experiment = options.resolved(registry, self._run.path / "config.yaml", {}, device=self._device)
-            where, symmetrise = fabric_for(experiment).device, self._symmetrise
-            if self._ensemble is None:
-                self._opened = Predictor(self._run, experiment, registry, where, symmetrise=symmetrise)
-            else:
-                self._opened = EnsemblePredictor(self._ensemble, experiment, registry, where, symmetrise=symmetrise)
+            saved = self._run if self._ensemble is None else self._ensemble
+            self._opened = predictor_of(saved, self._device, symmetrise=self._symmetrise)
         return self._opened
 
 

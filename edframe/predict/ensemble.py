@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from edframe.config.leaves import leaves
+from edframe.config.resolve import resolve
+from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
 from edframe.errors import DataError, RunError, command
 from edframe.interfaces import FittedFeaturizer
@@ -25,6 +27,7 @@ from edframe.io.files import replacing
 from edframe.predict.calibration import Calibration, expected_nmae
 from edframe.predict.predictor import Predictor, load_best, predicted_sample
 from edframe.report.calibration import calibration_figure
+from edframe.runs.build import fabric_for
 from edframe.runs.directory import Run
 from edframe.runs.events import Evaluated
 from edframe.train.featurizer import restore_featurizer
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
     from edframe.config.experiment import Experiment
-    from edframe.contract.registry import Registry
     from edframe.predict.novelty import Novelty
     from edframe.runs.build import Parts
     from edframe.sample import Sample
@@ -226,6 +228,23 @@ class EnsemblePredictor:
     def novelty(self, structure: Structure) -> Novelty | None:
         """As of ``Predictor``: all members have one training set."""
         return self.members[0].novelty(structure)
+
+
+def predictor_of(
+    saved: Run | Ensemble, device: str | None = None, *, symmetrise: bool = False
+) -> Predictor | EnsemblePredictor:
+    """The trained model of a run or of an ensemble, by the installed plugins.
+
+    device: None: that of the run. symmetrise: see ``Predictor``. Raises RunError where there is no trained model yet.
+    """
+    registry = Registry.discover()
+    run = saved.members[0] if isinstance(saved, Ensemble) else saved
+    flags = {} if device is None else {"device": device}
+    experiment, _ = resolve(registry, run.path / "config.yaml", flags=flags)
+    where = fabric_for(experiment).device
+    if isinstance(saved, Ensemble):
+        return EnsemblePredictor(saved, experiment, registry, where, symmetrise=symmetrise)
+    return Predictor(saved, experiment, registry, where, symmetrise=symmetrise)
 
 
 def _tested(run: Run) -> set[str]:
