@@ -26,3 +26,8 @@ def component_names(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
 def any_component(incomplete: str) -> list[str]:
     """Names of all components, for ``edframe plugins show``."""
     return [name for kind in KINDS for name, _ in component_names(kind)(incomplete)]
+
+
+def kinds(incomplete: str) -> list[str]:
+    """The four kinds of component."""
+    return [kind for kind in KINDS if kind.startswith(incomplete)]

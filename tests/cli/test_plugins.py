@@ -96,3 +96,56 @@ def test_component_that_two_plugins_provide_is_explained(process, target):
     assert result.code == 2
     assert "loss 'twin' is provided by both edframe-test-twin-a 1.2.3 and edframe-test-twin-b 1.2.3" in result.err
     assert result.err.count("\n") == 1
+
+
+def test_new_makes_a_folder_and_says_what_comes_next(edframe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = edframe("plugins", "new", "loss", "my-loss")
+    assert (result.code, result.err) == (0, "")
+    assert (tmp_path / "edframe-my-loss" / "src" / "edframe_my_loss" / "loss.py").is_file()
+    assert result.out.splitlines()[1:] == [
+        "  pip install -e ./edframe-my-loss", "  edframe plugins check my-loss", "  edframe run --loss my-loss",
+    ]  # fmt: skip
+    again = edframe("plugins", "new", "loss", "my-loss")
+    assert (again.code, again.err.count("\n")) == (2, 1)
+
+
+def test_check_has_a_line_for_each_check(edframe):
+    from edframe.testing import checks
+
+    result = edframe("plugins", "check", "l1")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[1:-1] == [f"  passed  {check}" for check in checks("loss")]
+
+
+def test_check_fails_where_a_component_does(process, target):
+    result = process("plugins", "check", "healthy", PYTHONPATH=str(target))  # its factory makes no loss
+    assert (result.code, result.err) == (1, "")
+    assert "  passed  name_is_kebab_case\n" in result.out
+    assert "  failed  unit_is_named: TypeError: BaseModel.__init__() takes 1" in result.out
+
+
+def test_check_of_a_broken_distribution_fails_with_the_reason(process, target):
+    result = process("plugins", "check", "edframe-test-raising", PYTHONPATH=str(target))
+    assert (result.code, result.err) == (1, "")
+    assert result.out == "broken: edframe-test-raising: it fails to import (ValueError: no licence)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["l3"], "there is no component and no distribution 'l3'; did you mean 'l2'?"),
+        (
+            ["l1", "--set", "data.grid=12"],
+            "--set data.grid=12: only options of what is checked can be set: write loss.",
+        ),
+        (
+            ["sinkhorn", "--set", "loss.blurr=1"],
+            "the options: there is no option 'options.blurr'; did you mean 'blur'?",
+        ),
+    ],
+)
+def test_check_of_what_is_not_there_is_one_sentence(edframe, arguments, sentence):
+    result = edframe("plugins", "check", *arguments)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert result.err.startswith(f"Error: {sentence}")

@@ -66,7 +66,7 @@ def workplace(finished, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def guide():
-    """The files of docs/writing-a-plugin.md: their content by path."""
+    """What docs/writing-a-plugin.md shows of files, by path."""
     text = (ROOT / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
     return dict(re.findall(r"^\*\*`([^`\n]+)`\*\*\n\n```\w+\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE))
 

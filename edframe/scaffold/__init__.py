@@ -1,0 +1,1 @@
+"""New distributions for ``edframe plugins new``, from the templates beside."""
