@@ -88,6 +88,10 @@ class Display:
             case Results():
                 self._summary(event)
 
+    def reported(self, page: Path) -> None:
+        """Say where the report is, which is written."""
+        self._console.print(f"report: {escape(str(page))}", soft_wrap=True)
+
     def stopped(self, stop: BaseException) -> None:
         """Say how to go on after Ctrl-C."""
         self._progress.stop()
@@ -115,4 +119,3 @@ class Display:
             interval = f"{row.low:.3g} – {row.high:.3g}"
             table.add_row(name, row.unit, f"{row.mean:.3g}", interval, f"{row.median:.3g}", f"{row.max:.3g}")
         self._console.print(table)
-        self._console.print(f"report: {escape(str(self._path / 'report.html'))}", soft_wrap=True)

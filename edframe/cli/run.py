@@ -110,6 +110,7 @@ def _execute(
                     tracked(event)
 
                 execute(experiment, parts, registry, directory, fabric, start=start, show=show)
+            display.reported(directory.path / "report.html")
         except (Interrupted, KeyboardInterrupt) as stop:
             display.stopped(stop)
             # Other processes end well, for Fabric kills rank 0 when one does not.

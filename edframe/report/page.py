@@ -60,7 +60,10 @@ def build(directory: Path) -> Path:
         page = directory / "report.html"
         _replace(page, _render(run, numbers, structures).encode())
     except OSError as error:
-        raise RunError(f"the report cannot be written to {directory}: {error.strerror or error}") from error
+        raise RunError(
+            f"the report cannot be written to {directory}: {error.strerror or error}; mend that, then write it by "
+            f"`edframe report {directory}`"
+        ) from error
     return page
 
 

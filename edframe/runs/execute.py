@@ -39,15 +39,16 @@ def execute(
 ) -> None:
     """Train from ``start``, or fit, evaluate and report into ``run``; ``show`` gets every event.
 
-    The process of rank 0 alone writes. Raises Interrupted or KeyboardInterrupt on a signal.
+    The process of rank 0 alone writes. Raises Interrupted or KeyboardInterrupt on a signal, RunError when the disk is
+    full: a run whose report alone could not be written is finished.
     """
     with _recorded(experiment, parts, registry, run, fabric) as record:
         model, loader = learn(experiment, parts, run, fabric, start=start, show=show)
         if fabric.is_global_zero:
             evaluate(model, loader, parts.split.test, parts.metrics, run, show)
         record("finished")
-        if fabric.is_global_zero:
-            write_report(run.path)
+    if fabric.is_global_zero:
+        write_report(run.path)
 
 
 def train_only(experiment: Experiment, registry: Registry, folder: Path, show: Show) -> Run:

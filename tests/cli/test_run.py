@@ -244,6 +244,24 @@ def test_component_of_a_broken_plugin_names_the_plugin(process, target, folder):
     assert sorted(path.name for path in folder.rglob("*")) == ["config.yaml", "tab.yaml"]
 
 
+def test_a_report_that_cannot_be_written_is_not_announced_and_the_run_is_finished(edframe, tiny, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edframe.report.page._replace", full)
+        result = edframe(*tiny(tmp_path / "runs"))
+    path = the_run(tmp_path / "runs")
+    assert result.code == 2
+    assert result.err == (
+        f"Error: the report cannot be written to {path}: No space left on device; mend that, then write it by "
+        f"`edframe report {path}`\n"
+    )
+    assert "report:" not in result.out
+    assert Run(path).provenance()["status"] == "finished"
+    assert edframe("report", path).out == f"{path}/report.html\n"
+
+
 @pytest.fixture
 def stopped(finished, tmp_path):
     """A copy of the finished run that claims to have been interrupted."""
