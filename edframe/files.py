@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -62,3 +63,20 @@ def locked(lock: Path, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+@contextlib.contextmanager
+def awaited(lock: Path, what: str) -> Iterator[bool]:
+    """``locked``, and whether another process had the lock: then a line that says ``what`` it does, and a wait for it.
+
+    Raises OSError when the file cannot be made.
+    """
+    with contextlib.ExitStack() as held:
+        waited = False
+        try:
+            held.enter_context(locked(lock))
+        except BlockingIOError:
+            waited = True
+            print(f"{what} by another process; waiting for it.", file=sys.stderr, flush=True)
+            held.enter_context(locked(lock, wait=True))
+        yield waited

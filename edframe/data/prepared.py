@@ -17,6 +17,7 @@ from edframe.contract.component import ComponentConfig
 from edframe.data.cache import cache_folder
 from edframe.data.copies import MARK, Identity, copies, mark_of, merged
 from edframe.errors import DataError
+from edframe.files import awaited
 from edframe.interfaces import Contents, Dataset
 from edframe.jobs import run_jobs
 
@@ -147,38 +148,64 @@ class PreparedDataset(Dataset):
         workers: int = 1,
         scheduler: str | None = None,
     ) -> None:
-        """Make what is missing. Raises DataError when nothing at all could be made."""
+        """Make what is missing, after another process that does so. Nothing is written where nothing is missing.
+
+        Raises DataError when nothing at all could be made.
+        """
         if recompute:
             raise DataError(f"the samples of {self.name} are made here, by `edframe data build`: to make them anew, "
                             f"delete {self.folder}")  # fmt: skip
         from edframe.data.store import StoreWriter
 
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or error
-            raise DataError(f"{self.folder} cannot be made ({reason}); set EDFRAME_CACHE to another folder") from error
-        todo = [job for job in self._jobs if job.key not in self._kept]
-        done = len(self._jobs) - len(todo)
-        advance(done, len(self._jobs))
-        processes, address = (1, None) if self.brief else (workers, scheduler)
-        with StoreWriter(self._path, {"dataset": self.name}) as writer:
-            results = run_jobs(self.maker, todo, workers=processes, scheduler=address)
-            with contextlib.closing(results):
-                for index, result in results:
-                    self._keep(writer, todo[index], result)
-                    done += 1
-                    advance(done, len(self._jobs))
+        if all(job.key in self._kept for job in self._jobs):
+            advance(len(self._jobs), len(self._jobs))
+            return
+        with contextlib.ExitStack() as held:
+            try:
+                what = f"The samples of {self.name} are being made in {self.folder}"
+                waited = held.enter_context(awaited(self.folder / ".lock", what))
+            except OSError as error:
+                raise self._unwritable(error) from error
+            self._forget()
+            if not (waited and self.ready):
+                self._make(StoreWriter(self._path, {"dataset": self.name}, self._remedy), advance, workers, scheduler)
         self._forget()
         if self._jobs and not self._made:
             first, reason = next(iter(self.failures.items()))
             raise DataError(f"none of the {len(self._jobs)} samples of {self.name} could be made; {first}: {reason}")
 
+    def _make(
+        self, store: StoreWriter, advance: Callable[[int, int], None], workers: int, scheduler: str | None
+    ) -> None:
+        todo = [job for job in self._jobs if job.key not in self._kept]
+        done = len(self._jobs) - len(todo)
+        advance(done, len(self._jobs))
+        processes, address = (1, None) if self.brief else (workers, scheduler)
+        with (
+            store as writer,
+            contextlib.closing(run_jobs(self.maker, todo, workers=processes, scheduler=address)) as results,
+        ):
+            for index, result in results:
+                self._keep(writer, todo[index], result)
+                done += 1
+                advance(done, len(self._jobs))
+
+    def _unwritable(self, error: OSError) -> DataError:
+        reason = error.strerror or error
+        return DataError(f"{self.folder} cannot be written ({reason}); set EDFRAME_CACHE to another folder")
+
+    @property
+    def _remedy(self) -> str:
+        return f"delete {self.folder}, and the same command makes it anew"
+
     def _keep(self, writer: StoreWriter, job: Job, result: Sample | Exception) -> None:
         if isinstance(result, Exception):
             reason = str(result) if isinstance(result, DataError) else f"{type(result).__name__}: {result}"
-            with self._failures_file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"key": job.key, "reason": reason}) + "\n")
+            try:
+                with self._failures_file.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"key": job.key, "reason": reason}) + "\n")
+            except OSError as error:
+                raise self._unwritable(error) from error
         else:
             source = {**result.source, MARK: mark_of(result)}
             writer.add(replace(result, id=job.key, source=source), position=len(writer))
@@ -190,6 +217,11 @@ class PreparedDataset(Dataset):
     @property
     def _path(self) -> Path:
         return self.folder / "samples.zarr"
+
+    @property
+    def _begun(self) -> bool:
+        """Whether there is a store; a process that was killed may have left a folder without one."""
+        return self._path.is_file() or (self._path / "zarr.json").exists()
 
     @property
     def _failures_file(self) -> Path:
@@ -210,15 +242,15 @@ class PreparedDataset(Dataset):
     def _store(self) -> Store:
         from edframe.data.store import Store
 
-        if not self._path.exists():
+        if not self._begun:
             raise DataError(f"the samples of {self.name} are not made yet; `edframe data build {self.name}` with the "
                             "same --set does it")  # fmt: skip
-        return Store(self._path)
+        return Store(self._path, self._remedy)
 
     @cached_property
     def _kept(self) -> Mapping[str, int]:
         """Row of each key in the store."""
-        return {key: row for row, key in enumerate(self._store.ids)} if self._path.exists() else {}
+        return {key: row for row, key in enumerate(self._store.ids)} if self._begun else {}
 
     @cached_property
     def _failed(self) -> Mapping[str, str]:
@@ -226,10 +258,10 @@ class PreparedDataset(Dataset):
         if not self._failures_file.exists():
             return {}
         reasons = {}
-        for line in self._failures_file.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):  # a killed process may have left half a line
+        for line in self._failures_file.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # a killed process may have left half a line
                 record = json.loads(line)
-                reasons[record["key"]] = record["reason"]
+                reasons[record["key"]] = str(record["reason"])
         return {key: reason for key, reason in reasons.items() if key not in self._kept}
 
     @cached_property

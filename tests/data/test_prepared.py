@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +191,92 @@ def test_a_copy_into_a_store_of_other_samples_is_refused(tmp_path):
     with pytest.raises(DataError, match="another sample 'cube-1'"):
         copy_to_store(built([5, 8]), target, {}, ignore)
     assert Store(target).fingerprint() == built([5, 6]).fingerprint()
+
+
+def test_a_complete_dataset_writes_nothing():
+    dataset = built([3, 2])
+    before = {path: path.stat().st_mtime_ns for path in dataset.folder.rglob("*")}
+    seen = []
+    Cubes([3, 2]).build(lambda done, total: seen.append((done, total)))
+    assert seen == [(2, 2)]
+    assert {path: path.stat().st_mtime_ns for path in dataset.folder.rglob("*")} == before
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(monkeypatch):
+    dataset = built([3, 2])
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", refuse)
+    sentence = rf"{dataset.folder} cannot be written \(Permission denied\); set EDFRAME_CACHE to another folder"
+    with pytest.raises(DataError, match=sentence):
+        Cubes([3, 2, 1]).build(ignore)
+
+
+DAMAGES = {
+    "zarr.json": lambda store: (store / "zarr.json").write_text("{"),
+    "its checksum": lambda store: flip(store / "zarr.json"),
+    "index": lambda store: flip(store / "index" / "c" / "0" / "0"),
+    "record": lambda store: flip(store / "record" / "c" / "0"),
+    "density": lambda store: flip(next(store.glob("density-*/c/0/0"))),
+    "shard": lambda store: next(store.glob("density-*/c/0/0")).unlink(),
+    "file": lambda store: (shutil.rmtree(store), store.write_text("")),
+}
+
+
+def flip(file):
+    """Change a bit in the first third of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_advice_on_a_damaged_cache_can_be_followed(damage):
+    folder = built([3, 2]).folder
+    damage(folder / "samples.zarr")
+    with pytest.raises(DataError, match=f"delete {folder}, and the same command makes it anew"):
+        [Cubes([3, 2])[index] for index in range(2)]
+    shutil.rmtree(folder)
+    assert len(built([3, 2])) == 2
+
+
+def test_what_a_kill_before_the_first_sample_leaves_is_gone_on_from():
+    folder = Cubes([3]).folder
+    (folder / "samples.zarr" / "index").mkdir(parents=True)
+    (folder / "samples.zarr" / "index" / ".lock").touch()
+    assert not Cubes([3]).ready
+    assert len(built([3])) == 1
+
+
+def test_damaged_failures_are_tried_again():
+    folder = built([3, 0]).folder
+    (folder / "failures.jsonl").write_bytes(b'[1]\n\xff\xfe\n{"reason": "none"}\n3\n')
+    assert not Cubes([3, 0]).ready
+    assert built([3, 0]).failures == {"cube-1": "there are no electrons"}
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_second_process_waits_for_the_first_and_makes_nothing_again(capsys, failing):
+    counts = [3, 0] if failing else [3, 2]
+    first, second = Cubes(counts), Cubes(counts)
+    waiting = threading.Thread(target=second.build, args=(ignore,))
+    said = []
+
+    def advance(done, total):
+        if done == 1 and not waiting.ident:
+            waiting.start()
+            while not (line := capsys.readouterr().err):
+                time.sleep(0.01)
+            said.append(line)
+
+    first.build(advance)
+    waiting.join()
+    assert said == [f"The samples of cubes are being made in {first.folder} by another process; waiting for it.\n"]
+    assert CALLS == ["cube-0", "cube-1"]
+    assert second.ready
+    assert second.fingerprint() == first.fingerprint()
 
 
 KILLED = """

@@ -16,6 +16,9 @@ from edframe.errors import DataError
 FORMAT = 1
 """Version of the layout, in the commit record."""
 
+REMEDY = "restore the file from a copy, or make the store again"
+"""What is said to do about damage, where nothing better is known."""
+
 
 @dataclass(frozen=True)
 class Commit:
@@ -46,26 +49,26 @@ class Commit:
         return json.dumps(document, indent=1).encode()
 
 
-def read_commit(place: Place, url: str) -> Commit | None:
+def read_commit(place: Place, url: str, remedy: str = REMEDY) -> Commit | None:
     """What the store at ``place`` holds; None where there is nothing. Raises DataError for anything but a store."""
     try:
         data = place.get("zarr.json")
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DataError(f"{url} cannot be read ({error.strerror or error})") from error
+        raise DataError(f"{url} cannot be read ({error.strerror or error}); {remedy}") from error
     try:
         document = json.loads(data)
         facts = dict(document["attributes"]["edframe"])
         version, checksum = facts["format"], facts.pop("checksum")
     except (ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{url} is not a store of samples, or its zarr.json is damaged: give the folder that "
-                        "`edframe data build --out` wrote, or restore it from a copy") from error  # fmt: skip
+        raise DataError(f"{url} is not a store of samples, as `edframe data build --out` writes it, or its zarr.json "
+                        f"is damaged; {remedy}") from error  # fmt: skip
     if checksum != _checksum(facts) or (document.get("zarr_format"), document.get("node_type")) != (3, "group"):
-        raise DataError(f"{url}: its zarr.json is damaged: restore it from a copy, or make the store again")
+        raise DataError(f"{url}: its zarr.json is damaged; {remedy}")
     if version != FORMAT:
         raise DataError(f"{url} is a store of format {version}; this edframe reads format {FORMAT}: "
-                        f"{'upgrade edframe' if version > FORMAT else 'make it again'}")  # fmt: skip
+                        f"{'upgrade edframe' if version > FORMAT else remedy}")  # fmt: skip
     del facts["format"]
     return replace(Commit(**facts), species=tuple(facts["species"]))
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edframe.data.store import chunk, layout
-from edframe.data.store.commit import read_commit
+from edframe.data.store.commit import REMEDY, read_commit
 from edframe.data.store.place import place_of
 from edframe.data.store.record import fingerprint_of, hash_of_record, sample_from_record
 from edframe.errors import DataError
@@ -29,14 +29,15 @@ class Store:
 
     ids: in order of position. groups: ``[n]``, see ``Dataset.groups``. grids: ``[n]``, a label per sample that equal
     grids share, counted from 0 as they first appear. hashes: the ``content_hash`` of each sample. about: what was said
-    when it was made. All is from its last commit before it was opened. Raises DataError when there is no store, when it
-    is of another format, or when its index is damaged.
+    when it was made. All is from its last commit before it was opened. remedy: what errors say to do about damage.
+    Raises DataError when there is no store, when it is of another format, or when its index is damaged.
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, remedy: str = REMEDY) -> None:
         self.url = str(url)
+        self._remedy = remedy
         self._place = place_of(url)
-        commit = read_commit(self._place, self.url)
+        commit = read_commit(self._place, self.url, remedy)
         if commit is None:
             raise DataError(f"{self.url}: there is no store of samples; `edframe data build --out` makes one")
         self._commit = commit
@@ -191,9 +192,7 @@ class Store:
         return f"{key} is damaged: it does not describe the array"
 
     def _damaged(self, what: str, error: chunk.DamagedFile) -> DataError:
-        return DataError(
-            f"{self.url}: {what} is damaged ({error}); restore the file from a copy, or make the store again"
-        )
+        return DataError(f"{self.url}: {what} is damaged ({error}); {self._remedy}")
 
 
 def _labels(values: NDArray[np.int64]) -> NDArray[np.int64]:

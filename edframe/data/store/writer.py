@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edframe.data.store import chunk, layout
-from edframe.data.store.commit import Commit, read_commit
+from edframe.data.store.commit import REMEDY, Commit, read_commit
 from edframe.data.store.place import place_of
 from edframe.data.store.record import grid_hash, in_order, plain, record_of, species_of
 from edframe.errors import DataError
@@ -56,18 +56,19 @@ class StoreWriter:
 
     It commits by itself when a shard's worth of samples has come, and with the first sample that comes 10 s after the
     last commit. In a local folder a second writer is refused; elsewhere, take care that there is one. about: plain
-    facts kept with a new store; a store that exists keeps its own. Raises DataError for a folder that is no store, and
-    when it cannot be written.
+    facts kept with a new store; a store that exists keeps its own. remedy: what errors say to do about damage.
+    Raises DataError for a folder that is no store, and when it cannot be written.
     """
 
-    def __init__(self, url: str | Path, about: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, url: str | Path, about: Mapping[str, Any] | None = None, remedy: str = REMEDY) -> None:
         self.url = str(url)
+        self._remedy = remedy
         self._place = place_of(url)
         facts = plain(about or {}, f"{self.url}: what is said about it")
-        read_commit(self._place, self.url)  # no folder is made in what is no store
+        read_commit(self._place, self.url, remedy)  # no folder is made in what is no store
         with ExitStack() as held:
             held.enter_context(self._place.locked())
-            commit = read_commit(self._place, self.url)
+            commit = read_commit(self._place, self.url, remedy)
             self._state = self._continued(commit or Commit(about=facts))
             if commit is None:
                 self._put({layout.metadata_key(name): layout.metadata(name, 0) for name in ("id", "index", "record")})
@@ -233,4 +234,4 @@ class StoreWriter:
                 ) from error
 
     def _damaged(self, error: Exception) -> DataError:
-        return DataError(f"{self.url} is damaged ({error}): restore the file from a copy, or make the store again")
+        return DataError(f"{self.url} is damaged ({error}); {self._remedy}")

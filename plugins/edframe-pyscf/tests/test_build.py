@@ -96,7 +96,7 @@ def test_a_cache_that_lost_its_values_is_an_error(cache):
     LiOLi(config).build(ignore)
     (shard,) = cache.glob("li-o-li/8/samples.zarr/density-*/c/0/0")
     shard.unlink()
-    with pytest.raises(DataError, match=r"density-512/c/0/0: No such file .* make the store again"):
+    with pytest.raises(DataError, match=r"density-512/c/0/0: No such file .* delete .*8, and the same"):
         LiOLi(config)[0]
 
 
