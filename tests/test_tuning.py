@@ -263,6 +263,26 @@ def test_killed_trial_is_queued_again_and_a_cut_line_is_mended(tiny_tune):
     assert not (again.folder / ".trial-left").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        (
+            "journal.jsonl",
+            "garbage\n{}\n",
+            r"journal\.jsonl is damaged \(JSONDecodeError: .*\); restore it from a copy",
+        ),
+        ("journal.jsonl", '{"op_code": 99, "worker_id": "a"}\n', r"journal\.jsonl is damaged \("),
+        ("space.yaml", "a: [", r"is the study of something else: its space\.yaml differs"),
+    ],
+)
+def test_a_damaged_study_is_one_sentence(tmp_path, name, text, sentence):
+    with opened(tmp_path, {"seed": 1}, {"key": 2}):
+        pass
+    (tmp_path / name).write_text(text)
+    with pytest.raises(RunError, match=sentence), opened(tmp_path, {"seed": 1}, {"key": 2}):
+        pass
+
+
 def test_folder_in_use_or_of_another_study_is_refused(tiny_tune):
     tuned = tiny_tune((BAD, GOOD), 1)
     before = (tuned.folder / JOURNAL).read_bytes()

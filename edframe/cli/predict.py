@@ -152,12 +152,12 @@ class _Model:
     @property
     def vacuum(self) -> float:
         """Å around a molecule: as asked, else as in the training data."""
-        import json
-
         from edframe.io.boxes import vacuum_for
+        from edframe.runs.tensors import numbers
         from edframe.train.checkpoint import BEST
 
-        return vacuum_for(self._vacuum, json.loads(self._run.header(BEST).get("vacuum", "null")))
+        with self._run.reading(BEST):
+            return vacuum_for(self._vacuum, numbers(self._run.header(BEST).get("vacuum", "null")))
 
     def predict(self, path: Path, target: Path, shape: tuple[int, ...] | None, chosen: _Chosen) -> None:
         """Predict all frames of a file, and write each."""

@@ -145,7 +145,10 @@ def with_steps(
     How many is measured by a short training, one variant after another, and kept in ``file``: a comparison that is
     continued has the same. Raises RunError for a model that is fitted, which takes no steps.
     """
-    known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    try:
+        known: dict[str, int] = dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+    except (OSError, TypeError, ValueError) as error:
+        raise RunError(f"{file} cannot be read ({error}); delete it, and the steps are measured again") from error
     for plan in plans:
         if labels(plan) not in known:
             known[labels(plan)] = max(1, round(seconds / step_seconds(plan.experiment, registry)))

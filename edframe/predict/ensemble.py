@@ -30,6 +30,7 @@ from edframe.report.calibration import calibration_figure
 from edframe.runs.build import fabric_for
 from edframe.runs.directory import Run
 from edframe.runs.events import Evaluated
+from edframe.runs.tensors import positive
 from edframe.train.featurizer import restore_featurizer
 from edframe.train.loop import predict
 
@@ -60,7 +61,12 @@ class Ensemble:
         """What ``write`` wrote. Raises RunError when it is damaged, or a member is not where it was."""
         try:
             facts = json.loads((path / FILE).read_text(encoding="utf-8"))
-            members, factor = [(path / name).resolve() for name in facts["members"]], float(facts["factor"])
+            members, factor = (
+                [(path / name).resolve() for name in facts["members"]],
+                positive(facts["factor"], "factor"),
+            )
+            if not members:
+                raise ValueError("it has no members")
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise RunError(f"{path / FILE} cannot be read ({error}); write it again by `edframe ensemble`") from error
         return cls(path, tuple(Run.open(member) for member in members), factor)
@@ -95,7 +101,7 @@ def open_members(paths: Sequence[Path]) -> list[Run]:
         same = seeds.setdefault(run.config().get("seed"), run)
         if same is not run:
             raise RunError(f"{run.path} and {same.path} have the same seed; repeat one by `edframe run … --set seed=…`")
-        if run.provenance()["dataset"]["fingerprint"] != first.provenance()["dataset"]["fingerprint"]:
+        if run.fingerprint() != first.fingerprint():
             raise RunError(f"{run.path} and {first.path} were made from other data; repeat one of them")
         if _tested(run) != _tested(first):
             raise RunError(
@@ -115,9 +121,7 @@ def calibrate(
     the runs, and when all members predict the same.
     """
     ids = parts.dataset.ids
-    if _tested(runs[0]) != {ids[i] for i in parts.split.test} or (
-        parts.dataset.fingerprint() != runs[0].provenance()["dataset"]["fingerprint"]
-    ):
+    if _tested(runs[0]) != {ids[i] for i in parts.split.test} or (parts.dataset.fingerprint() != runs[0].fingerprint()):
         raise RunError(f"{runs[0].path} was made from other data or splits than there are now; repeat its runs")
     models, featurizers = [], []
     for run in runs:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edframe.errors import DataError
+from edframe.runs.tensors import numbers, positive
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -135,8 +136,12 @@ class TrainingSet:
         if not (run.path / FILE).exists():
             return None
         tensors, header = run.load_tensors(FILE)
-        environments = {symbol: kept.numpy() for symbol, kept in tensors.items()}
-        return cls(tuple(json.loads(header["neighbours"])), environments, json.loads(header["units"]))
+        with run.reading(FILE):
+            environments = {symbol: kept.numpy() for symbol, kept in tensors.items()}
+            units = {symbol: positive(unit, symbol) for symbol, unit in numbers(header["units"]).items()}
+            if units.keys() != environments.keys():
+                raise ValueError("units and environments are of other species")
+            return cls(tuple(numbers(header["neighbours"])), environments, units)
 
 
 def describe_training_set(dataset: Dataset, train: Sequence[int], run: Run) -> None:

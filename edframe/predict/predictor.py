@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,8 +23,9 @@ from edframe.memory import by_points, told_where_memory_ends
 from edframe.predict.memory import advice, require_memory
 from edframe.predict.novelty import Novelty, TrainingSet
 from edframe.predict.symmetry import Symmetrised
+from edframe.runs.tensors import numbers, positive
 from edframe.sample import Sample
-from edframe.train.checkpoint import BEST
+from edframe.train.checkpoint import BEST, require_finite
 from edframe.train.featurizer import restore_featurizer
 
 if TYPE_CHECKING:
@@ -62,16 +62,16 @@ class Predictor:
         symmetrise: bool = False,
     ) -> None:
         tensors, header = run.load_tensors(BEST)
-        facts = json.loads(header["contents"])
-        self.contents = Contents(**{**facts, "species": tuple(facts["species"])})
-        self.spacing = float(header["spacing"])
+        with run.reading(BEST):
+            facts = numbers(header["contents"])
+            self.contents = Contents(**{**facts, "species": tuple(facts["species"])})
+            self.spacing = positive(header["spacing"], "spacing")
+            self.valence = Valence.load(numbers(header["valence"])) if "valence" in header else None
+            self.level = Level.load(numbers(header["level"])) if "level" in header else Level()
+            self.vacuum: float | None = numbers(header.get("vacuum", "null"))
         self.device = device
         self.name = run.path.name
         self.training_set = TrainingSet.load(run)
-        self.valence = Valence.load(json.loads(header["valence"])) if "valence" in header else None
-
-        self.level = Level.load(json.loads(header["level"])) if "level" in header else Level()
-        self.vacuum: float | None = json.loads(header.get("vacuum", "null"))
         self._label = registry.find("featurizer", experiment.featurizer.name).label
         self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)
         restore_featurizer(self.featurizer, run)
@@ -172,6 +172,7 @@ def _restore(model: nn.Module, tensors: Mapping[str, Tensor], run: Run) -> None:
             f"the weights in {run.path / BEST} do not fit the model, because its plugin has changed; install the "
             f"versions named in provenance.json, or repeat the run by {run.again}"
         ) from error
+    require_finite(model, str(run.path / BEST))
 
 
 def _too_large(grid: Grid) -> str:

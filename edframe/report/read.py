@@ -17,6 +17,7 @@ from edframe.errors import EdframeError, RunError
 from edframe.grid import Grid
 from edframe.metrics.standard import UNITS
 from edframe.runs.events import Evaluated, Fit, Metric, Results, Step, Unconverged, Validation, read
+from edframe.runs.tensors import check
 
 ROLES = {"worst": 0, "median": 1, "best": 2}
 """Order in which kept samples are shown."""
@@ -138,6 +139,7 @@ def _prediction(file: Path) -> Prediction:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check(file)
         with safe_open(file, framework="numpy") as stored:
             about = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping

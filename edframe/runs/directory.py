@@ -18,6 +18,7 @@ import yaml
 from edframe.errors import RunError, command
 from edframe.files import locked, whole
 from edframe.runs.events import Event, read, step_of, to_lines
+from edframe.runs.tensors import CHECKSUM, check, pieces
 from edframe.version import API_VERSION
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ class Run:
                 f"{self.path / 'provenance.json'} cannot be read ({error}); repeat the run by {self.again}"
             ) from error
 
+    def fingerprint(self) -> str:
+        """Of the data it was made from. Raises RunError when provenance.json does not have it."""
+        with self.reading("provenance.json"):
+            return str(self.provenance()["dataset"]["fingerprint"])
+
     def record(self, **facts: Any) -> None:
         """Merge facts into provenance.json."""
         known = self.provenance()
@@ -134,7 +140,7 @@ class Run:
         """Write a safetensors file whole; the header carries the format, the plugin API and the configuration."""
         config = (self.path / "config.yaml").read_text(encoding="utf-8")
         header = {"format": str(FORMAT), "api": str(API_VERSION), "config": config, **metadata}
-        self.write(name, _safetensors(tensors, header))
+        self.write(name, pieces(tensors, header))
 
     def load_tensors(self, name: str) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, str]]:
         """Read a safetensors file and its header. Raises RunError when it is absent or damaged."""
@@ -142,16 +148,30 @@ class Run:
 
         target = self.path / name
         try:
+            check(target)
             with safe_open(target, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+                header = {key: text for key, text in (file.metadata() or {}).items() if key != CHECKSUM}
+                return {key: file.get_tensor(key) for key in file.keys()}, header  # noqa: SIM118
         except FileNotFoundError as error:
             raise RunError(
                 f"{target} is not there; restore it from a copy, or repeat the run by {self.again}"
             ) from error
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, ValueError) as error:
             raise RunError(
                 f"{target} is damaged, it may have been cut short ({error}); restore it from a copy, or repeat the "
                 f"run by {self.again}"
+            ) from error
+
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """While open, what a file or its header lacks or holds wrongly raises RunError, which names the file."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+            wrong = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read: {error}"
+            raise RunError(
+                f"{self.path / name} is not what edframe writes there: it {wrong}; restore it from a copy, or "
+                f"repeat the run by `edframe run {self.path / 'config.yaml'}`"
             ) from error
 
     def header(self, name: str) -> dict[str, str]:
@@ -165,31 +185,11 @@ class Run:
             return {}
 
     def config(self) -> dict[str, Any]:
-        """config.yaml as plain data."""
-        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")) or {})
-
-
-def _safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
-    """A safetensors file in pieces, tensor by tensor: the library's own ``save`` first makes a copy of them all, and
-    refuses tensors that share memory, such as tied weights. https://huggingface.co/docs/safetensors#format
-    """
-    import torch
-    from safetensors.torch import save
-
-    dtypes = {tensor.dtype for tensor in tensors.values()}
-    names = {dtype: json.loads(save({"": torch.empty(0, dtype=dtype)})[8:])[""]["dtype"] for dtype in dtypes}
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
-    ordered = sorted(tensors, key=lambda key: -tensors[key].itemsize)  # so that each begins at a multiple of its width
-    end = 0
-    for key in ordered:
-        tensor, begin = tensors[key], end
-        end += tensor.nbytes
-        header[key] = {"dtype": names[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little") + text
-    for key in ordered:
-        yield tensors[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+        """config.yaml as plain data. Raises RunError when it cannot be read."""
+        try:
+            return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")) or {})
+        except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+            raise RunError(f"{self.path / 'config.yaml'} cannot be read ({error}); restore it from a copy") from error
 
 
 def _write_whole(target: Path, content: bytes | Iterable[bytes | memoryview]) -> None:

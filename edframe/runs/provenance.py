@@ -29,9 +29,10 @@ def record_start(run: Run, facts: Mapping[str, Any]) -> None:
     if "started" not in known:
         run.record(**facts, status="running")
         return
+    then = run.fingerprint()
     if facts["dataset"] != known["dataset"]:
         raise RunError(
-            f"{run.path} was made from other data (fingerprint {known['dataset']['fingerprint'][:12]}, now "
+            f"{run.path} was made from other data (fingerprint {then[:12]}, now "
             f"{facts['dataset']['fingerprint'][:12]}); start anew by {run.again}"
         )
     changed = {key: value for key, value in facts.items() if value != known.get(key)}

@@ -65,13 +65,11 @@ class Checkpoint:
         if not (run.path / LAST).exists():
             return cls()
         tensors, header = run.load_tensors(LAST)
-        try:
-            checkpoint = cls(int(header["step"]), float(header["best"]), float(header["seconds"]), tensors)
-            then = yaml.safe_load(header["config"])
-        except KeyError as error:
-            raise RunError(
-                f"{run.path / LAST} is not a checkpoint to continue from: its header lacks {error}"
-            ) from error
+        with run.reading(LAST):
+            best, seconds = float(header["best"]), float(header["seconds"])
+            checkpoint, then = cls(int(header["step"]), best, seconds, tensors), dict(yaml.safe_load(header["config"]))
+            if checkpoint.step < 1 or not best >= 0 or not 0 <= seconds < math.inf:
+                raise ValueError(f"step {checkpoint.step}, best {best}, seconds {seconds}")
         now = run.config()
         for difference in _differences({**then, "device": ""}, {**now, "device": ""}):
             raise RunError(
@@ -86,7 +84,10 @@ class Checkpoint:
         run.save_tensors(LAST, self.tensors, {**header, **state})
 
     def restore(self, model: nn.Module, average: nn.Module, optimiser: Any, memory: Visits | None = None) -> None:
-        """Put the tensors back where ``of`` took them, on any device. Raises RunError when they do not fit."""
+        """Put the tensors back where ``of`` took them, on any device.
+
+        Raises RunError when they do not fit, or a weight is not finite.
+        """
         if not self.tensors:
             return
         try:
@@ -97,6 +98,8 @@ class Checkpoint:
                 f"the checkpoint does not fit the model ({str(error).splitlines()[-1].strip()}): its plugin changed "
                 "since; install the versions named in provenance.json, or start anew from config.yaml"
             ) from error
+        for part in (model, average):
+            require_finite(part, "the checkpoint")
         state: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for key, value in self._part("optimiser.").items():
             index, name = key.split(".", 1)
@@ -107,6 +110,16 @@ class Checkpoint:
 
     def _part(self, prefix: str) -> dict[str, Tensor]:
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+
+
+def require_finite(model: nn.Module, what: str) -> None:
+    """Raises RunError, which names ``what`` the weights come from, for a weight that is not finite."""
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise RunError(
+                f"{what} holds a weight that is not finite, in '{name}'; restore it from a copy, or start anew from "
+                "config.yaml"
+            )
 
 
 def _differences(then: Any, now: Any, path: str = "") -> Iterator[str]:

@@ -64,7 +64,7 @@ def opened(folder: Path, config: Mapping[str, Any], searched: Mapping[str, Any])
     states = library().trial.TrialState
     written = {CONFIG: config, SPACE: searched}
     for name, content in written.items():
-        if (folder / name).exists() and _other(yaml.safe_load((folder / name).read_text(encoding="utf-8")), content):
+        if (folder / name).exists() and _other(_plain(folder / name), content):
             raise RunError(f"{folder} is the study of something else: its {name} differs; choose another by --study")
     try:
         with locked(folder / LOCK):
@@ -74,7 +74,13 @@ def opened(folder: Path, config: Mapping[str, Any], searched: Mapping[str, Any])
                     file.write(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
             for left in folder.glob(f"{SCRATCH}*"):
                 shutil.rmtree(left, ignore_errors=True)
-            study = loaded(folder)
+            try:
+                study = loaded(folder)
+            except (AssertionError, LookupError, TypeError, ValueError) as error:
+                raise RunError(
+                    f"{folder / JOURNAL} is damaged ({type(error).__name__}: {error}); restore it from a copy, or "
+                    "choose another folder by --study"
+                ) from error
             for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
                 study.tell(trial.number, state=states.FAIL)
                 if trial.params:
@@ -89,6 +95,13 @@ def opened(folder: Path, config: Mapping[str, Any], searched: Mapping[str, Any])
             f"{folder} cannot be written: {error.strerror or error}; mend that and repeat the command, or choose "
             "another folder by --study"
         ) from error
+
+
+def _plain(file: Path) -> Any:
+    """What a file of YAML holds; None where that cannot be read."""
+    with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return None
 
 
 def _other(then: Any, now: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from edframe import io
 from edframe.grid import Grid
+from edframe.runs.directory import Run
 
 
 @pytest.fixture
@@ -201,6 +202,42 @@ def test_a_training_structure_is_no_extrapolation_and_a_stretched_one_is(edframe
     assert result.err.startswith("Warning: the surroundings of atom ")
     assert result.err.count("\n") == 1
     assert "the prediction is an extrapolation" in result.err
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "sentence"),
+    [
+        ("checkpoints/best", "contents", None, "it lacks 'contents'"),
+        ("checkpoints/best", "contents", '{"species": 3}', "it cannot be read: 'int' object is not iterable"),
+        ("checkpoints/best", "spacing", "nan", "it cannot be read: spacing nan"),
+        ("checkpoints/best", "vacuum", "NaN", "it cannot be read: it holds NaN"),
+        ("checkpoints/best", "valence", '{"species": ["Li", "O"]}', "it lacks 'electrons'"),
+        ("environments", "units", None, "it lacks 'units'"),
+        ("environments", "units", '{"Li": NaN, "O": 1}', "it cannot be read: it holds NaN"),
+    ],
+)
+def test_a_header_that_lacks_a_fact_is_one_sentence(edframe, finished, kept, tmp_path, name, key, value, sentence):
+    kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
+    run = Run(shutil.copytree(finished, tmp_path / "run"))
+    tensors, header = run.load_tensors(f"{name}.safetensors")
+    del header[key]
+    run.save_tensors(f"{name}.safetensors", tensors, header if value is None else {**header, key: value})
+    result = edframe("predict", run.path, tmp_path / "POSCAR", tmp_path / "a.cube")
+    file = run.path / f"{name}.safetensors"
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert result.err.startswith(f"Error: {file} is not what edframe writes there: {sentence}; restore it from a copy")
+
+
+def test_a_weight_that_is_not_finite_is_one_sentence(edframe, finished, kept, tmp_path):
+    kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
+    run = Run(shutil.copytree(finished, tmp_path / "run"))
+    tensors, header = run.load_tensors("checkpoints/best.safetensors")
+    name = next(key for key, tensor in tensors.items() if tensor.ndim > 1)
+    tensors[name].view(-1)[3] = float("inf")
+    run.save_tensors("checkpoints/best.safetensors", tensors, header)
+    result = edframe("predict", run.path, tmp_path / "POSCAR", tmp_path / "a.cube")
+    file = run.path / "checkpoints/best.safetensors"
+    assert result.err.startswith(f"Error: {file} holds a weight that is not finite, in '{name}'; restore it")
 
 
 def test_weights_that_no_longer_fit_the_model_are_one_sentence(edframe, finished, kept, tmp_path):

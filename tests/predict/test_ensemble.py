@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -154,7 +155,16 @@ def test_a_folder_that_is_moved_with_its_members_still_opens(parts, member, tmp_
     assert opened.factor == facts["factor"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"members": []}), json.dumps({"members": 3, "factor": 1})])
+DAMAGED = (
+    {"members": []},
+    {"members": 3, "factor": 1},
+    {"members": [], "factor": 1},
+    {"members": ["a"], "factor": math.nan},
+    {"members": ["a"], "factor": -1},
+)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", *map(json.dumps, DAMAGED)])
 def test_a_damaged_file_is_refused(text, tmp_path):
     (tmp_path / "ensemble.json").write_text(text)
     with pytest.raises(RunError, match=r"ensemble\.json cannot be read"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import sys
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from edframe.errors import RunError
 from edframe.runs.directory import FORMAT, Run
@@ -153,6 +154,43 @@ def test_every_kind_of_tensor_is_read_by_the_library(run):
     for key, tensor in tensors.items():
         assert loaded[key].dtype == tensor.dtype
         assert torch.equal(loaded[key], tensor)
+
+
+def test_any_flipped_bit_is_refused(run):
+    """But for the name of the checksum: without it, the file is one of an older edframe."""
+    name = "checkpoints/last.safetensors"
+    run.save_tensors(name, {"a": torch.tensor([1.0, -2.0]), "b": torch.arange(3)}, {"step": "7"})
+    whole = (run.path / name).read_bytes()
+    begin = whole.index(b'"checksum"')
+    for bit in range(8 * len(whole)):
+        if begin <= bit // 8 < begin + len('"checksum"'):
+            continue
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (run.path / name).write_bytes(damaged)
+        with pytest.raises(RunError, match=r"last\.safetensors is damaged"):
+            run.load_tensors(name)
+
+
+def test_the_checksum_is_the_crc_of_what_is_in_the_file(run):
+    """CRC-32C, bit by bit, as RFC 3720 defines it."""
+    run.save_tensors("one.safetensors", {"a": torch.arange(5.0)}, {})
+    content = (run.path / "one.safetensors").read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    kept = header["__metadata__"].pop("checksum")
+    crc = 0xFFFFFFFF
+    for byte in json.dumps(header, sort_keys=True).encode() + content[start:]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    assert kept == f"{crc ^ 0xFFFFFFFF:08x}"
+
+
+def test_a_file_of_an_older_edframe_without_checksum_is_read(run):
+    save_file({"a": torch.ones(2)}, run.path / "old.safetensors", {"step": "7"})
+    tensors, header = run.load_tensors("old.safetensors")
+    assert (tensors["a"].tolist(), header) == ([1.0, 1.0], {"step": "7"})
 
 
 PEAK = """

@@ -102,5 +102,24 @@ def test_damaged_checkpoint_is_refused(run, kept):
 
 def test_best_weights_in_place_of_the_last_checkpoint_are_refused(run):
     run.save_tensors(LAST, {"weight": torch.zeros(2)}, {"step": "4"})
-    with pytest.raises(RunError, match=r"is not a checkpoint to continue from: its header lacks 'best'"):
+    with pytest.raises(RunError, match=r"last\.safetensors is not what edframe writes there: it lacks 'best'; restore"):
         Checkpoint.load(run)
+
+
+@pytest.mark.parametrize("key", ["step", "best", "seconds"])
+@pytest.mark.parametrize("value", ["nan", "-1", "many", ""])
+def test_a_header_without_meaning_is_refused(run, key, value):
+    state = {"step": "4", "best": "0.5", "seconds": "1.0"}
+    run.save_tensors(LAST, {"weight": torch.zeros(2)}, {**state, key: value})
+    with pytest.raises(RunError, match=r"last\.safetensors is not what edframe writes there: it cannot be read"):
+        Checkpoint.load(run)
+
+
+@pytest.mark.parametrize("part", ["model", "average"])
+def test_a_weight_that_is_not_finite_is_refused(run, part):
+    saved = parts()
+    with torch.no_grad():
+        saved[("model", "average").index(part)].bias[1] = math.nan
+    Checkpoint.of(1, 1.0, 1.0, *saved).save(run, {})
+    with pytest.raises(RunError, match=r"the checkpoint holds a weight that is not finite, in 'bias'; restore it"):
+        Checkpoint.load(run).restore(*parts())
