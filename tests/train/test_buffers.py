@@ -14,7 +14,7 @@ from edframe.train.buffers import take_sizes
 class Fitted(nn.Module):
     def __init__(self, hook=True):
         super().__init__()
-        self.register_buffer("found", torch.empty(0))
+        self.register_buffer("table", torch.empty(0))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.layer = nn.BatchNorm1d(3)
         if hook:
@@ -46,11 +46,11 @@ def test_a_submodule_refuses_other_sizes_as_ever():
 
 def test_a_missing_buffer_is_named():
     state = fitted().state_dict()
-    del state["found"]
-    with pytest.raises(RuntimeError, match=r"Missing key.*found"):
+    del state["table"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*table"):
         Fitted().load_state_dict(state)
 
 
 def test_without_the_hook_the_sizes_would_be_refused():
-    with pytest.raises(RuntimeError, match="size mismatch for found"):
+    with pytest.raises(RuntimeError, match="size mismatch for table"):
         Fitted(hook=False).load_state_dict(fitted().state_dict())
