@@ -1,5 +1,6 @@
 # make run: install, then train on real data and write a report. make test: install, then run the tests.
 # make test-lowest: the tests with the lowest version of each dependency that the distributions allow.
+# make docs: the documentation as a site, in site/index.html.
 # make study-small: losses against each other, see docs/results/l2-vs-transport.md; hours, continued where it was stopped.
 PYTHON ?= python3
 BIN := $(abspath .venv/bin)
@@ -8,7 +9,9 @@ DIST ?= dist
 TESTS := -n auto --maxprocesses 8 --dist loadfile
 BUILD = $(BIN)/python -c "import sys; from flit_core.buildapi import *; build_sdist(sys.argv[1]); build_wheel(sys.argv[1])"
 
-.PHONY: run test test-slow test-lowest check dist study-small study install
+SITE ?= site
+
+.PHONY: run test test-slow test-lowest check docs dist study-small study install
 
 run: install
 	$(BIN)/edframe run --loss sinkhorn
@@ -18,6 +21,10 @@ test: install
 
 test-slow: install test-lowest
 	$(BIN)/python -m pytest -m slow
+
+# Warnings, such as a link that leads nowhere, are errors.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml --site-dir "$(abspath $(SITE))"
 
 # A wheel and an sdist of each distribution.
 dist: install
