@@ -127,7 +127,7 @@ class Density:
 
         start, end: ``[3]`` in Å, or the number of an atom from 0. Linear between grid points.
         """
-        ends = [self._place(start), self._place(end)]
+        ends = [self.place(start), self.place(end)]
         steps = np.linspace(0, 1, points)
         places = ends[0] + steps[:, None] * (ends[1] - ends[0])
         return steps * float(np.linalg.norm(ends[1] - ends[0])), self.at(places)
@@ -150,25 +150,36 @@ class Density:
         places = chosen.mesh(points)
         return places, self.at(places)
 
-    def plot(self, reference: Density | None = None) -> Figure:
-        """A matplotlib figure in a plane through the atoms: the density, or this, a reference and their difference.
+    def plot(
+        self,
+        reference: Density | None = None,
+        *,
+        plane: Sequence[int] | None = None,
+        line: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Figure:
+        """A matplotlib figure: the density, or this, a reference and their difference.
 
-        Raises DataError for a reference in another cell or on other points.
+        plane: three atoms, by number from 0; None: the plane in which all atoms spread most. line: its two ends, as of
+        ``line``, to draw a profile instead. Raises DataError for a reference in another cell or on other points, and
+        for atoms that are not there.
         """
-        from edframe.api.pictures import figure
+        from edframe.api.pictures import along_line, in_plane
+        from edframe.api.planes import plane_through
 
         if reference is not None and (
             reference.grid.shape != self.grid.shape or not np.allclose(reference.grid.vectors, self.grid.vectors)
         ):
             raise DataError("the two densities lie on other points or in other cells; see edframe.compare")
-        return figure(self.total, self.grid, self.structure, None if reference is None else reference.total)
+        if line is not None:
+            return along_line(self, reference, *line)
+        return in_plane(self, reference, plane_through(self.structure, self.grid, plane))
 
     def isosurface(self, level: float | None = None) -> Any:
         """A plotly figure of the surface where the total density is ``level`` (e/Å³; None: it holds 90% of the
         electrons), with the atoms and their bonds. Raises MissingError where plotly is not installed."""
         from edframe.api.isosurface import isosurface
 
-        return isosurface(self.total, self.grid, self.structure, level)
+        return isosurface(self, level)
 
     def write(self, path: str | Path, *, force: bool = False) -> list[Path]:
         """Write a CHGCAR, cube, XSF or another file, by its name; returns the files.
@@ -209,9 +220,15 @@ class Density:
 
         return png(self.plot())
 
-    def _place(self, where: ArrayLike) -> NDArray[np.float64]:
+    def place(self, where: ArrayLike) -> NDArray[np.float64]:
+        """Cartesian coordinates ``[3]`` in Å of an atom by its number from 0, or of a point. Raises DataError."""
         if np.ndim(where) == 0:
-            return np.asarray(self.structure.cart_coords[int(np.asarray(where))])
+            number = int(np.asarray(where))
+            if not 0 <= number < len(self.structure):
+                raise DataError(
+                    f"there is no atom {number}; {self.structure.formula} has 0 to {len(self.structure) - 1}"
+                )
+            return np.asarray(self.structure.cart_coords[number])
         return np.asarray(where, dtype=float)
 
     def _volume(self) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE [REFERENCE]", help="CHGCAR…, ….cube, ….xsf, …; two: their difference, too."),
+    typer.Argument(
+        metavar="FILE|RUN [REFERENCE]", help="CHGCAR…, ….cube, ….xsf, …; two: their difference, too; or a run."
+    ),
 ]
 
 
@@ -24,12 +28,26 @@ def show(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="….png or ….html; default: beside the density, as PNG.")
     ] = None,
+    plane: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(
+            "--plane", metavar="A B C", help="Through three atoms, numbered from 1; default: found by itself."
+        ),
+    ] = None,
+    line: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--line", metavar="A B", help="The profile from one atom to another, numbered from 1."),
+    ] = None,
+    sample: Annotated[
+        Literal["worst", "median", "best"], typer.Option("--sample", help="Which test sample of a run.")
+    ] = "median",
     unit: options.Unit = None,
     force: options.Force = False,
 ) -> None:
-    """Draw a density, as a picture of the plane through its atoms or as a page with a surface to turn.
+    """Draw a density, as a picture of the plane through its atoms or as a page with surfaces to turn.
 
-    Of two files, both are drawn, and the first minus the second; the metrics of the report are printed.
+    Of two files, both are drawn, and the first minus the second; of a run, what it predicted for a test sample, the
+    reference, and their difference. The metrics of the report are printed.
 
     Examples:
 
@@ -37,39 +55,85 @@ def show(
 
       edframe show CHGCAR --out density.html
 
-      edframe show predicted.cube reference.cube
+      edframe show predicted.cube reference.cube --line 1 2
+
+      edframe show runs/20260101T120000Z-li-o-li-unet-sinkhorn-1a2b3c --sample worst --out worst.html
     """
-    if len(files) > 2:
-        raise ConfigError(f"give one file, or two to compare, not {len(files)}")
-    target = out or files[0].with_name(f"{files[0].name}.png")
+    if plane is not None and line is not None:
+        raise ConfigError("--plane and --line draw different pictures; give one of them")
+    shown = _shown(files, sample, unit)
+    target = out or shown.beside
     if target.suffix.lower() not in (".png", ".html"):
         raise ConfigError(f"--out {target}: its name must end in .png or .html")
     options.refuse_to_overwrite([target], force)
-    densities = [_opened(file, unit) for file in files]
-    if len(densities) == 2:
-        from edframe.api.comparing import compare
-        from edframe.metrics.standard import units
-        from edframe.report.numbers import number
+    from edframe.io.files import replacing
+    from edframe.report.numbers import number
+    from edframe.report.page import Picture
+    from edframe.report.style import png
 
-        named = units()
-        for name, value in compare(*densities).items():
-            typer.echo(f"{name:<22} {number(value, 3)} {named[name]}")
-    if target.suffix.lower() == ".png":
-        from edframe.io.files import replacing
-        from edframe.report.style import png
+    atoms = len(shown.density.structure)
+    numbered = [_counted("--plane" if plane else "--line", chosen, atoms) for chosen in (plane or line or ())]
+    for name, (value, named) in shown.metrics.items():
+        typer.echo(f"{name:<22} {number(value, 3)} {named}")
+    density, reference = shown.density, shown.reference
+    figure = density.plot(
+        reference, plane=numbered if plane else None, line=(numbered[0], numbered[1]) if line else None
+    )
+    content = image = png(figure)
+    if target.suffix.lower() == ".html":
+        from edframe.api.page import page
 
-        image = png(densities[0].plot(densities[1] if len(densities) == 2 else None))
-        with replacing(target) as file:
-            file.write(image)
-    else:
-        if len(densities) == 2:
-            raise ConfigError(f"--out {target}: a page holds one density; give one file, or a name that ends in .png")
-        from edframe.io.files import replacing
-
-        text = densities[0].isosurface().to_html(include_plotlyjs=True, full_html=True)
-        with replacing(target) as file:
-            file.write(text.encode())
+        caption = "Along the line between two atoms." if line else (
+            "In a plane through the atoms; those away from it are hollow. Densities are on a logarithmic scale with a "
+            "contour at each power of ten, differences linear up to 1% of the largest and logarithmic above."
+        )  # fmt: skip
+        picture = Picture("line" if line else "plane", image, f"Density of {density.structure.formula}", caption)
+        content = page(shown.title, density, reference, shown.metrics, [picture]).encode()
+    with replacing(target) as file:
+        file.write(content)
     typer.echo(target)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is drawn. beside: where, if nothing else is said. metrics: value and unit by name."""
+
+    title: str
+    beside: Path
+    density: Density
+    reference: Density | None
+    metrics: Mapping[str, tuple[float, str]]
+
+
+def _shown(files: list[Path], sample: str, unit: str | None) -> _Shown:
+    if len(files) > 2:
+        raise ConfigError(f"give one file, or two to compare, not {len(files)}")
+    first = files[0]
+    if (first / "config.yaml").is_file():
+        if len(files) == 2:
+            raise ConfigError(f"{first} is a run, which has its own reference; give it alone, or two files")
+        from edframe.api.shown import kept
+
+        name, density, reference, metrics = kept(first, sample)
+        typer.echo(f"{first}: {sample} test sample, {name}, {reference.electrons:.6g} electrons")
+        return _Shown(f"{name}, the {sample} test sample", first / f"{sample}.png", density, reference, metrics)
+    densities = [_opened(file, unit) for file in files]
+    beside = first.with_name(f"{first.name}.png")
+    if len(files) == 1:
+        return _Shown(first.name, beside, densities[0], None, {})
+    from edframe.api.comparing import compare
+    from edframe.metrics.standard import units
+
+    named = units()
+    metrics = {name: (value, named[name]) for name, value in compare(*densities).items()}
+    return _Shown(f"{first.name} against {files[1].name}", beside, densities[0], densities[1], metrics)
+
+
+def _counted(option: str, number: int, atoms: int) -> int:
+    """An atom by its number from 0, given from 1."""
+    if not 1 <= number <= atoms:
+        raise ConfigError(f"{option}: there is no atom {number}; the atoms are 1 to {atoms}")
+    return number - 1
 
 
 def charges(

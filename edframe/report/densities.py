@@ -13,14 +13,13 @@ from edframe.grid import Grid, density_unit
 from edframe.report.read import Prediction
 from edframe.report.slices import Plane, corners, through_atoms
 from edframe.report.style import BLUE, DENSITY, DIFFERENCE, GREY, INK, ORANGE, panels, png, styled
+from edframe.report.symbols import draw_atoms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARGIN = 2.6
 """Å of surroundings shown around the atoms; beyond it a valence density is below 10⁻³ e/Å³."""
-IN_PLANE = 0.6
-"""Å; an atom farther than this from the plane is drawn hollow."""
 SMOOTHED = 300**2
 """Points up to which colours are interpolated between grid points; finer planes look smooth as they are."""
 
@@ -114,7 +113,8 @@ def maps(
             ax.set_ylabel(plane.labels[1])
         else:
             ax.tick_params(labelleft=False)
-        _atoms(ax, species, plane, dark=colours == DENSITY)
+        side = min(bounds[1] - bounds[0], bounds[3] - bounds[2])
+        draw_atoms(ax, species, plane.atoms, plane.height, side, dark=colours == DENSITY)
     first = len(densities)
     for mesh, over, label in ((meshes[0], axes[:first], "electron density"), (meshes[-1], axes[first:], "difference")):
         shrink, aspect = (0.75, 38) if len(over) > 1 else (0.95, 24)
@@ -157,22 +157,6 @@ def _view(plane: Plane) -> tuple[float, float, float, float]:
         low = np.maximum(low, plane.atoms.min(axis=0) - MARGIN)
         high = np.minimum(high, plane.atoms.max(axis=0) + MARGIN)
     return float(low[0]), float(high[0]), float(low[1]), float(high[1])
-
-
-def _atoms(ax: Axes, species: Sequence[str], plane: Plane, dark: bool) -> None:
-    """A mark and a symbol at each atom; hollow where the atom is off the plane."""
-    from matplotlib.patheffects import withStroke
-
-    colour, halo = ("white", INK) if dark else (INK, "white")
-    many = len(species) > 24  # symbols would cover the density
-    for symbol, (x, y), height in zip(species, plane.atoms, plane.height, strict=True):
-        inside = abs(height) <= IN_PLANE
-        ax.plot(x, y, "o", markersize=3.2, markerfacecolor=colour if inside else "none", markeredgecolor=colour,
-                markeredgewidth=0.7, alpha=1.0 if inside else 0.7, clip_on=True)  # fmt: skip
-        if not many:
-            ax.annotate(symbol, (x, y), xytext=(3.5, 3.5), textcoords="offset points", color=colour, fontsize=8.5,
-                        fontweight="bold", annotation_clip=True,
-                        path_effects=[withStroke(linewidth=1.4, foreground=halo)])  # fmt: skip
 
 
 def _symmetric_ticks(limit: float) -> list[float]:

@@ -17,6 +17,7 @@ from edframe.metrics.standard import DESCRIPTIONS
 from edframe.report import curves, densities
 from edframe.report.numbers import duration, interval, number, rows
 from edframe.report.read import ROLES, Prediction, RunFiles, read_run
+from edframe.report.style import DPI
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,6 +29,8 @@ NAMES = {
 }  # fmt: skip
 """What the metrics are called in tables; a loss goes by its own name."""
 
+FULL = 63.6
+"""Width of the text of a page, in rem."""
 WORST = 10
 """Rows of the table of worst samples."""
 
@@ -102,9 +105,15 @@ def environment(package: str) -> Environment:
         loader=PackageLoader(package, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters.update(number=number, interval=interval)
+    made.filters.update(number=number, interval=interval, width=_width)
     made.globals["style"] = resources("edframe.report").joinpath("style.css").read_text(encoding="utf-8")
     return made
+
+
+def _width(picture: Picture) -> str:
+    """How wide a figure is shown at most: 10 inches fill the page, so that letters have one size in all."""
+    pixels = int.from_bytes(picture.image[16:20], "big")  # of a PNG's head
+    return f"{pixels / (10 * DPI) * FULL:.1f}rem"
 
 
 def _component(run: RunFiles, block: str) -> dict[str, str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+
 import numpy as np
 import pytest
 from pymatgen.core.structure import Structure
@@ -46,6 +50,65 @@ def test_a_page_holds_all_that_it_needs(edframe, oxygen, tmp_path):
     page = (tmp_path / "o.html").read_text()
     assert "isosurface" in page
     assert 'src="http' not in page
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Li and F as Gaussians, and with another width, in two cubes."""
+    grid = Grid.of(np.diag([9.0, 8.0, 8.0]), (36, 32, 32))
+    places = np.array([[3.7, 4, 4], [5.3, 4, 4]])
+    structure = Structure(grid.vectors, ["Li", "F"], places, coords_are_cartesian=True)
+    files = []
+    for name, width in (("predicted.cube", 0.55), ("reference.cube", 0.5)):
+        values = np.zeros(grid.shape)
+        for place, electrons in zip(places, (1, 7), strict=True):
+            away = ((grid.coordinates() - place) ** 2).sum(-1)
+            values += electrons * np.exp(-away / (2 * width**2)) / (2 * np.pi * width**2) ** 1.5
+        io.write(tmp_path / name, io.Volume(structure, grid, {"total": values}))
+        files.append(tmp_path / name)
+    return files
+
+
+def test_two_densities_and_their_difference_are_a_page(edframe, pair, tmp_path):
+    result = edframe("show", *pair, "--out", tmp_path / "both.html")
+    assert (result.code, result.err) == (0, "")
+    text = (tmp_path / "both.html").read_text()
+    scene = json.loads(re.search(r'id="isosurface-data">(.*?)</script>', text)[1])[0]
+    assert scene["variants"] == ["density", "reference", "density − reference"]
+    assert (scene["species"], scene["bonds"]) == (["Li", "F"], [[0, 1]])
+    nmae = next(line.split()[1] for line in result.out.splitlines() if line.startswith("nmae"))
+    assert re.search(rf"NMAE</th><td class=\"u\">%</td><td class=\"n\">{nmae}</td>", text)
+    # Each level encloses the electrons that it promises: summed at the points of the page.
+    code = np.frombuffer(base64.b64decode(scene["fields"][1]["bdata"]), "<i2")
+    heights = [height for (height,) in scene["heights"][1]]
+    inside = [(10 ** (code[code >= height] / 2500)).sum() * np.prod(scene["step"]) / 8 for height in heights]
+    np.testing.assert_allclose(inside, [0.9, 0.5, 0.75, 0.95, 0.99], atol=0.03)
+
+
+def test_a_profile_and_a_plane_of_chosen_atoms(edframe, pair, tmp_path):
+    from matplotlib.image import imread
+
+    assert edframe("show", *pair, "--line", 1, 2, "--out", tmp_path / "line.png").code == 0
+    assert imread(tmp_path / "line.png").shape[1] > 1.5 * imread(tmp_path / "line.png").shape[0]
+    for words, sentence in [
+        (["--line", 1, 3], "--line: there is no atom 3; the atoms are 1 to 2"),
+        (["--plane", 1, 2, 0], "--plane: there is no atom 0; the atoms are 1 to 2"),
+        (["--plane", 1, 2, 1, "--line", 1, 2], "--plane and --line draw different pictures; give one of them"),
+    ]:
+        result = edframe("show", pair[0], *words, "--out", tmp_path / "other.png")
+        assert (result.code, result.err) == (2, f"Error: {sentence}\n")
+
+
+def test_a_run_is_shown_by_a_test_sample(edframe, finished, tmp_path):
+    from edframe.runs.directory import Run
+    from edframe.runs.events import Evaluated
+
+    result = edframe("show", finished, "--sample", "worst", "--out", tmp_path / "worst.png")
+    assert (result.code, result.err) == (0, "")
+    largest = max(event.metrics["nmae"] for event in Run(finished).events() if isinstance(event, Evaluated))
+    assert f"nmae                   {largest:.3g} %" in result.out
+    result = edframe("show", finished, tmp_path / "worst.png")
+    assert (result.code, "is a run, which has its own reference" in result.err) == (2, True)
 
 
 def test_electrons_of_atoms_are_printed(edframe, oxygen):

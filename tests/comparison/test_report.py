@@ -21,13 +21,14 @@ from scipy import stats
 from edframe.comparison.outcome import Outcome, frame
 from edframe.comparison.report import differences, files, page, write
 from edframe.comparison.report.examples import Example, examples
-from edframe.comparison.report.isosurfaces import around, level, sampled, scenes
+from edframe.comparison.report.isosurfaces import STEP, scenes
 from edframe.comparison.report.looks import looks
 from edframe.comparison.report.rows import rows
 from edframe.comparison.statistics import effects
 from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.grid import Grid
+from edframe.report.scenes import around, averaged, level
 from edframe.report.style import png
 from edframe.runs.directory import Run
 from edframe.runs.events import Step, Validation
@@ -361,7 +362,7 @@ def test_a_rectangular_cell_is_cropped_at_its_own_points():
     index = (box.points() + chosen.positions[0]) / grid.spacing
     assert index == pytest.approx(np.rint(index), abs=1e-9)
     places = np.moveaxis(np.rint(index).astype(int) % grid.shape, -1, 0)
-    assert sampled(field, box, chosen) == pytest.approx(field[tuple(places)])
+    assert averaged(field, box, grid, chosen.positions[0]) == pytest.approx(field[tuple(places)])
     inside = [sum(abs(k / 4 - x) <= 2.6 for k in range(-20, 60)) for x in chosen.positions[0]]  # in steps of 0.25 Å
     assert list(box.shape) == inside
 
@@ -377,7 +378,7 @@ def test_a_smooth_field_is_sampled_where_the_box_says(cell, points):
     middle = positions.mean(0)
     box = around(positions - middle, middle, grid, points)
     assert np.prod(box.shape) <= points
-    values = sampled(wave(grid), box, placed(grid, positions))
+    values = averaged(wave(grid), box, grid, middle)
     curvature = 3 * (2 * np.pi / 5.5) ** 2
     assert values == pytest.approx(wave_at(box.points() + middle, grid), abs=curvature * box.step.max() ** 2 / 6)
 
@@ -396,7 +397,7 @@ def test_scenes_hold_what_plotly_reads():
     assert scene["fields"][1]["dtype"] == "i2"
     height = float(re.search(r"±([\d.]+) e/Å³", scene["caption"])[1])
     expected = example().predicted["bad"] - example().reference
-    assert np.abs(field).max() / scene["level"] * height == pytest.approx(np.abs(expected).max(), rel=0.05)
+    assert np.abs(field).max() / STEP * height == pytest.approx(np.abs(expected).max(), rel=0.05)
     assert scenes([example(2)]) == []
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from edframe.errors import DataError
 from edframe.io.files import replacing
 from edframe.report.numbers import duration, number
 from edframe.report.page import Picture, environment
+from edframe.report.scenes import scripts
 from edframe.runs.directory import Run
 
 
@@ -69,24 +67,10 @@ def build(
 
 
 def _render(**values: Any) -> str:
-    from plotly.offline import get_plotlyjs
-
-    scripts = []
-    if values["scenes"]:
-        drawing = resources("edframe.comparison.report").joinpath("isosurfaces.js").read_text(encoding="utf-8")
-        scripts = [get_plotlyjs(), drawing]
+    texts, policy = scripts() if values["scenes"] else ([], "'none'")
     made = environment("edframe.comparison.report")
-    made.filters.update(duration=duration, condition_label=condition_label, width=_width)
-    policy = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    return made.get_template("template.html").render(
-        scripts=scripts, policy=policy or "'none'", most_variants=VARIANTS, **values
-    )
-
-
-def _width(picture: Picture) -> str:
-    """How wide a figure is shown at most: 10 inches fill the page, so that letters have one size in all."""
-    pixels = int.from_bytes(picture.image[16:20], "big")  # of a PNG's head
-    return f"{pixels / 1800 * 63.6:.1f}rem"
+    made.filters.update(duration=duration, condition_label=condition_label)
+    return made.get_template("template.html").render(scripts=texts, policy=policy, most_variants=VARIANTS, **values)
 
 
 def _headline(outcomes: Sequence[Outcome], effects: Sequence[Effect], axis: str, reference: str) -> str:
