@@ -46,8 +46,15 @@ def test_blocks_are_as_fine_as_the_number_of_points_allows(shape, max_points):
 
 def test_what_is_left_out_is_the_emptiest_and_holds_a_negligible_mass():
     mass = np.random.default_rng(0).random((6, 6)) ** 30
-    kept = support(mass)
+    kept = support(mass, 20)
     dropped = np.delete(mass.ravel(), kept)
     assert len(dropped) > 0
     assert dropped.sum() <= NEGLIGIBLE * mass.sum() < dropped.sum() + mass.ravel()[kept].min()
     assert dropped.max() <= mass.ravel()[kept].min()
+
+
+def test_nothing_is_left_out_where_all_points_fit():
+    mass = np.random.default_rng(0).random((6, 6)) ** 30
+    mass[2:4] = 0
+    assert support(mass, 24).tolist() == np.flatnonzero(mass).tolist()
+    assert len(support(mass, 23)) < 23

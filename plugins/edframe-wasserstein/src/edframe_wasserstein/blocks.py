@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edframe.grid import Grid
 
 NEGLIGIBLE = 1e-4
-"""Fraction of the electrons that may be left out of a transport: the emptiest voxels or blocks."""
+"""Fraction of the electrons that may be left out where there are too many points: the emptiest voxels or blocks."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def finest_blocks(a: NDArray[np.float64], b: NDArray[np.float64], grid: Grid, ma
 
     def fits(count: int) -> bool:
         coarse = blocks(count)
-        return max(len(support(coarse.sum(mass))) for mass in (a, b)) <= max_points
+        return max(len(support(coarse.sum(mass), max_points)) for mass in (a, b)) <= max_points
 
     low, high = 1, int(np.ceil(lengths.max() / grid.spacing.min()))  # one block; single voxels
     if fits(high):
@@ -79,8 +79,14 @@ def finest_blocks(a: NDArray[np.float64], b: NDArray[np.float64], grid: Grid, ma
     return blocks(low)
 
 
-def support(mass: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Flat indices of all entries but the smallest that together hold at most ``NEGLIGIBLE`` of the sum."""
+def support(mass: NDArray[np.float64], max_points: int) -> NDArray[np.int64]:
+    """Flat indices of all positive entries, where they are at most ``max_points``.
+
+    Where they are more, the smallest that together hold at most ``NEGLIGIBLE`` of the sum are left out.
+    """
+    positive: NDArray[np.int64] = np.flatnonzero(mass)
+    if len(positive) <= max_points:
+        return positive
     order = np.argsort(mass, axis=None)
     below = np.cumsum(mass.ravel()[order])
     return np.sort(order[below > NEGLIGIBLE * below[-1]])

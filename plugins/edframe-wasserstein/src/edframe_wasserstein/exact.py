@@ -32,8 +32,9 @@ def exact_transport(
 
     a, b: ``[b, x, y, z]`` (one axis per axis of ``grid``), any unit; each is divided by its own sum, and what lies
     below zero counts as zero. Distances along periodic axes are to the nearest image, in any cell. The transport is
-    exact between the masses of blocks of voxels, the finest for which neither density has more than ``max_points``;
-    the emptiest blocks, with 1e-4 of the electrons at most, are left out. Differentiable once, by both densities.
+    exact between the masses of blocks of voxels, the finest for which neither density has more than ``max_points``
+    without the emptiest blocks, with 1e-4 of the electrons at most. These are left out where they do not fit.
+    Differentiable once, by both densities.
 
     diagnostics: ``spacing``, the longest edge of a block in Å, and ``points``, the larger number of points. If r is the
     largest distance of a voxel from the centre of its block, half of its diagonal less half of the voxel's, blocks
@@ -102,7 +103,7 @@ def solve(
     blocks = finest_blocks(a, b, grid, max_points)
     centres = blocks.centres()
     coarse_a, coarse_b = blocks.sum(a).ravel(), blocks.sum(b).ravel()
-    at_a, at_b = support(coarse_a), support(coarse_b)
+    at_a, at_b = support(coarse_a, max_points), support(coarse_b, max_points)
     x, y = centres[at_a], centres[at_b]
     if np.array_equal(coarse_a, coarse_b):  # many potentials are optimal: take those with no gradient on the points
         value, u, v = 0.0, np.zeros(len(x)), np.zeros(len(y))
