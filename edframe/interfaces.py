@@ -73,7 +73,7 @@ class Dataset(ABC):
 
     @property
     def buckets(self) -> Sequence[int]:
-        """A label per sample. Samples that share one have the same grid, and may stand in one batch."""
+        """A label per sample. Samples that share one have the same grid, and may be in one batch."""
         return [0] * len(self.ids)
 
     @property
@@ -175,7 +175,8 @@ class FittedFeaturizer(Featurizer):
     """A featurizer that is fitted to the training samples once, before anything is trained.
 
     ``channels`` do not depend on the fit, because the model is built by their number. It is called after ``fit`` or
-    ``restore`` only. What ``fit`` found is kept with the checkpoints, restored when a run goes on and when it predicts.
+    ``restore`` only. What ``fit`` found is saved with the checkpoints, and restored when a run continues and when it
+    predicts.
     """
 
     @abstractmethod
@@ -201,7 +202,7 @@ class FittedFeaturizer(Featurizer):
 
 @runtime_checkable
 class PointFeaturizer(Protocol):
-    """A featurizer that has this method, too: its picture at single points, for models that look at one at a time."""
+    """A featurizer that also has this method: its features at single points, for models that look at one at a time."""
 
     def at(
         self, structure: Structure, grid: Grid, points: Float[Tensor, "p d"], device: torch.device | str
@@ -242,22 +243,22 @@ class FittedModel(Model, Protocol):
 
 
 class Visit(Protocol):
-    """What a loss may know of the training step it is called in, and what it kept when it last met these samples.
+    """What a loss may know of the training step it is called in, and what it stored when it last saw these samples.
 
-    Augmentation moves a sample between two visits; what was kept moves along, so that a loss need not know of it.
+    Augmentation moves a sample between two visits; what was stored moves along, so that a loss need not know of it.
     """
 
     step: int
     """The training step, from 1."""
 
     def recall(self, name: str) -> Float[Tensor, "b *field"] | None:
-        """What was kept under ``name`` at the last visit of each sample, NaN for a sample without; None without any.
+        """What was stored as ``name`` at the last visit of each sample, NaN for a sample without; None without any.
 
         Fields ``[b, c, x, y, z]`` (float32, in the sample's present orientation) or numbers ``[b]`` (float64).
         """
 
     def keep(self, name: str, values: Float[Tensor, "b *field"]) -> None:
-        """Keep fields ``[b, c, x, y, z]`` or numbers ``[b]`` for the next visit, as far as memory allows."""
+        """Store fields ``[b, c, x, y, z]`` or numbers ``[b]`` for the next visit, as far as memory allows."""
 
 
 class Loss(ABC):

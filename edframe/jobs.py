@@ -29,7 +29,7 @@ LOCAL = {
     "distributed.worker.multiprocessing-method": "spawn",  # OpenMP's threads do not survive a fork
     "distributed.worker.memory.target": False,  # results are fetched at once: nothing to write to disk
     "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,  # memory that a library keeps to itself would pause a worker for good
+    "distributed.worker.memory.pause": False,  # memory that a library does not free would pause a worker for good
     "distributed.scheduler.allowed-failures": 0,  # suspects are tried again below, alone
     # 64 KiB, which Dask sets: each tensor's memory goes back to the system at once, and half of a training step is
     # spent on fetching it again. None: as in any other process.
@@ -112,7 +112,7 @@ def _finished(
 
 @contextlib.contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
-    """A client of the scheduler at an address, or of local workers, which end with it; Dask keeps silent."""
+    """A client of the scheduler at an address, or of local workers, which end with it; Dask prints nothing."""
     import dask
 
     distributed = _distributed()
@@ -122,7 +122,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         if os.name == "posix":
             resource_tracker.ensure_running()  # started later, it would let interrupts through
         if scheduler is not None:
-            with ThreadPoolExecutor(1) as thread:  # for this one may have a loop of its own, as in a notebook
+            with ThreadPoolExecutor(1) as thread:  # this one may have a loop of its own, as in a notebook
                 thread.submit(asyncio.run, _reach(scheduler)).result()
         try:
             with _no_interrupts():  # nor do the workers know any: they end with the cluster, without a word

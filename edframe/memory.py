@@ -16,7 +16,7 @@ _GROUP = Path("/sys/fs/cgroup")
 def free_memory(device: str = "cpu") -> int:
     """Bytes that can be taken: of the machine and the limits set on this process, or of a CUDA device.
 
-    Where the system does not tell, the largest integer.
+    Where the system does not say, the largest integer.
     """
     if device.startswith("cuda"):
         import torch

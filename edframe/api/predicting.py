@@ -45,7 +45,7 @@ class Trained:
 
     @property
     def spacing(self) -> float:
-        """Voxel edge of the training data, Å, which predictions have unless told otherwise."""
+        """Voxel edge of the training data, Å, which predictions have unless another is given."""
         return float(self._predictor.spacing)
 
     @overload

@@ -54,14 +54,14 @@ def carried_out(
 ) -> Generator[tuple[Planned, Outcome | Exception], None, None]:
     """Yield each run as it is finished, or what stopped it; those that were finished before come first.
 
-    data: ``fingerprints`` of the datasets. folder: where runs are kept, whichever comparison asked for them. workers,
+    data: ``fingerprints`` of the datasets. folder: of all runs, whichever comparison asked for them. workers,
     scheduler: as of ``run_jobs``. Every run computes with one thread, so that its numbers do not depend on how many
     there are side by side.
     """
     command = shlex.join(["edframe", *sys.argv[1:]])
     finished, missing = kept(plans, data, folder)
     yield from finished
-    waiting: dict[Path, list[Planned]] = {}  # two labels may stand for one thing
+    waiting: dict[Path, list[Planned]] = {}  # two labels may mean the same
     for plan in missing:
         waiting.setdefault(_place(plan, data, folder), []).append(plan)
     inputs = [
@@ -140,9 +140,9 @@ def run(job: Mapping[str, Any]) -> str:
 def with_steps(
     plans: Sequence[Planned], seconds: float, file: Path, registry: Registry, say: Callable[[str], None]
 ) -> list[Planned]:
-    """The runs with as many steps as take so long on this machine, for each variant and condition.
+    """The runs with as many steps as take that long on this machine, for each variant and condition.
 
-    How many is measured by a short training, one variant after another, and kept in ``file``: a comparison that is
+    Their number is measured by a short training, one variant after another, and saved in ``file``: a comparison that is
     continued has the same. Raises RunError for a model that is fitted, which takes no steps.
     """
     try:

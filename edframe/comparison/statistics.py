@@ -1,8 +1,8 @@
-"""How sure a difference is: paired by fold, seed and test sample, with an interval over runs and samples.
+"""How significant a difference is: paired by fold, seed and test sample, with an interval over runs and samples.
 
-Runs of one fold and seed have the same training and test samples, initial weights and batches, so what is left between
-them is the effect of the variant, and the chance that chose those. A run is the unit that is repeated; that each has
-many test samples makes its own mean sharper, and says nothing of what another training would have given.
+Runs of one fold and seed have the same training and test samples, initial weights and batches, so their difference is
+the effect of the variant, for this choice of samples, weights and batches. The run is the unit of replication: many
+test samples determine the mean of one run more precisely, but say nothing about what another training would have given.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Effect:
 
     @property
     def claimed(self) -> bool:
-        """Whether the data tell the two apart, all other effects of the comparison considered."""
+        """Whether the difference is significant, corrected for all effects of the comparison."""
         return self.corrected <= LEVEL
 
     def sentence(self, name: str | None = None) -> str:

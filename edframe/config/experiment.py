@@ -68,7 +68,7 @@ class Training(Searchable):
     clip_norm: float = Field(0.1, gt=0)
     """Largest norm of the gradient over all weights; longer ones are scaled down."""
     ema_decay: float = Field(0.99, ge=0, lt=1)
-    """Decay per step of the running average of the weights, which is what is evaluated and kept; 0: no average."""
+    """Decay per step of the running average of the weights, which is what is evaluated and saved; 0: no average."""
     augment: bool = True
     """Move each training sample by a random symmetry of its cell and, on periodic axes, a random translation."""
     workers: int = Field(1, ge=0)
@@ -183,7 +183,7 @@ class Experiment:
             registry.get(choice.kind, choice.name).load()
 
     def require_one_process(self, each: str) -> None:
-        """Raises ConfigError for a device that stands for several; ``each`` says what is trained in one."""
+        """Raises ConfigError for a device that means several; ``each`` says what is trained in one."""
         if re.match(r"\d+x", self.device):
             raise ConfigError(f"device '{self.device}': each {each} is trained in one process; use --workers for more")
 

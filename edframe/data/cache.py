@@ -1,4 +1,4 @@
-"""Where edframe keeps what it can make again."""
+"""Where edframe stores what it can make again."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Identity:
 
     @classmethod
     def stored(cls, facts: Mapping[str, Any]) -> Identity:
-        """That of a sample in a store, from all but its density; the mark is in ``source``, where it was kept."""
+        """That of a sample in a store, from all but its density; the mark is in its ``source``."""
         from pymatgen.core.periodic_table import get_el_sp
 
         structure, mark = facts["structure"], facts["source"].get(MARK)
@@ -64,14 +64,14 @@ class Identity:
 
 
 MARK = "mark"
-"""Under which name ``source`` keeps the mark of a density."""
+"""The name of a density's mark in ``source``."""
 
 
 def mark_of(sample: Sample) -> list[float]:
-    """Numbers that tell a density from others, each in units of what it may differ by.
+    """Numbers that distinguish a density from others, each in units of what it may differ by.
 
     Its norm and the cosines and sines of one wave along each axis, relative to its electrons, over ALIKE; the logarithm
-    of the electrons over SCALED, for labels are scaled; the cell (Å) over SAME.
+    of the electrons over SCALED, because labels are scaled; the cell (Å) over SAME.
     """
     grid, total = sample.grid, sample.density[0].astype(np.float64)
     waves = [float(np.sqrt((total**2).sum() * grid.points)) / float(np.abs(total).sum())]
@@ -96,10 +96,10 @@ def copies(every: Sequence[Identity]) -> list[int]:
     densities: defaultdict[Hashable, list[int]] = defaultdict(list)
     for index, one in enumerate(every):
         structures[one.cell.shape, tuple(np.sort(one.numbers).tolist())].append(index)
-        if one.mark is not None and one.mark[0] * ALIKE > 1 + ALIKE:  # a uniform density tells nothing
+        if one.mark is not None and one.mark[0] * ALIKE > 1 + ALIKE:  # a uniform density distinguishes nothing
             densities[len(one.mark)].append(index)
     for members in structures.values():
-        _join(members, lambda k: _picture(every[k]), lambda a, b: _same_atoms(every[a], every[b]), sets)
+        _join(members, lambda k: _fingerprint(every[k]), lambda a, b: _same_atoms(every[a], every[b]), sets)
     for members in densities.values():
         _join(members, lambda k: _mark(every[k]), lambda a, b: _same_density(every[a], every[b]), sets)
     return sets.labels()
@@ -122,7 +122,7 @@ class Sets:
         self._above = list(range(count))
 
     def first(self, index: int) -> int:
-        """The member that stands for the set of ``index``: its smallest."""
+        """The member that represents the set of ``index``: its smallest."""
         while self._above[index] != index:
             self._above[index] = index = self._above[self._above[index]]
         return index
@@ -154,7 +154,7 @@ def _join(
             sets.join(one, other)
 
 
-def _picture(one: Identity) -> NDArray[np.float64]:
+def _fingerprint(one: Identity) -> NDArray[np.float64]:
     """Numbers that change by no more than 1 where cell and atoms move by no more than SAME: the same for any order of
     like atoms and any images of them."""
     lengths = np.linalg.norm(one.cell, axis=1)

@@ -13,7 +13,7 @@ from edframe.interfaces import Dataset
 def copy_to_store(dataset: Dataset, url: str, choice: Mapping[str, Any], advance: Callable[[int, int], None]) -> None:
     """Write every sample that is not there yet, in order, with its group. Continues a copy that was stopped.
 
-    choice: name and options of the dataset, kept with the store. Raises DataError when the store has another sample
+    choice: name and options of the dataset, saved with the store. Raises DataError when the store has another sample
     under one of the ids.
     """
     about = {"made from": dict(choice), **{key: str(value) for key, value in dataset.describe().items()}}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 KEPT_BYTES = 2 * 1024**3
-"""Features and densities are kept in memory for their next visit up to this size; the rest is made again."""
+"""Features and densities stay in memory for their next visit up to this size; the rest is made again."""
 
 AHEAD = 2
 """Batches per worker that are read before they are asked for."""

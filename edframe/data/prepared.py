@@ -1,4 +1,4 @@
-"""Datasets whose samples are made once, by parsing a file or by a DFT calculation, and kept in a store."""
+"""Datasets whose samples are made once, by parsing a file or by a DFT calculation, and saved in a store."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Job:
 
 
 class PreparedDataset(Dataset):
-    """Samples made by ``maker`` from jobs, each once, and kept in a store in the cache folder.
+    """Samples made by ``maker`` from jobs, each once, and saved in a store in the cache folder.
 
     What cannot be made is listed with its reason and left out; it stops nothing else. A stopped ``build`` continues;
     a repeated one tries again what failed, and makes anew the samples whose inputs have changed.
@@ -68,7 +68,7 @@ class PreparedDataset(Dataset):
 
     @property
     def folder(self) -> Path:
-        """Where the samples are kept, by the dataset's options."""
+        """Where the samples are saved, by the dataset's options."""
         options = json.dumps(self.config.model_dump(mode="json"), sort_keys=True)
         return cache_folder() / self.name / hashlib.sha256(options.encode()).hexdigest()[:12]
 

@@ -1,10 +1,10 @@
 """Fields on coarser and finer grids over the same cell. All in index space, so for any cell, triclinic too.
 
-| function  | integral | sign | band limit            | values                                         |
-|-----------|----------|------|-----------------------|------------------------------------------------|
-| coarsen   | kept     | kept | not kept              | means around the points of the coarse grid     |
-| refine    | kept     | kept | not kept              | constant around the points of the coarse grid  |
-| fourier   | kept     | lost | kept: nothing beyond  | the same at shared points, if band-limited     |
+| function | integral  | sign      | band limit                | values                                         |
+|----------|-----------|-----------|---------------------------|------------------------------------------------|
+| coarsen  | preserved | preserved | not preserved             | means around the points of the coarse grid     |
+| refine   | preserved | preserved | not preserved             | constant around the points of the coarse grid  |
+| fourier  | preserved | lost      | preserved: nothing beyond | the same at shared points, if band-limited     |
 
 The points of all grids are at fractions i/n of the lattice vectors, so nothing moves by part of a voxel. Axes must be
 periodic: at an open end half of a coarse point's surroundings would be missing. Raised for open axes is DataError.
@@ -27,12 +27,12 @@ Real = TypeVar("Real", np.float32, np.float64)
 
 
 def coarsen(field: NDArray[Real], grid: Grid, factor: int | Sequence[int]) -> tuple[NDArray[Real], Grid]:
-    """Means over the ``factor`` voxels around each point that stays; keeps integral and sign, in the field's precision.
+    """Means over the ``factor`` voxels around each point that stays, in the field's precision.
 
     field: ``[..., x, y, z]`` on ``grid``, of any unit per volume. An even number of voxels reaches from half of one to
-    half of another: weights ½, 1, …, 1, ½. Unlike a mean over a block that begins at the point, this has no shift:
-    a field that is symmetric about a point that stays is so after it. Kept: integral, sign, a constant. Not kept: band
-    limit, values. Raises DataError when a factor does not divide its axis, and for open axes.
+    half of another: weights ½, 1, …, 1, ½. Unlike a mean over a block that begins at the point, this has no shift: a
+    field that is symmetric about a point that stays is so after it. Preserved: integral, sign, a constant. Not
+    preserved: band limit, values. Raises DataError when a factor does not divide its axis, and for open axes.
     """
     _check(field, grid, "coarsened")
     coarse = grid.coarsen(factor)
@@ -44,12 +44,12 @@ def coarsen(field: NDArray[Real], grid: Grid, factor: int | Sequence[int]) -> tu
 
 
 def refine(field: NDArray[Real], grid: Grid, factor: int | Sequence[int]) -> tuple[NDArray[Real], Grid]:
-    """Each value spread evenly over the ``factor`` voxels around its point; keeps integral and sign.
+    """Each value spread evenly over the ``factor`` voxels around its point.
 
     field: ``[..., x, y, z]`` on ``grid``, of any unit per volume. ``factor`` times as many points. Of an even number of
     voxels the two outermost are shared by halves with the neighbours. This is the transpose of ``coarsen``: on the
-    finer grid, ∫ refine(a) b = ∫ a coarsen(b) on the coarser one. Kept: integral, sign, a constant; for odd factors
-    ``coarsen`` gives the field back. Not kept: band limit (it has steps). Raises DataError for open axes.
+    finer grid, ∫ refine(a) b = ∫ a coarsen(b) on the coarser one. Preserved: integral, sign, a constant; for odd
+    factors ``coarsen`` gives the field back. Not preserved: band limit (it has steps). Raises DataError for open axes.
     """
     _check(field, grid, "refined")
     factors = (factor,) * grid.dimension if isinstance(factor, int) else tuple(factor)
@@ -64,10 +64,10 @@ def refine(field: NDArray[Real], grid: Grid, factor: int | Sequence[int]) -> tup
 def fourier(field: NDArray[Real], grid: Grid, shape: int | Sequence[int]) -> tuple[NDArray[Real], Grid]:
     """The trigonometric interpolant of a field on any number of points, without the waves that these cannot carry.
 
-    field: ``[..., x, y, z]`` on ``grid``, of any unit per volume, real. shape: the new numbers of points. Kept:
+    field: ``[..., x, y, z]`` on ``grid``, of any unit per volume, real. shape: the new numbers of points. Preserved:
     integral, and every wave that both grids resolve, exactly. The wave at the edge, half of an even n, which one grid
-    has once and a finer one twice, is halved and joined, so that real stays real. Not kept: sign; a density cut so is
-    negative near nuclei. Source: ``scipy.signal.resample`` along each axis. Raises DataError for open axes.
+    has once and a finer one twice, is halved and joined, so that real stays real. Not preserved: sign; a density cut so
+    is negative near nuclei. Source: ``scipy.signal.resample`` along each axis. Raises DataError for open axes.
     """
     from scipy.signal import resample
 

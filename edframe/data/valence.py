@@ -56,8 +56,8 @@ MOST = 200_000
 class Valence:
     """Electrons ``[species]`` that a neutral atom of each species brings.
 
-    settled: the numbers hold for each species by itself. Otherwise the data tell sums alone (LiF: 8 electrons, perhaps
-    1 + 7 or 3 + 5), and ``span`` ``[row, species]`` are the compositions whose combinations can be counted.
+    settled: the numbers hold for each species by itself. Otherwise the data determine sums only (LiF: 8 electrons,
+    perhaps 1 + 7 or 3 + 5), and ``span`` ``[row, species]`` are the compositions whose combinations can be counted.
     """
 
     species: tuple[str, ...]
@@ -69,10 +69,10 @@ class Valence:
     def of(cls, samples: Sequence[Sample], species: Sequence[str]) -> Valence:
         """By ``source["valence"]`` (species → electrons) where all of the samples have it, else from their electrons.
 
-        At most ``SAMPLES`` of them are asked, drawn evenly. Integers that differ from the atomic number by a core of
+        At most ``SAMPLES`` of them are used, drawn evenly. Integers that differ from the atomic number by a core of
         closed shells are preferred, where exactly one choice of them agrees with more than half of the samples: some
         may be charged. Else the numbers are solved for, as far as the compositions determine them; charged samples
-        without a majority of neutral ones tell nothing.
+        without a majority of neutral ones determine nothing.
         """
         counts: dict[tuple[int, ...], list[float]] = defaultdict(list)
         stated: dict[str, set[float]] = defaultdict(set)
@@ -119,7 +119,7 @@ class Valence:
     def count(self, structure: Structure) -> float:
         """The electrons of a neutral structure.
 
-        Raises DataError for other species, and where the training samples do not tell.
+        Raises DataError for other species, and where the training samples do not determine it.
         """
         formula = structure.composition.formula
         row = np.zeros(len(self.species))

@@ -49,9 +49,9 @@ def read(
 ) -> Volume:
     """The atoms and fields in a file, in e/Å³ (densities) or eV (potentials), as float64 ``[x, y, z]``.
 
-    unit, quantity: what the values are, where the file does not tell or tells wrongly; see ``edframe.io.meaning``.
-    Whether a density can be one is another question: see ``edframe.io.electrons``. Raises DataError, with file and
-    line, for what is malformed, truncated, not finite or inconsistent.
+    unit, quantity: what the values are, where the file does not say it or is wrong; see ``edframe.io.meaning``. Whether
+    a density can be one is another question: see ``edframe.io.electrons``. Raises DataError, with file and line, for
+    what is malformed, truncated, not finite or inconsistent.
     """
     from edframe.io.meaning import meant
 
@@ -86,7 +86,7 @@ def _parts(path: Path, volume: Volume, format: str | None, spin: str) -> dict[Pa
 
 
 def format_of(path: str | Path) -> str:
-    """The format that a file's name tells. Raises DataError when it tells none."""
+    """The format, by the file's name. Raises DataError for a name that has none."""
     name = plain_name(Path(path).name).lower()
     if name.endswith((".cube", ".cub")):
         return "cube"

@@ -110,7 +110,7 @@ def _fits(electrons: float, volume: Volume) -> bool:
 
 
 def _judge(volume: Volume, name: str, electrons: float) -> tuple[str, ...]:
-    """What is to be said of a density of so many electrons. Raises DataError where it cannot be one."""
+    """Notes on a density with this number of electrons. Raises DataError where it cannot be one."""
     if _fits(electrons, volume):
         return ()
     numbers = volume.structure.atomic_numbers

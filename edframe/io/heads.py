@@ -1,4 +1,4 @@
-"""What the heads of files are made of: numbers, elements, a cell. Errors say what should stand there, and the line."""
+"""What the heads of files are made of: numbers, elements, a cell. Errors say what should be there, and the line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the values of a file are: density, potential or another field, and in which unit.
 
-A user who says so is right. Else the format tells (CHGCAR, LOCPOT, ELFCAR), or the words of a title, label or name; and
+What a user says is taken. Else the format decides (CHGCAR, LOCPOT, ELFCAR), or the words of a title, label or name; and
 where a format leaves the unit of a density open, as XSF does, that in which the atoms have their electrons is taken.
 """
 
@@ -32,7 +32,7 @@ OTHERS = {
 """Words for what is no density of electrons. Whole words; - _ and . count as blanks. MO is not Mo."""
 
 MEANT = ("a potential", "an orbital")
-"""What a title may also speak of where its values are a density, as in 'density, ML potential': the electrons tell."""
+"""What a title may also mention where its values are a density, as in 'density, ML potential': the electrons decide."""
 
 UNITS: Mapping[Quantity, tuple[str, ...]] = {"density": DENSITY_UNITS, "potential": ENERGY_UNITS}
 """Units in which each quantity may be said to be."""
@@ -58,10 +58,10 @@ def other_quantity(texts: Mapping[str, str]) -> str | None:
 
 
 def meant(volume: Volume, path: Path, unit: str | None, quantity: Quantity | None, *, open_unit: bool) -> Volume:
-    """``volume``, as read, with its values in e/Å³ or eV, as ``unit`` and ``quantity`` say, or as its electrons tell.
+    """``volume``, as read, with its values in e/Å³ or eV, as ``unit`` and ``quantity`` say, or by its electrons.
 
     Raises DataError for a unit of another quantity, and where the unit of a density is open and the electrons do not
-    tell it.
+    determine it.
     """
     if quantity is not None and quantity not in get_args(Quantity):
         raise DataError(f"there is no quantity '{quantity}'; choices: {', '.join(get_args(Quantity))}")

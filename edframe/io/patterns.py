@@ -14,9 +14,9 @@ def select(patterns: Iterable[str], choose: Callable[[Path], Path | None], wante
     """The files that ``patterns`` mean, as absolute paths, each once, those of one pattern in order of their names.
 
     ``~`` is the home folder and ``**`` any number of folders; a name that has ``[``, ``*`` or ``?`` in it also means
-    itself. choose: the file that a matched file or folder stands
-    for, or None to pass it over; a file that is written out, without wildcards, stands for itself. wanted: what is
-    looked for, in words. Raises DataError for a pattern that matches nothing, or nothing of that.
+    itself. choose: the file that a matched file or folder means, or None to pass it over; a file that is written out,
+    without wildcards, means itself. wanted: what is looked for, in words. Raises DataError for a pattern that matches
+    nothing, or nothing of that.
     """
     selected: dict[str, Path] = {}  # by what a link leads to, so that no file is two samples
     for pattern in patterns:
@@ -32,7 +32,7 @@ def select(patterns: Iterable[str], choose: Callable[[Path], Path | None], wante
 
 
 def names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of each path, as few as tell all of them apart: ``si/run-03``, joined by ``/`` everywhere."""
+    """The last parts of each path, as few as distinguish all of them: ``si/run-03``, joined by ``/`` everywhere."""
     parts = [path.parts[1:] for path in paths]  # without the root
     tails: list[str] = []
     for count in range(1, max(map(len, parts), default=0) + 1):
@@ -43,7 +43,7 @@ def names(paths: Sequence[Path]) -> list[str]:
 
 
 def stamp(path: Path) -> list[str | int]:
-    """The path of a file, its size in bytes and the time of its last change in ns: what tells that it has changed.
+    """The path of a file, its size in bytes and the time of its last change in ns, by which a change is recognised.
 
     An absent file has size −1.
     """

@@ -30,8 +30,8 @@ _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 def read_head(text: Text) -> tuple[str, Structure]:
     """Title and structure, up to the last position; the lines after it stay.
 
-    Positions are as in the file, also outside of the cell. Raises DataError, with the line, for what is no such head,
-    and for species that neither the head nor a POTCAR beside the file nor the title tells.
+    Positions are as in the file, also outside of the cell. Raises DataError, with the line, for what is not such a
+    head, and for species that neither the head nor a POTCAR beside the file nor the title gives.
     """
     title = text.line().strip()
     (scale,) = _floats(text, "the scale", 1)

@@ -1,4 +1,4 @@
-"""Lines and numbers of a text file, once and forward, in little memory; what is wrong is told with its line."""
+"""Lines and numbers of a text file, once and forward, in little memory; an error has its line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_LINE = 1 << 16
 """Bytes; a longer line means that this is no text."""
 
 TRUSTED = 16
-"""Memory, relative to a compressed file, that may be taken before looking whether the file holds so many numbers."""
+"""Memory, relative to a compressed file, that may be taken before checking whether the file holds that many numbers."""
 
 READING = 16
 """Bytes for a value while it is read: it is held twice."""
@@ -32,7 +32,7 @@ FUSED = re.compile(rb"(?<=\d)([-+]\d{3})(?=\s|$)")
 
 
 class Overflowed(DataError):
-    """Stars stand for a number that did not fit into its field."""
+    """Stars replace a number that did not fit into its field."""
 
 
 class Text:
@@ -59,7 +59,7 @@ class Text:
         self._file.close()
 
     def error(self, sentence: str, line: int | None = None) -> DataError:
-        """An error at a line; at the one taken last unless told."""
+        """An error at a line; by default, at the one taken last."""
         return DataError(f"{self.path}:{line or self.number or 1}: {sentence}")
 
     def shown(self, line: str) -> str:
@@ -120,7 +120,7 @@ class Text:
         self._within_line = True
 
     def _words(self, seen: NDArray[np.uint8]) -> int:
-        """How many words there are, in memory that is kept: to take it anew costs more than to count."""
+        """How many words there are, in memory that is used again: to allocate it costs more than to count."""
         if not len(seen):
             return 0
         if self._scratch.shape[1] < len(seen):
@@ -130,7 +130,7 @@ class Text:
         return (int(np.count_nonzero(edges)) + int(dark[0]) + int(dark[-1])) // 2
 
     def has_room_for(self, values: int) -> bool:
-        """Whether so many numbers can follow: each takes two bytes or more. To be asked before memory is taken.
+        """Whether that many numbers can follow: each takes two bytes or more. To be asked before memory is taken.
 
         Raises DataError where they can, and there is no memory for them.
         """

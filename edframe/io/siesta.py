@@ -79,7 +79,7 @@ def write(path: Path, volume: Volume) -> None:
         [sisl.Atom(z) for z in volume.structure.atomic_numbers],
         volume.structure.lattice.matrix,
     )
-    # Their endings tell sisl what they are.
+    # sisl recognises them by their endings.
     grid_file, atoms_file = (path.with_name(f".{os.getpid()}-{name}") for name in (path.name, "atoms.XV"))
     try:
         with warnings.catch_warnings(action="ignore"):

@@ -32,7 +32,7 @@ TITLES = {
     "down": "spin down",
     **{f"spin_{axis}": f"magnetisation along {axis}" for axis in "xyz"},
 }
-"""What stands in the second line of the title, by the end of the file's name."""
+"""The second line of the title, by the end of the file's name."""
 
 
 def by_file(path: Path, volume: Volume, spin: str) -> dict[Path, Volume]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frames:
-    """structures: at least one; their charges are set where the file tells them. notes: what was left out, in words."""
+    """structures: at least one; their charges are set where the file gives them. notes: what was left out, in words."""
 
     structures: tuple[Structure, ...]
     notes: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ def most(numbers: Iterable[int]) -> int:
 
 
 def ions(electrons: float) -> float:
-    """By how many electrons ions may differ from neutral atoms with so many."""
+    """By how many electrons ions may differ from neutral atoms with this number."""
     base, slope, far_base, far_slope = CHARGE
     return min(base + slope * electrons, far_base + far_slope * electrons)
 

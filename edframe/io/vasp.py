@@ -3,8 +3,8 @@
 After the head of a POSCAR come one, two or four blocks: the shape of the grid, the values with x fastest, then PAW
 occupancies and magnetic moments as text. A density is multiplied by the volume of the cell there, a potential is in eV,
 an ELF is unchanged; the name of the file says which (https://www.vasp.at/wiki/CHGCAR, https://www.vasp.at/wiki/LOCPOT).
-A CHG of a molecular dynamics has all that for each step; the last one is taken. Longer than other modules: what is read
-and what is written stand side by side.
+A CHG of a molecular dynamics has all that for each step; the last one is taken. Longer than other modules: reading and
+writing are side by side.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def read(path: Path) -> Volume:
     """The fields ``[x, y, z]``, in e/Å³ or eV, and the atoms of one file; occupancies and moments unchanged.
 
     Names of the fields are those of DENSITY; or, where the file's name has LOCPOT or ELFCAR in it, of POTENTIAL or ELF.
-    Of several steps it is the last, and where stars stand in the magnetisation or in occupancies, these are left out;
-    notes say so. Takes little more memory than the fields. Raises DataError, with the line, for what is malformed, cut
-    off, not finite or inconsistent.
+    Of several steps it is the last, and where the magnetisation or occupancies have stars, these are left out; notes
+    say so. Takes little more memory than the fields. Raises DataError, with the line, for what is malformed, cut off,
+    not finite or inconsistent.
     """
     quantity = quantity_of(path)
     with Text(path) as text:
@@ -215,7 +215,7 @@ def _values(text: Text, shape: tuple[int, ...], divisor: float, of: str) -> NDAr
 
 def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None, bool, bool]:
     """Occupancies and moments up to the next grid, and that grid; None where none follows, but the end of the file or
-    the head of another step. Whether it is the end, and whether stars stand for occupancies."""
+    the head of another step. Whether it is the end, and whether stars replace occupancies."""
     lines: list[str] = []
     header, missing, moments = 0, 0, 0
     grid, stars, last = None, False, True
@@ -312,7 +312,7 @@ def _names(path: Path, volume: Volume) -> tuple[str, ...]:
 
 
 def _behind(volume: Volume, name: str, names: tuple[str, ...]) -> str:
-    """What stands between the block ``name`` and the next one: occupancies, and moments before a magnetisation."""
+    """The text between the block ``name`` and the next one: occupancies, and moments before a magnetisation."""
     text = paw.in_columns(volume.augmentation.get(name, ""))
     if name == names[-1]:
         return text

@@ -23,12 +23,12 @@ Quantity = Literal["density", "potential", "field"]
 class Volume:
     """Fields on the grid of one cell, with its atoms.
 
-    structure: atoms relative to the first grid point. fields: name → ``[x, y, z]`` float64, in the order of the file;
-    a density is ``total``, then ``magnetisation`` or ``magnetisation_x``, ``_y``, ``_z``. quantity: what they are.
-    comment: the file's own title. origin: of the first grid point in the file's frame, Å. augmentation: text after
-    the field of that name, as it stands in a CHGCAR (PAW occupancies). unit: of the values in the file, see
-    ``edframe.io.units``; None: unknown, or unchanged. valence: electrons of the neutral atoms, where the file's
-    head has their charges. notes: sentences on what was decided or left out in reading. Raises DataError when a shape
+    structure: atoms relative to the first grid point. fields: name → ``[x, y, z]`` float64, in the order of the file; a
+    density is ``total``, then ``magnetisation`` or ``magnetisation_x``, ``_y``, ``_z``. quantity: what they are.
+    comment: the file's own title. origin: of the first grid point in the file's frame, Å. augmentation: text after the
+    field of that name, as it is in a CHGCAR (PAW occupancies). unit: of the values in the file, see
+    ``edframe.io.units``; None: unknown, or unchanged. valence: electrons of the neutral atoms, where the file's head
+    has their charges. notes: sentences on what was decided or left out in reading. Raises DataError when a shape
     disagrees.
     """
 

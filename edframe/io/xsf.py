@@ -158,7 +158,7 @@ def _structure(content: Parts, cell: NDArray[np.float64], origin: NDArray[np.flo
 
 
 def _meaning(grids: Sequence[RawGrid], content: Parts, path: Path) -> tuple[list[str], Quantity, str | None, str]:
-    """Names of the fields, what they are, the unit of the values where it is told, and a note."""
+    """Names of the fields, what they are, the unit of the values where it is given, and a note."""
     labels, blocks = [grid.label for grid in grids], {grid.block for grid in grids}
     distinct = len(set(labels)) == len(labels) and all(labels)
     names = labels if distinct else [f"field_{k + 1}" for k in range(len(labels))]

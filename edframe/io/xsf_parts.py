@@ -1,4 +1,4 @@
-"""The sections of an XSF file as they stand there, in any order: kinds, cells, atoms of one or more steps, 3D grids.
+"""The sections of an XSF file as they are there, in any order: kinds, cells, atoms of one or more steps, 3D grids.
 
 Read as XCrySDen's page and the writers have them: Quantum ESPRESSO, ABINIT's cut3d (DIM-GROUP, ATOMS behind PRIMCOORD,
 DATAGRID without BEGIN), ASE, sisl, SIESTA (ATOMS of molecules, RECIP-PRIMVEC, several steps). Forces are not read.
@@ -140,7 +140,7 @@ def _counted_atoms(text: Text) -> tuple[list[Element | None], NDArray[np.float64
 
 
 def _atoms(text: Text) -> tuple[list[Element | None], NDArray[np.float64]]:
-    """The same, of a section without a count: it ends where no species and coordinates stand."""
+    """The same, of a section without a count: it ends at a line without species and coordinates."""
     rows = []
     while line := text.line():
         words = line.split()

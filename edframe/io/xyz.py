@@ -43,9 +43,9 @@ def read_frames(path: Path, vacuum: float | None = None) -> tuple[list[Structure
 
 
 def charge_in(facts: Mapping[str, Any], place: str) -> float:
-    """The charge in e that a frame's comment line or an ASE info tells; 0 where none does.
+    """The charge in e that a frame's comment line or an ASE info gives; 0 where none does.
 
-    Raises DataError where it is no number.
+    Raises DataError where it is not a number.
     """
     said = {str(key).lower(): value for key, value in facts.items()}
     key = next((key for key in CHARGES if key in said), None)

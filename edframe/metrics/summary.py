@@ -31,10 +31,10 @@ def summarise(
 ) -> Summary:
     """Mean, median, maximum and the 95% bootstrap interval of the mean (bias-corrected and accelerated).
 
-    groups: a label per value. Values of one group (mirror images, neighbours in time) are drawn together, for they
-    say less than as many independent ones; None: each value is its own group. Values that are nan (a metric
-    undefined for a sample) are left out. One group has no interval: nan. Equal values have an interval of no width.
-    Efron, J. Am. Stat. Assoc. 82, 171 (1987); groups as in Davison & Hinkley, Bootstrap Methods (1997), section 3.8.
+    groups: a label per value. Values of one group (mirror images, neighbours in time) are drawn together, because they
+    say less than as many independent ones; None: each value is its own group. Values that are nan (a metric undefined
+    for a sample) are left out. One group has no interval: nan. Equal values have an interval of no width. Efron, J. Am.
+    Stat. Assoc. 82, 171 (1987); groups as in Davison & Hinkley, Bootstrap Methods (1997), section 3.8.
     """
     x = np.array([float(v) for v in values])
     labels = np.arange(len(x)) if groups is None else np.asarray(groups)

@@ -1,8 +1,8 @@
 """What surrounded the atoms that a model was trained on, and whether a structure has atoms in other surroundings.
 
 An environment is described by the moments of the directions to its neighbours, per radial function and species: an
-atom-centred descriptor in the spirit of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), of which only
-norms are kept, as distances between environments are all that is asked for.
+atom-centred descriptor in the spirit of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), of which only norms
+are used, because only distances between environments are needed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RANK = 3
 STRUCTURES = 1000
 """Training structures that are described at most; of more, these are drawn evenly."""
 KEPT = 1000
-"""Environments of a species that are kept at most: those farthest from one another."""
+"""Environments of a species that are saved at most: those farthest from one another."""
 QUANTILE = 0.999
 """Of the training set's own distances, which is its unit of length."""
 FILE = "environments.safetensors"

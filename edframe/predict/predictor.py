@@ -98,8 +98,8 @@ class Predictor:
         """The density of a periodic structure, as a Sample whose source names the run.
 
         shape: numbers of points; None: by spacing. spacing: largest voxel edge in Å; None: that of the training data.
-        electrons: None: those of the neutral atoms, as the training data tell, less ``charge``. Raises DataError for a
-        species that was not trained on, and where the training data do not tell the electrons.
+        electrons: None: those of the neutral atoms, by the training data, less ``charge``. Raises DataError for a
+        species that was not trained on, and where the training data do not determine the electrons.
         """
         inputs = self.inputs(structure, shape, spacing, electrons, charge)
         return predicted_sample(structure, inputs, self.density(inputs), self.name)

@@ -12,7 +12,7 @@ _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """``value`` to so many significant digits, e.g. ``0.0123``, ``2.30``, ``1.2×10⁻⁷``; a dash where there is none."""
+    """``value`` to ``digits`` significant digits, as ``0.0123``, ``2.30``, ``1.2×10⁻⁷``; a dash where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if math.isnan(value):

@@ -20,12 +20,12 @@ from edframe.runs.events import Evaluated, Fit, Metric, Results, Step, Unconverg
 from edframe.runs.tensors import check
 
 ROLES = {"worst": 0, "median": 1, "best": 2}
-"""Order in which kept samples are shown."""
+"""Order in which saved samples are shown."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One kept test sample. Densities ``[s, x, y, z]`` in e/Å^d; positions ``[atom, d]`` in Å."""
+    """One saved test sample. Densities ``[s, x, y, z]`` in e/Å^d; positions ``[atom, d]`` in Å."""
 
     id: str
     role: str
@@ -131,7 +131,7 @@ def _central(name: str, values: NDArray[np.float64]) -> Metric:
 
 
 def _positions(rows: list[list[float]], dimension: int) -> NDArray[np.float64]:
-    """``[atom, d]``; a structure keeps three coordinates also where its grid has fewer axes."""
+    """``[atom, d]``; a structure has three coordinates also where its grid has fewer axes."""
     return np.array(rows, dtype=float).reshape(len(rows), -1)[:, :dimension] if rows else np.empty((0, dimension))
 
 

@@ -38,8 +38,8 @@ class Parts:
 def build(experiment: Experiment, registry: Registry, advance: Callable[[int, int], None]) -> Parts:
     """Import and construct every component, with initial weights from the experiment's seed.
 
-    All factories are imported first; then what the dataset has still to do is done, and ``advance(done, total)`` tells
-    how far it is.
+    All factories are imported first; then what the dataset has still to do is done, and ``advance(done, total)``
+    reports progress.
     """
     experiment.import_factories(registry)
     dataset: Dataset = experiment.data.make(registry)

@@ -1,5 +1,5 @@
-"""What happens in a run, as typed records: each is shown while the run goes on, and all but progress are kept as lines
-of metrics.jsonl, one JSON object each."""
+"""What happens in a run, as typed records: each is shown during the run, and all but progress are saved as lines of
+metrics.jsonl, one JSON object each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Fit:
-    """A model in closed form was fitted to so many samples in so many seconds, and found these numbers."""
+    """A model in closed form was fitted to ``samples`` samples in ``seconds``, and found these numbers."""
 
     step: int
     samples: int
@@ -55,7 +55,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class FeaturizerFit:
-    """A featurizer was fitted to so many samples in so many seconds, before step 1, and found these numbers."""
+    """A featurizer was fitted to ``samples`` samples in ``seconds``, before step 1, and found these numbers."""
 
     samples: int
     seconds: float
@@ -119,7 +119,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Progress:
-    """``done`` of ``total`` pieces of some work are done. Shown, not kept."""
+    """``done`` of ``total`` pieces of some work are done. Shown, not saved."""
 
     what: str
     done: int
@@ -127,10 +127,10 @@ class Progress:
 
 
 Event = Step | Validation | Fit | FeaturizerFit | Timing | Unconverged | Evaluated | Results
-"""What is kept."""
+"""What is saved."""
 
 Show = Callable[[Event | Progress], None]
-"""What is given every event while the run goes on."""
+"""What is given every event during the run."""
 
 KINDS: dict[str, type[Event]] = {
     "step": Step,
@@ -145,7 +145,7 @@ KINDS: dict[str, type[Event]] = {
 """The value of the key ``event`` in a line of each."""
 
 BESIDE: dict[type[Any], str] = {Step: "diagnostics", Timing: "parts", Evaluated: "metrics"}
-"""The mapping whose entries stand in a line beside the other fields, rather than in a mapping of their own."""
+"""The mapping whose entries are in a line beside the other fields, rather than in a mapping of their own."""
 
 RESERVED = frozenset({"event"} | {entry.name for kind in (Step, Evaluated) for entry in fields(kind)})
 """Names that a diagnostic or a metric cannot have, because they have a meaning in a line."""
@@ -158,7 +158,7 @@ def step_of(event: Event | Progress) -> int | None:
 
 
 def to_dict(event: Event | Progress) -> dict[str, Any]:
-    """An event as plain data, as it stands in its line; what is empty or not known is left out."""
+    """An event as plain data, as it is in its line; what is empty or not known is left out."""
     kind = next((name for name, cls in KINDS.items() if cls is type(event)), "progress")
     values = {entry.name: _plain(getattr(event, entry.name)) for entry in fields(event) if not _left_out(event, entry)}
     beside = values.pop(BESIDE.get(type(event), ""), {})
@@ -166,7 +166,7 @@ def to_dict(event: Event | Progress) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> Event:
-    """The event of a line. Raises ValueError, whose text continues "this line …", for what is no event."""
+    """The event of a line. Raises ValueError, whose text continues "this line …", for what is not an event."""
     kind = values.get("event")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"has the event {kind!r}, which this edframe does not know")

@@ -34,10 +34,10 @@ def channels_have_the_promised_shape(subject: Subject) -> None:
 
 
 def channels_are_finite(subject: Subject) -> None:
-    """Channels are finite and picture something: they are not all zero."""
+    """Channels are finite, and not all of them are zero."""
     channels = _features(subject).channels
     assert channels.isfinite().all(), "channels must be finite"
-    assert channels.any(), "channels must picture the atoms; here all are zero"
+    assert channels.any(), "channels must depend on the atoms; here all are zero"
 
 
 def baseline_is_as_announced(subject: Subject) -> None:
@@ -54,14 +54,14 @@ def baseline_is_as_announced(subject: Subject) -> None:
 
 
 def batch_equals_one_by_one(subject: Subject) -> None:
-    """The picture of a structure does not depend on the others in its batch."""
+    """The features of a structure do not depend on the others in its batch."""
     grid = examples.box()
     alone = [_features(subject, grid, [structure]) for structure in examples.molecules(grid)]
     for together, parts in _fields(_features(subject), *alone):
-        _assert_same(together, torch.cat(parts), "a structure's picture must not depend on the others in its batch")
+        _assert_same(together, torch.cat(parts), "a structure's features must not depend on the others in its batch")
 
 
-def moving_the_atoms_moves_the_picture(subject: Subject) -> None:
+def moving_the_atoms_moves_the_features(subject: Subject) -> None:
     """Translating all atoms by whole voxels of a periodic grid rolls channels and baseline."""
     grid = examples.box()
     moved = examples.molecules(grid)
@@ -73,13 +73,13 @@ def moving_the_atoms_moves_the_picture(subject: Subject) -> None:
 
 
 def periodic_images_are_the_same_atom(subject: Subject) -> None:
-    """An atom given in another periodic image of the cell gives the same picture."""
+    """An atom given in another periodic image of the cell gives the same features."""
     grid = examples.box()
     imaged = examples.molecules(grid)
     for structure in imaged:
         structure.translate_sites([0], [1, -1, 2], to_unit_cell=False)
     for here, (there,) in _fields(_features(subject), _features(subject, grid, imaged)):
-        _assert_same(here, there, "an atom given in another periodic image must give the same picture")
+        _assert_same(here, there, "an atom given in another periodic image must give the same features")
 
 
 def order_of_atoms_does_not_matter(subject: Subject) -> None:
@@ -93,7 +93,7 @@ def order_of_atoms_does_not_matter(subject: Subject) -> None:
 
 
 def skewed_cell_is_exact_or_refused(subject: Subject) -> None:
-    """A skewed cell that describes the same lattice and points gives the same picture, or is refused."""
+    """A skewed cell that describes the same lattice and points gives the same features, or is refused."""
     grid = examples.box()
     try:
         skewed = _features(subject, examples.sheared(grid))
@@ -105,7 +105,7 @@ def skewed_cell_is_exact_or_refused(subject: Subject) -> None:
 
 
 def vacuum_changes_nothing(subject: Subject) -> None:
-    """Doubling the vacuum along a periodic axis does not change the picture near the atoms."""
+    """Doubling the vacuum along a periodic axis does not change the features near the atoms."""
     small, large = (examples.box((n, 12, 12)) for n in (48, 96))
     around = torch.arange(-4, 12)  # the atoms are at 2 to 7
     for tight, (wide,) in _fields(_features(subject, small), _features(subject, large)):
@@ -113,8 +113,8 @@ def vacuum_changes_nothing(subject: Subject) -> None:
         _assert_same(tight.index_select(2, around % 48), wide.index_select(2, around % 96), message)
 
 
-def picture_is_deterministic(subject: Subject) -> None:
-    """The same structures give the same picture."""
+def features_are_deterministic(subject: Subject) -> None:
+    """The same structures give the same features."""
     featurizer, grid = _featurizer(subject), examples.box()
     features = [featurizer(examples.molecules(grid), grid, "cpu") for _ in range(2)]
     same = torch.equal(features[0].channels, features[1].channels)
@@ -142,15 +142,15 @@ def unknown_species_is_refused(subject: Subject) -> None:
 
 
 def fit_is_repeatable(subject: Subject) -> None:
-    """The picture is the same after the same samples are fitted again, whatever was fitted before."""
+    """The features are the same after the same samples are fitted again, whatever was fitted before."""
     fitted, grid = _unfitted(subject), examples.box()
     if not isinstance(fitted, FittedFeaturizer):
         return
-    pictures = []
+    results = []
     for seed in (0, 1, 0):
         fitted.fit(examples.labelled(seed=seed))
-        pictures.append(fitted(examples.molecules(grid), grid, "cpu"))
-    for first, (again,) in _fields(pictures[0], pictures[2]):
+        results.append(fitted(examples.molecules(grid), grid, "cpu"))
+    for first, (again,) in _fields(results[0], results[2]):
         _assert_same(first, again, "`fit` must give the same for the same samples, also after another fit between")
 
 
@@ -169,8 +169,8 @@ def fit_depends_on_the_samples(subject: Subject) -> None:
     assert not same, "`fit` finds the same for other samples: then it need not be fitted"
 
 
-def state_restores_the_picture(subject: Subject) -> None:
-    """A new featurizer with the stored state gives the same picture, bit for bit."""
+def state_restores_the_features(subject: Subject) -> None:
+    """A new featurizer with the stored state gives the same features, bit for bit."""
     from safetensors.torch import load, save
 
     fitted, fresh, grid = _featurizer(subject), _unfitted(subject), examples.box()
@@ -179,11 +179,11 @@ def state_restores_the_picture(subject: Subject) -> None:
     fresh.restore(load(save({name: tensor.contiguous() for name, tensor in fitted.state().items()})))
     for here, (there,) in _fields(*(each(examples.molecules(grid), grid, "cpu") for each in (fitted, fresh))):
         same = torch.equal(here, there)
-        assert same, "`restore` must bring back all that `fit` found: after a round trip the picture differs"
+        assert same, "`restore` must bring back all that `fit` found: after a round trip the features differ"
 
 
 def points_are_those_of_the_grid(subject: Subject) -> None:
-    """The picture at single points is that on the grid; of the baseline, up to one factor near 1."""
+    """The features at single points are those on the grid; of the baseline, up to one factor near 1."""
     featurizer, grid = _featurizer(subject), examples.box()
     if not isinstance(featurizer, PointFeaturizer):
         return
@@ -238,16 +238,16 @@ CHECKS = (
     channels_are_finite,
     baseline_is_as_announced,
     batch_equals_one_by_one,
-    moving_the_atoms_moves_the_picture,
+    moving_the_atoms_moves_the_features,
     periodic_images_are_the_same_atom,
     order_of_atoms_does_not_matter,
     skewed_cell_is_exact_or_refused,
     vacuum_changes_nothing,
-    picture_is_deterministic,
+    features_are_deterministic,
     structures_stay_untouched,
     unknown_species_is_refused,
     fit_is_repeatable,
     fit_depends_on_the_samples,
-    state_restores_the_picture,
+    state_restores_the_features,
     points_are_those_of_the_grid,
 )

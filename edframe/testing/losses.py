@@ -133,7 +133,7 @@ def batch_equals_one_by_one(subject: Subject) -> None:
 
 
 def moving_both_changes_nothing(subject: Subject) -> None:
-    """On a periodic grid, translating both densities by whole voxels keeps the value."""
+    """On a periodic grid, translating both densities by whole voxels does not change the value."""
     predicted, reference, grid = _pair()
     moved = [field.roll((2, -1, 3), (-3, -2, -1)) for field in (predicted, reference)]
     _assert_same(
@@ -229,11 +229,11 @@ def diagnostics_are_per_sample(subject: Subject) -> None:
 
 def what_is_kept_does_not_change_the_value(subject: Subject) -> None:
     """``with_diagnostics`` gives the same value, within 1e-2, when it is given a visit late in training: at the first
-    one, with what it kept there, and with that of some samples only."""
+    one, with what it stored there, and with that of some samples only."""
     predicted, reference, grid = _pair()
     loss, visit = _loss(subject), _Visit((3,), grid.shape)
     plain = _value(subject, predicted, reference, grid)
-    for known in ("nothing", "what it kept of all samples", "what it kept of the first sample"):
+    for known in ("nothing", "what it stored of all samples", "what it stored of the first sample"):
         value, _ = loss.with_diagnostics(predicted, reference, grid, visit)
         message = f"a visit must not change the value; it does with {known} to recall"
         _assert_same(plain, value.detach(), message, tolerance=1e-2)
@@ -268,7 +268,7 @@ class _Visit:
         shape = tuple(values.shape)
         fields = len(shape) > 1 and shape[:1] + shape[2:] == self.batch + self.points
         assert fields or shape == self.batch, (
-            f"'{name}' must be kept as numbers [b] or fields [b, c, x, y, z]; on a grid of shape {list(self.points)} "
+            f"'{name}' must be stored as numbers [b] or fields [b, c, x, y, z]; on a grid of shape {list(self.points)} "
             f"and {self.batch[0]} samples its shape is {list(shape)}"
         )
         self.kept[name] = values.detach().to(torch.float32 if fields else torch.float64, copy=True)

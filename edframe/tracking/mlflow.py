@@ -38,7 +38,7 @@ STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 class MLflow:
     """A run in the experiment ``edframe``, or in that of MLFLOW_EXPERIMENT_NAME.
 
-    Metrics cannot be replaced there: of a step that was trained again after a kill, the first value is kept.
+    Metrics cannot be replaced there: of a step that was trained again after a kill, the first value stays.
     """
 
     def __init__(self, run: Run, parameters: Mapping[str, str | float]) -> None:

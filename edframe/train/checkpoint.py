@@ -43,7 +43,7 @@ class Checkpoint:
         optimiser: Any,
         memory: Visits | None = None,
     ) -> Checkpoint:
-        """The state after ``step``: weights, their running average, the optimiser, and what the loss keeps of samples.
+        """The state after ``step``: weights, their running average, the optimiser, and what the loss stores of samples.
 
         Tensors are shared, not copied: save it before the next step.
         """

@@ -1,4 +1,4 @@
-"""Featurizers that are fitted to the training samples: fitted once, kept with the checkpoints, restored from there."""
+"""Featurizers that are fitted to the training samples: fitted once, saved with the checkpoints, restored from there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FITTED = "checkpoints/featurizer.safetensors"
 
 
 class Samples(Sequence[Sample]):
-    """Some samples of a dataset, each read when it is asked for; ``seen(done, total)`` tells how far a pass is."""
+    """Some samples of a dataset, each read when it is asked for; ``seen(done, total)`` reports progress."""
 
     def __init__(
         self, dataset: Dataset, indices: Sequence[int], seen: Callable[[int, int], None] = lambda done, total: None
@@ -54,10 +54,10 @@ def fit_featurizer(
     run: Run,
     show: Show,
 ) -> None:
-    """Fit a FittedFeaturizer to the samples at ``train`` and keep it in the run; what is kept there is restored.
+    """Fit a FittedFeaturizer to the samples at ``train`` and save it in the run; one that is saved there is restored.
 
-    The first process fits, the others wait for what it finds. Logs what that is, as a "featurizer" event of step 0.
-    Other featurizers stay as they are.
+    The first process fits, the others wait for it. Logs what that is, as a "featurizer" event of step 0. Other
+    featurizers stay as they are.
     """
     if not isinstance(featurizer, FittedFeaturizer):
         return

@@ -32,7 +32,7 @@ def fit(
     """Fit ``model`` to ``split.train`` and save it where training saves its best weights; returns it.
 
     Logs what the fit found, NMAE in % and ``loss`` on ``split.validation``, and seconds, all as step 1. ``show`` gets
-    every event, and progress. Stopped before the end, nothing is kept: a continued run fits again. Raises ConfigError
+    every event, and progress. Stopped before the end, nothing is saved: a continued run fits again. Raises ConfigError
     for a model that cannot be fitted, RunError when the validation NMAE is not finite or the disk is full.
     """
     if not isinstance(model, FittedModel):

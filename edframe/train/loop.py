@@ -167,7 +167,7 @@ def predict(model: nn.Module, batch: Batch) -> Float[Tensor, "b s *grid"]:
 def validation_means(model: nn.Module, loss: Loss, loader: Loader, indices: Sequence[int]) -> tuple[float, float]:
     """Mean NMAE in % and mean ``loss`` over the samples at ``indices``. Raises RunError when the NMAE is not finite.
 
-    The loss is evaluated as a metric is: it gets no visit, so that it neither recalls nor keeps anything.
+    The loss is evaluated as a metric is: it gets no visit, so that it neither recalls nor stores anything.
     """
     errors, values = [], []
     for batch in loader.stream([index] for index in indices):

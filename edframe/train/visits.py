@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 MEMORY_BYTES = 1024**3
-"""What is kept on the device of the densities, and written with each checkpoint, stays below this size."""
+"""What is stored on the device of the densities, and written with each checkpoint, stays below this size."""
 
 
 class Visits:
@@ -36,20 +36,20 @@ class Visits:
         return BatchVisit(step, self, batch)
 
     def state(self) -> dict[str, Float[Tensor, "..."]]:
-        """All that is kept; not copies."""
+        """All that is stored; not copies."""
         return dict(self._kept)
 
     def restore(self, state: Mapping[str, Float[Tensor, "..."]]) -> None:
-        """Go on from what ``state`` returned, on any device."""
+        """Continue with what ``state`` returned, on any device."""
         self._kept = {key: value.to(self.device, copy=True) for key, value in state.items()}
         self._bytes = sum(value.nbytes for value in self._kept.values())
 
     def get(self, key: str) -> Float[Tensor, "*field"] | None:
-        """What is kept under a key."""
+        """What is stored under a key."""
         return self._kept.get(key)
 
     def put(self, key: str, value: Float[Tensor, "*field"]) -> None:
-        """Keep a copy of ``value`` in place of the former one, or where there is room."""
+        """Store a copy of ``value`` in place of the former one, or where there is room."""
         former = self._kept.pop(key, None)
         self._bytes -= 0 if former is None else former.nbytes
         if self._bytes + value.nbytes <= self.bound:

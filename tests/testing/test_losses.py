@@ -250,8 +250,8 @@ WRONG = [
     ("diagnostics_are_per_sample", OtherValue, "must give the loss's value"),
     ("diagnostics_are_per_sample", ScalarDiagnostic, "'largest' must be a tensor"),
     ("diagnostics_are_per_sample", Counting, "'solver.unconverged' must be 0 or 1"),
-    ("what_is_kept_does_not_change_the_value", Drifting, "with what it kept of all samples to recall"),
-    ("what_is_kept_does_not_change_the_value", NotPrepared, "with what it kept of the first sample to recall"),
+    ("what_is_kept_does_not_change_the_value", Drifting, "with what it stored of all samples to recall"),
+    ("what_is_kept_does_not_change_the_value", NotPrepared, "with what it stored of the first sample to recall"),
     ("what_is_kept_does_not_change_the_value", OddlyShaped, r"fields \[b, c, x, y, z\].*its shape is \[3, 6, 6, 4\]"),
     ("inputs_stay_untouched", InPlace, "must not modify"),
 ]

@@ -114,7 +114,7 @@ def _sentences(effects: Sequence[Effect], metrics: Sequence[str]) -> list[dict[s
 
 
 def _metrics(units: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Heads of the table; first: whether a metric stands before the costs."""
+    """Heads of the table; first: whether a metric comes before the costs."""
     named = of_interest(list(units))
     return [
         {"key": key, "name": called(key), "unit": "" if unit == "1" else unit, "first": key in named}

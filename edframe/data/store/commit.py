@@ -22,7 +22,7 @@ REMEDY = "restore the file from a copy, or make the store again"
 
 @dataclass(frozen=True)
 class Commit:
-    """What counts in a store, kept in the attributes of the group. rows: samples in each density array, by capacity.
+    """What counts in a store, saved in the attributes of the group. rows: samples in each density array, by capacity.
 
     spins and dimension are 0 while there is no sample.
     """

@@ -65,7 +65,7 @@ def test_what_cannot_be_used_is_listed_and_stops_nothing(calculation, tmp_path, 
     assert list(dataset.ids) == ["fine"]
     assert set(dataset.failures) == {"cut", "other", "charged", "waiting"}
     assert str(tmp_path / "cut" / "CHGCAR") in dataset.failures["cut"]
-    assert "integrates to 6.0000 e, and the POTCAR beside it tells 7 e" in dataset.failures["other"]
+    assert "integrates to 6.0000 e, and the POTCAR beside it gives 7 e" in dataset.failures["other"]
     assert "integrates to 599.0000 e" in dataset.failures["charged"]  # 0.2% off: a cell that lost an electron
     assert "VASP has not finished" in dataset.failures["waiting"]
 

@@ -31,7 +31,7 @@ def locpot(folder, structure, values):
     Locpot(Poscar(structure), {"total": values}).write_file(str(folder / "LOCPOT"))
 
 
-def picture(files, structures, grid=GRID, **options):
+def channels_of(files, structures, grid=GRID, **options):
     featurizer = VaspField(VaspFieldConfig(files=str(files), **options), Contents(("Li", "O"), 3))
     assert len(featurizer.channels) == 1
     return featurizer(structures, grid, "cpu").channels.numpy()
@@ -43,14 +43,14 @@ def test_each_structure_gets_the_field_of_its_file_over_the_scale(tmp_path):
     structures = [molecule(x) for x in (0.1, 0.102, 0.104)]  # 0.008 Å apart
     for number in range(3):
         locpot(tmp_path / str(number), structures[number], fields[number])
-    channels = picture(tmp_path / "*", structures[::-1], scale=4.0)
+    channels = channels_of(tmp_path / "*", structures[::-1], scale=4.0)
     np.testing.assert_allclose(channels[:, 0], fields[::-1] / 4, rtol=1e-6)
 
 
 def test_another_grid_gets_the_same_function(tmp_path):
     coarse = Grid.of(GRID.vectors, (6, 6, 8))
     locpot(tmp_path / "a", molecule(), wave(coarse))
-    np.testing.assert_allclose(picture(tmp_path / "*", [molecule()])[0, 0], wave(GRID), atol=1e-6)
+    np.testing.assert_allclose(channels_of(tmp_path / "*", [molecule()])[0, 0], wave(GRID), atol=1e-6)
 
 
 def test_of_a_spin_polarised_density_the_total_is_taken(tmp_path):
@@ -58,7 +58,7 @@ def test_of_a_spin_polarised_density_the_total_is_taken(tmp_path):
     data = {"total": rng.random(GRID.shape), "diff": rng.random(GRID.shape)}
     (tmp_path / "a").mkdir()
     Chgcar(Poscar(molecule()), data).write_file(str(tmp_path / "a" / "PARCHG"))
-    channels = picture(tmp_path / "*", [molecule()], file="PARCHG")
+    channels = channels_of(tmp_path / "*", [molecule()], file="PARCHG")
     np.testing.assert_allclose(channels[0, 0], data["total"] / GRID.volume, rtol=1e-6)
 
 
@@ -78,7 +78,7 @@ def test_of_a_spin_polarised_density_the_total_is_taken(tmp_path):
 def test_other_atoms_are_refused(tmp_path, other):
     locpot(tmp_path / "a", molecule(), wave(GRID))
     with pytest.raises(DataError, match=r"none of the 1 LOCPOT files that .* is of these atoms"):
-        picture(tmp_path / "*", [other])
+        channels_of(tmp_path / "*", [other])
 
 
 def test_a_folder_without_the_file_is_passed_over_and_none_at_all_is_an_error(tmp_path):
@@ -86,11 +86,11 @@ def test_a_folder_without_the_file_is_passed_over_and_none_at_all_is_an_error(tm
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "LOCPOT").touch()  # VASP has begun
     with pytest.raises(DataError, match="no LOCPOT, nor a folder with one"):
-        picture(tmp_path / "a", [molecule()])
+        channels_of(tmp_path / "a", [molecule()])
     with pytest.raises(DataError, match=r"no LOCPOT that .* matches can be read"):
-        picture(tmp_path / "*", [molecule()])
+        channels_of(tmp_path / "*", [molecule()])
     locpot(tmp_path / "a", molecule(), wave(GRID))
-    assert picture(tmp_path / "*", [molecule()]).any()
+    assert channels_of(tmp_path / "*", [molecule()]).any()
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="real files are not there")
@@ -98,5 +98,5 @@ def test_a_real_potential_belongs_to_the_density_beside_it():
     density = Chgcar.from_file(REAL / "CHGCAR.Li.gz")
     potential = Locpot.from_file(REAL / "LOCPOT.Li.gz")
     grid = Grid.of(density.structure.lattice.matrix, density.dim)
-    channels = picture(REAL / "LOCPOT.Li.gz", [density.structure], grid)
+    channels = channels_of(REAL / "LOCPOT.Li.gz", [density.structure], grid)
     np.testing.assert_allclose(channels[0, 0], potential.data["total"], rtol=1e-5, atol=1e-5)

@@ -21,11 +21,11 @@ class CubeConfig(ComponentConfig):
     electrons: float | None = Field(None, gt=0)
     """Number of electrons in every file; null: the integral of each, rounded where within 0.2% of a whole number."""
     unit: DensityUnit | None = None
-    """Unit of the values; null: e/bohr³ in cubes, in XSF files that which their electrons tell."""
+    """Unit of the values; null: e/bohr³ in cubes, in XSF files the one that gives the right number of electrons."""
     quantity: Literal["density"] | None = None
     """density: files are densities whatever their titles say; of several fields, the first, or both spins."""
     together: PositiveInt | Literal["folder"] | None = None
-    """Samples that are never split between training and test: folder: files of one folder; a number: so many of them,
+    """Samples that are never split between training and test: folder: files of one folder; a number: that many of them,
     in order of their names; null: each alone."""
     spins: Literal[1, 2] = 1
     """1: the total density. 2: also the magnetisation, from two files of one spin each, or two fields in one."""

@@ -29,7 +29,7 @@ BOHR = 0.529177210903
 SPACING = 0.01
 """Distance of the radial points, Å: a fifteenth of the width of lithium's 1s peak."""
 TAIL = (1e-4, 2e-5)
-"""The density fades smoothly to zero between the radii beyond which so many electrons lie."""
+"""The density fades smoothly to zero between the radii beyond which these numbers of electrons lie."""
 
 
 def solve_atom(symbol: str) -> Any:

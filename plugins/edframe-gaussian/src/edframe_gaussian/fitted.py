@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
 
 SPACING = 0.01
-"""Å between the radii at which the fitted densities are kept."""
+"""Å between the radii at which the fitted densities are tabulated."""
 
 
 class AtomsFeaturizer(FittedFeaturizer):
     """Σ ρ_s(|x − R|) over atoms and all periodic images: one channel per element, and their sum as baseline.
 
-    The functions ρ_s, in e/Å^d, are those whose superposition is nearest to the training densities, see
-    ``fit_atoms``: ions where the data have ions. The baseline is scaled as a whole to the electrons that the neutral
-    atoms of a structure have in the training data, where these tell. Its magnetisation is zero, for neither its sign
+    The functions ρ_s, in e/Å^d, are those whose superposition is nearest to the training densities, see ``fit_atoms``:
+    ions where the data have ions. The baseline is scaled as a whole to the electrons that the neutral atoms of a
+    structure have in the training data, where these determine it. Its magnetisation is zero, because neither its sign
     nor its size is a property of an element. ``widths`` adds Gaussian channels as those of ``gaussian``, per element.
     """
 
@@ -135,7 +135,7 @@ class AtomsFeaturizer(FittedFeaturizer):
             raise DataError(f"the featurizer 'atoms' was fitted in {fitted} dimensions, the grid has {grid.dimension}")
 
     def _electrons(self, structure: Structure) -> float:
-        """Of the neutral atoms; where the data do not tell these, what the fitted atoms hold."""
+        """Of the neutral atoms; where the data do not determine these, those of the fitted atoms."""
         try:
             return self.valence.count(structure)
         except DataError:

@@ -1,4 +1,4 @@
-"""Gaussians on the atoms: the picture of the 2018 study, per atom or per chemical element."""
+"""Gaussians on the atoms: the input of the 2018 study, per atom or per chemical element."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ POINTS = 6000
 SAMPLES = 200
 """That are fitted to, drawn evenly: there are few coefficients. Beyond these, only what has a species that none had."""
 JUDGED = 8
-"""Of them that tell the error."""
+"""Of them, on which the error is measured."""
 SMOOTH = 1e-10
-"""Of the penalty on second differences, which decides where no point lies."""
+"""Of the penalty on second differences, which determines the coefficients where no point lies."""
 
 _KNOTS = np.concatenate([[0.0] * 3, CUTOFF * (np.arange(INTERVALS + 1) / INTERVALS) ** 1.5, [CUTOFF] * 3])
 

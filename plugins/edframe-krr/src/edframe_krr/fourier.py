@@ -68,8 +68,8 @@ class Basis:
         imaginary[..., ~self.alone] = coefficients[..., len(self.alone) :].double()
         waves = torch.complex(cosines, imaginary) * self._scale()
         spectrum = waves.new_zeros(*waves.shape[:-1], math.prod(shape))
-        spectrum.index_add_(-1, self._places(shape), waves)  # waves that a coarse grid cannot tell apart add up
-        # The real part stands for the opposite vectors.
+        spectrum.index_add_(-1, self._places(shape), waves)  # waves that a coarse grid cannot distinguish add up
+        # The real part represents the opposite vectors, too.
         spectrum = spectrum.reshape(*waves.shape[:-1], *shape)
         values: Tensor = torch.fft.ifftn(spectrum, dim=tuple(range(-len(shape), 0)), norm="forward").real
         return values

@@ -23,7 +23,7 @@ RARE = 0.05
 class Draw:
     """Points of one sample. base and target ``[p, s]`` in e/Å^d; places ``[p, d]`` in Å; volume ``[p]`` in Å^d.
 
-    volume: what a point stands for, so that Σ volume · f estimates the integral of f over the cell.
+    volume: that a point represents, so that Σ volume · f estimates the integral of f over the cell.
     """
 
     images: Images

@@ -206,7 +206,7 @@ def _evaluated(
     device: torch.device,
 ) -> Tensor:
     """``evaluate`` at ``points``, places in ``coordinates`` ``[n, d]`` in Å: ``[part, s, p]``. Where a gradient is
-    wanted, nothing but the answer is kept of a part of the points: the part is computed again on the way back."""
+    wanted, only the result of each part of the points stays in memory: the part is computed again on the way back."""
     values, places = [], []
     for around in surroundings(coordinates[points], images, together=TOGETHER, entries=ENTRIES, device=device):
         real = around.points >= 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class LocalNetworkFeaturizer(LocalFeaturizer):
     """``local`` with one correction more, by a network that sees the invariants of two and three bodies of a point, its
     base density and the linear answer. It starts from the linear answer, is trained on points drawn from the training
-    densities by the mean absolute error, and keeps every invariance of ``local``."""
+    densities by the mean absolute error, and has every invariance of ``local``."""
 
     config: LocalNetworkConfig
 

@@ -86,7 +86,7 @@ def surroundings(
     radii = images.radius + away.max(1) + 1e-9
     lists = [_candidates(places, centres, radii) for places in images.places]
     most = np.maximum(1, np.max([[len(near) for near in one] for one in lists], axis=0))
-    order = np.argsort(most, kind="stable")  # groups with lists of one length stand together
+    order = np.argsort(most, kind="stable")  # groups with lists of one length are adjacent
     start = 0
     while start < len(order):
         stop = start + 1

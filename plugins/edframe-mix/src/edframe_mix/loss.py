@@ -58,7 +58,7 @@ class MixLoss(Loss):
 
 
 class PartVisit:
-    """The visit as a part sees it: what it keeps lies behind its name and a dot, apart from that of the others."""
+    """The visit as a part sees it: what it stores has its name and a dot in front, separate from the other parts'."""
 
     def __init__(self, visit: Visit, part: str) -> None:
         self.step = visit.step

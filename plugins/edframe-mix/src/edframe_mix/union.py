@@ -23,8 +23,8 @@ from edframe_mix.plugin import UnionConfig
 class JoinedSamples(Dataset):
     """The samples of several datasets, one member after the other, each as its member delivers it.
 
-    An id that several members have stands behind its member's name and a slash. Grids of different members are
-    different, and so are groups, but for samples that are the same. parts: the members, by name.
+    An id that several members have is preceded by its member's name and a slash. Grids of different members are
+    different, and so are groups, except those of samples that are the same. parts: the members, by name.
     """
 
     def __init__(self, config: UnionConfig, parts: Mapping[str, Dataset]) -> None:

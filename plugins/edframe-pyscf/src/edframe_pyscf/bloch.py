@@ -18,7 +18,7 @@ from pyscf.pbc import tools
 from pyscf.pbc.dft.multigrid import MultiGridNumInt
 
 KEPT = 2**31
-"""Bytes of orbitals that are kept from cycle to cycle; beyond, they are made anew."""
+"""Bytes of orbitals that stay in memory from cycle to cycle; beyond, they are computed again."""
 
 
 class BlochNumInt(MultiGridNumInt):  # type: ignore[misc]

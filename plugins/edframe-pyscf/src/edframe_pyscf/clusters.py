@@ -41,7 +41,7 @@ class Li2OClusters(PreparedDataset):
     """Relaxed and displaced (Li₂O)ₙ, n = 1 to 4, each size in a periodic box of its own, voxels alike in all.
 
     Densities are PBE valence densities with GTH pseudopotentials, e/Å³, scaled to integrate to 12 n electrons. A
-    sample's source tells n, its number of Li₂O units, and the id begins with it: ``li2o-3-07``.
+    sample's source has n, its number of Li₂O units, and the id begins with it: ``li2o-3-07``.
     """
 
     maker = "edframe_pyscf.clusters:label"

@@ -65,7 +65,7 @@ def _evenly(count: int, samples: int) -> list[int]:
 def _frames(file: IO[bytes], path: Path) -> Iterator[tuple[int, int, int]]:
     """Offset in bytes, number of the first line from 1, and number of atoms of each frame.
 
-    ASE's own reader takes a blank line for the end of the file, and tells no lines in its errors.
+    ASE's own reader takes a blank line for the end of the file, and gives no lines in its errors.
     """
     number = 0
     while True:

@@ -50,7 +50,7 @@ class Labels(NamedTuple):
 
 
 def recomputed_folder() -> Path:
-    """Where ``edframe data build li-o-li --recompute`` keeps its parts and its result."""
+    """Where ``edframe data build li-o-li --recompute`` writes its parts and its result."""
     return cache_folder() / "li-o-li" / "recomputed"
 
 
@@ -61,10 +61,10 @@ class LiOLi(PreparedDataset):
     (on 48³ they miss them by at most 6e-4 e; ``docs/data/li-o-li.md`` has other grids). A sample that is read before
     ``build`` is evaluated then. Raises DataError when the density matrices are absent or damaged.
 
-    With ``dimension`` 2 a sample is the cut through the plane of the atoms, ``[s, x, y]``: ρ(x, y, z = centre) times
-    1 Å, so that its values in e/Å² are those of the density in e/Å³. A cut has no number of electrons known
-    beforehand: it is not scaled, and ``electrons`` is its own integral, which differs from sample to sample. A model
-    is thus told the integral of what it is to find. The structure keeps its three-dimensional cell.
+    With ``dimension`` 2 a sample is the cut through the plane of the atoms, ``[s, x, y]``: ρ(x, y, z = centre) times 1
+    Å, so that its values in e/Å² are those of the density in e/Å³. A cut has no number of electrons known beforehand:
+    it is not scaled, and ``electrons`` is its own integral, which differs from sample to sample. So a model gets the
+    integral of what it is to find as an input. The structure has its three-dimensional cell.
     """
 
     maker = "edframe_pyscf.li_o_li:label"

@@ -30,9 +30,9 @@ SHOWN = 20
 def recompute(folder: Path, *, workers: int, scheduler: str | None = None, advance: Callable[[int, int], None]) -> Path:
     """Converge every configuration into ``folder/parts`` and gather them in ``folder/li_o_li.safetensors``.
 
-    Finished parts are kept, and skipped when their level of theory and positions are today's. ``advance(done, total)``
-    reports progress. Raises DataError when the folder cannot be written, and at the end, when all others are done,
-    for configurations that failed or did not converge; the parts already done stay.
+    Finished parts are not repeated when their level of theory and positions are today's. ``advance(done, total)``
+    reports progress. Raises DataError when the folder cannot be written, and at the end, when all others are done, for
+    configurations that failed or did not converge; the parts already done stay.
     """
     parts = folder / "parts"
     try:
@@ -103,7 +103,7 @@ def _inputs(pair: Pair) -> str:
 
 
 def _level() -> dict[str, Any]:
-    """The level of theory, as the header of the gathered file tells it."""
+    """The level of theory, as it is in the header of the gathered file."""
     from pyscf import __version__
 
     return {

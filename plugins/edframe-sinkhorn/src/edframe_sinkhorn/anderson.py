@@ -20,7 +20,7 @@ KEPT = torch.float32
 class AndersonMixing:
     """The next iterate of x = G(x): G(x) less the combination of past differences that cancels most of G(x) − x.
 
-    Samples are mixed independently. weight: ``[b, N]``, the mass that each component of the residual stands for.
+    Samples are mixed independently. weight: ``[b, N]``, the mass that belongs to each component of the residual.
     memory: number of past differences. relaxation: fraction of the residual that a step goes.
     """
 

@@ -34,7 +34,7 @@ SMALL = 12**3
 
 
 def choose(grid: Grid, backend: Backend, p: int, blur: float, device: torch.device) -> Backend:
-    """The backend that ``auto`` stands for, or ``backend`` itself when it can treat the grid.
+    """The backend that ``auto`` chooses, or ``backend`` itself when it can treat the grid.
 
     Raises DataError, which says what would do, when it cannot, or when ``auto`` finds none.
     """

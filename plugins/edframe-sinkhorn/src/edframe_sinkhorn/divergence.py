@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Start:
     """Where a solve may begin: what an earlier one found for nearly the same densities.
 
-    detail: the potential g_ab of b, less what the coarse grids tell of it, own: f_aa, ``[b, n1, …, nd]`` in Å^p.
-    reference: OT_ε(b, b)/2, ``[b]`` in Å^p.
+    detail: the potential g_ab of b, less its part on the coarse grids, own: f_aa, ``[b, n1, …, nd]`` in Å^p. reference:
+    OT_ε(b, b)/2, ``[b]`` in Å^p.
     """
 
     detail: Float[Tensor, "b *grid"]

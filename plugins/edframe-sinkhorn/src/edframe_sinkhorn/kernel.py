@@ -45,11 +45,11 @@ class Kernel(Protocol):
         """Sums of ``apply(density)`` below any of these may lack terms, for a density of e^HEADROOM at most."""
 
     def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
-        """log(K exp(``log_density``)) of any range, float64 ``[b, n1, …, nd]``; −inf stands for zero density."""
+        """log(K exp(``log_density``)) of any range, float64 ``[b, n1, …, nd]``; −inf means zero density."""
 
 
 def smallest_with(lowest: float, points: int) -> float:
-    """The limit of a sum for a kernel over so many points with no entry below e^``lowest``."""
+    """The limit of a sum for a kernel over ``points`` points with no entry below e^``lowest``."""
     return SMALLEST if lowest > LOWEST else math.exp(HEADROOM + LOWEST + math.log(points) + DIGITS)
 
 
@@ -132,7 +132,7 @@ def log_product(log_matrix: Float[Tensor, "m n"], lines: Float[Tensor, "b n k"])
     """log(exp(``log_matrix``) exp(``lines``)): ``[m, n]`` times ``[b, n, k]``, −inf allowed in ``lines``.
 
     Rows of the lines are taken in blocks so short that, shifted by its own maximum, each block of the matrix and of
-    every line stays within the range of float64: a plain matrix product then keeps its relative accuracy.
+    every line stays within the range of float64: a plain matrix product then has its full relative accuracy.
     """
     total = None
     for start, stop in row_blocks(log_matrix):

@@ -285,7 +285,7 @@ class LineKernel:
         return [self._smallest]
 
     def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
-        """log(K exp(``log_density``)) at any range, float64 ``[b, n1, …, nd]``; −inf stands for zero density."""
+        """log(K exp(``log_density``)) at any range, float64 ``[b, n1, …, nd]``; −inf means zero density."""
         layout = log_density.flatten(1)
         for gather, log_matrix, matrix in self._stages:
             rows = layout.index_select(1, gather).reshape(-1, len(matrix))

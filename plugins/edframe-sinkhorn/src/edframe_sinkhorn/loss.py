@@ -88,7 +88,7 @@ class SinkhornLoss(Loss):
 
 
 class _Envelope(torch.autograd.Function):
-    """A value with its gradients in closed form: by the envelope theorem nothing of the iterations is kept."""
+    """A value with its gradients in closed form: by the envelope theorem, no iteration needs to be stored."""
 
     @staticmethod
     def forward(
@@ -123,7 +123,7 @@ def _by_spin(density: Tensor, grid: Grid) -> Tensor:
 
 
 def _recall(visit: Visit | None, prefix: str) -> Start | None:
-    """What an earlier visit kept, if it did so for the whole batch."""
+    """What an earlier visit stored, if it did so for the whole batch."""
     potentials = visit.recall(f"{prefix}potentials") if visit is not None else None
     reference = visit.recall(f"{prefix}reference") if visit is not None else None
     if potentials is None or reference is None or not (potentials.flatten(1)[:, 0] + reference).isfinite().all():

@@ -33,7 +33,7 @@ AVOID = "or leave out KeOps with `--set loss.backend=auto`"
 class PairKernel:
     """K = exp(−c/ε), c = |x − y|²/2 (p = 2) or |x − y| (p = 1), to the nearest image along periodic axes.
 
-    Nothing of size N² is kept: the memory is that of a few densities. The first use of a formula takes some 8 s to
+    Nothing of size N² is stored: the memory is that of a few densities. The first use of a formula takes some 8 s to
     compile, once per user. Formulas differ by p and the numbers of axes and of periodic axes, not by cell, size, blur
     or batch.
 
@@ -100,7 +100,7 @@ class PairKernel:
         return [smallest_with(-math.inf, density[0].numel())]
 
     def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
-        """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]`` of any range; −inf stands for zero density."""
+        """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]`` of any range; −inf means zero density."""
         sources = self._lazy(log_density.clamp(min=LOWEST).reshape(len(log_density), 1, -1, 1))
         with compiling():
             logs = (self._log + sources).logsumexp(dim=2, backend=self._backend)
@@ -109,7 +109,7 @@ class PairKernel:
 
 
 def _keops() -> Any:
-    """The module pykeops. Unless ``$KEOPS_CACHE_FOLDER`` is set, it keeps its formulas in edframe's cache folder."""
+    """The module pykeops. Unless ``$KEOPS_CACHE_FOLDER`` is set, it stores its formulas in edframe's cache folder."""
     if "pykeops" not in sys.modules:  # which reads the variable when it is imported
         os.environ.setdefault("KEOPS_CACHE_FOLDER", str(cache_folder() / "keops"))
     try:
@@ -133,7 +133,7 @@ def compiling() -> Iterator[None]:
 
 
 def _lacking() -> str:
-    """What keeps KeOps from compiling, and the fix."""
+    """What prevents KeOps from compiling, and the fix."""
     compiler = os.environ.get("CXX", "g++")
     if not shutil.which(compiler):
         return f"there is no C++ compiler {compiler!r}; install g++ or name another in $CXX"

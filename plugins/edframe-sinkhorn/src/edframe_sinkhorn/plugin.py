@@ -85,7 +85,7 @@ class SinkhornConfig(ComponentConfig):
     warm_start: bool = True
     """In training, keep the potentials of each sample for its next visit and begin there (yes or no)."""
 
-    # Not those that trade accuracy for time (tol, max_iterations), for a trial is not charged for its time.
+    # Not those that trade accuracy for time (tol, max_iterations): a trial is not charged for its time.
     search: ClassVar[Search] = {"blur": Among((None, 0.2, 0.3, 0.45)), "reach": Among((None, 1.0, 3.0))}
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ CORRECTED = 20
 """Iterations that are corrected: where as many have not served, corrections from a coarse grid are no help."""
 
 DISTRUST = 4.0
-"""A coarse correction is given up once the error is so many times the least one so far."""
+"""A coarse correction is given up once the error is this many times the least one so far."""
 
 PATIENCE = 4
 """Iterations between two stopping tests on an accelerator, where each makes the host wait; one on a CPU."""

@@ -66,7 +66,7 @@ class ToeplitzKernel:
         return [self._smallest]
 
     def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
-        """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]``; −inf stands for zero density.
+        """log(K exp(``log_density``)), float64 ``[b, n1, …, nd]``; −inf means zero density.
 
         In the scaling domain. Points whose result is too small for it are computed again in the log domain, which has
         no limit and takes some 40 times longer.

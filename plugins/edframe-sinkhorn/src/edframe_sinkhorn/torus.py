@@ -19,7 +19,7 @@ class Torus:
     """The points of a lattice modulo a periodic cell, numbered from 0; ``grid``: the numbers of the grid's points.
 
     embedding: ``[d, d]``, lower triangular: the grid point i is the point i @ embedding of the lattice. shape: of the
-    grid, which repeats after so many points along each axis.
+    grid, which repeats after that many points along each axis.
     """
 
     def __init__(self, embedding: Integers, shape: Sequence[int]) -> None:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-def saturated(picture: Float[Tensor, "*field"]) -> Float[Tensor, "*field"]:
+def saturated(feature: Float[Tensor, "*field"]) -> Float[Tensor, "*field"]:
     """c/(1+√c)² of a nonnegative field: c where it is small, at most 1."""
-    return picture / (1 + picture.clamp_min(1e-12).sqrt()) ** 2
+    return feature / (1 + feature.clamp_min(1e-12).sqrt()) ** 2
 
 
 def integral(field: Float[Tensor, "b 1 *grid"], grid: Grid) -> Float[Tensor, "b 1 *ones"]:
@@ -35,7 +35,7 @@ def normalised(
 def corrected(
     start: Float[Tensor, "b 1 *grid"], correction: Float[Tensor, "b 1 *grid"], grid: Grid, electrons: Float[Tensor, "b"]
 ) -> Float[Tensor, "b 1 *grid"]:
-    """The density nearest in spirit to ``start + correction`` that is nonnegative and keeps the electrons of ``start``.
+    """A density close to ``start + correction`` that is nonnegative and has the electrons of ``start``.
 
     All fields ``[b, 1, x, y, z]`` in e/Å^d. Three steps, none of which touches voxels without correction, unlike a
     common factor, which would move charge out of the cores: (1) the net charge of the correction is taken out of

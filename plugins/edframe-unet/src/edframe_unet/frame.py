@@ -26,7 +26,7 @@ class Reach:
     """How far a level must reach beyond the grid, in points of that level, so that the output on the grid is right.
 
     entered: for each level, where it is entered on the way down. joined: where the way up meets the features of the way
-    down. last: what the output keeps.
+    down. last: the part that the output has.
     """
 
     entered: tuple[int, ...]

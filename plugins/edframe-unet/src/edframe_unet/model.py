@@ -1,4 +1,4 @@
-"""From channels to a density: compressed pictures in, a network, and a correction or an amplitude out."""
+"""From channels to a density: compressed features in, a network, and a correction or an amplitude out."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 class UNet(nn.Module):
     """A U-Net (Ronneberger et al. 2015) from channels to a density, 2D or 3D, any grid shape.
 
-    The network works on compressed channels and, with the output ``gates``, ends one level above the grid: one gate
-    per picture, interpolated to the grid, so they are smooth. Pictures are the channels, the baseline ρ₀ and √ρ₀, each
+    The network works on compressed channels and, with the output ``gates``, ends one level above the grid: one gate per
+    feature, interpolated to the grid, so they are smooth. Features are the channels, the baseline ρ₀ and √ρ₀, each
     compressed to c/(1+√c)², which keeps the steep cores of atoms, where superposed atoms are right, from amplifying the
     network's noise. Their sum weighted by the gates is the correction of the baseline (see ``corrected``), or, without
     a baseline, an amplitude whose square is the density. With the output ``field`` the network ends on the grid and
     gives that correction or amplitude voxel by voxel: on superposed atomic densities, ``resunet`` is the residual
-    network of Li, Sharir, Yuan & Chan 2025 and of RHOAR-Net, but without any normalisation over space.
-    Raises DataError for a dimension other than 2 or 3.
+    network of Li, Sharir, Yuan & Chan 2025 and of RHOAR-Net, but without any normalisation over space. Raises DataError
+    for a dimension other than 2 or 3.
     """
 
     def __init__(self, config: UNetConfig | ResUNetConfig, channels: int, spins: int, dimension: int) -> None:
@@ -58,8 +58,8 @@ class UNet(nn.Module):
             x = smooth_up(x, channels.shape[2:], tuple(axis.wraps for axis in axes), halo)
         fields = x.to(channels.dtype)
         if self.gated:
-            pictures = saturated(torch.cat([channels.abs(), start, root], dim=1))
-            fields = (fields.unflatten(1, (-1, pictures.shape[1])) * pictures[:, None]).sum(dim=2)
+            features = saturated(torch.cat([channels.abs(), start, root], dim=1))
+            fields = (fields.unflatten(1, (-1, features.shape[1])) * features[:, None]).sum(dim=2)
         if baseline is None:
             total = normalised(fields[:, :1].square(), grid, electrons)
         else:

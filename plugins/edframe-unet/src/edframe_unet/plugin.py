@@ -53,7 +53,7 @@ class UNetConfig(NetworkConfig):
     """Options of the model ``unet``."""
 
     output: Literal["gates", "field"] = "gates"
-    """gates: smooth weights of the input's pictures, one level above the grid. field: one value per voxel."""
+    """gates: smooth weights of the input's features, one level above the grid. field: one value per voxel."""
 
     search: ClassVar[Search] = {
         "widths": Among(((8, 16, 32, 64), (16, 32, 64, 96), (16, 48, 96, 128))),

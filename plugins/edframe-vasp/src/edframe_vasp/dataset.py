@@ -31,7 +31,7 @@ CHARGE = 0.5
 
 
 class Vasp(PreparedDataset):
-    """Densities in CHGCAR files, scaled to hold the electrons that INCAR, POTCAR or OUTCAR tell, else their integral.
+    """Densities in CHGCAR files, scaled to the electrons that INCAR, POTCAR or OUTCAR give, else to their integral.
 
     Raises DataError for a pattern that matches no CHGCAR. A file that cannot be used is left out and listed.
     """
@@ -63,10 +63,10 @@ class Vasp(PreparedDataset):
 
 
 def label(job: Job) -> Sample:
-    """The sample of one CHGCAR. Raises DataError, with its path, for one that is no density to learn from.
+    """The sample of one CHGCAR. Raises DataError, with its path, for one that is not a density to learn from.
 
-    source: file, title, integral (e, before scaling), electrons_from, valence (element → ZVAL, where a POTCAR
-    tells it), and the PAW augmentation of the file.
+    source: file, title, integral (e, before scaling), electrons_from, valence (element → ZVAL, where a POTCAR gives
+    it), and the PAW augmentation of the file.
     """
     file = Path(job.inputs["density"][0])
     if job.inputs["density"][1] < 0:
@@ -77,7 +77,7 @@ def label(job: Job) -> Sample:
     integral = number_of(volume) if "total" in volume.fields else 0.0
     if count is not None and volume.quantity == "density" and abs(integral - count) > min(TOLERANCE * count, CHARGE):
         raise DataError(
-            f"{file}: its density integrates to {integral:.4f} e, and the {source} beside it tells {count:g} e: "
+            f"{file}: its density integrates to {integral:.4f} e, and the {source} beside it gives {count:g} e: "
             "they are of different calculations"
         )
     valence = stated_valence(file, beside)

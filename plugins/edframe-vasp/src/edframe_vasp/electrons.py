@@ -26,16 +26,16 @@ class Potential(NamedTuple):
 
 
 def files_beside(density: Path) -> list[Path]:
-    """Those of INCAR, POTCAR and OUTCAR, plain or packed, that stand in the folder of ``density``."""
+    """Those of INCAR, POTCAR and OUTCAR, plain or packed, that are in the folder of ``density``."""
     return [file for name in SOURCES if (file := either(density.with_name(name)))]
 
 
 def stated_electrons(density: Path, files: Iterable[Path], structure: Structure) -> tuple[float, str] | None:
-    """The number of electrons and the file that tells it: ``(12.0, "POTCAR")``; None when none does.
+    """The number of electrons and the file that gives it: ``(12.0, "POTCAR")``; None when none does.
 
     The first of NELECT in an INCAR, ZVAL in a POTCAR times the atoms, NELECT in an OUTCAR. They belong to a density
-    that still has VASP's own name, as CHGCAR or CHG; several others may stand in one folder. Raises DataError for a
-    POTCAR of other elements.
+    that still has VASP's own name, as CHGCAR or CHG; several others may be in one folder. Raises DataError for a POTCAR
+    of other elements.
     """
     if plain_name(density.name) not in OWN:
         return None
@@ -75,7 +75,7 @@ def stated_valence(density: Path, files: Iterable[Path]) -> dict[str, float] | N
 
 
 def tags(incar: Path) -> dict[str, str]:
-    """What an INCAR sets: tag in capitals → all that stands behind its ``=``; the first counts, as in VASP.
+    """What an INCAR sets: tag in capitals → all that follows its ``=``; the first counts, as in VASP.
 
     ``#`` and ``!`` begin a comment, ``;`` ends a statement, a backslash at the end of a line continues it, and a text
     in quotation marks is one value.
@@ -128,4 +128,4 @@ SOURCES: dict[str, Callable[[Path, Structure], float | None]] = {
     "POTCAR": _from_potcar,
     "OUTCAR": _from_outcar,
 }
-"""Files that tell the number of electrons, in order of trust."""
+"""Files that give the number of electrons, in order of trust."""

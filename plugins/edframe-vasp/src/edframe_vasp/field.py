@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 """Å by which cell and atoms of a file may differ from those of a structure, for VASP writes them in 6 decimals."""
 
 WAVES = np.array([wave for wave in itertools.product((0, 1), repeat=3) if any(wave)])
-"""Waves (h, k, l) whose structure factors tell atoms apart."""
+"""Waves (h, k, l) whose structure factors distinguish atoms."""
 
 
 class VaspField(Featurizer):
@@ -40,7 +40,7 @@ class VaspField(Featurizer):
 
     def __init__(self, config: VaspFieldConfig, contents: Contents) -> None:
         if contents.dimension != 3:
-            raise DataError(f"vasp-field pictures three-dimensional data, not {contents.dimension} dimensions")
+            raise DataError(f"vasp-field needs data in three dimensions, not in {contents.dimension}")
         self.config = config
 
     @property
@@ -48,10 +48,10 @@ class VaspField(Featurizer):
         return [self.config.file]
 
     def __call__(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Features:
-        fields = np.stack([self._picture(structure, grid) for structure in structures])[:, None]
+        fields = np.stack([self._field(structure, grid) for structure in structures])[:, None]
         return Features(torch.from_numpy(fields.astype(np.float32)).to(device), None)
 
-    def _picture(self, structure: Structure, grid: Grid) -> NDArray[np.float64]:
+    def _field(self, structure: Structure, grid: Grid) -> NDArray[np.float64]:
         """``[x, y, z]``, in the file's unit over ``scale``."""
         file, steps = self._find(structure, grid)
         volume = read(file, "chgcar")

@@ -34,21 +34,21 @@ class VaspConfig(ComponentConfig):
     """Options of the dataset ``vasp``."""
 
     files: Patterns = ("*",)
-    """Patterns of folders and files, with ~, * and **; a folder stands for the CHGCAR in it, plain or packed."""
+    """Patterns of folders and files, with ~, * and **; a folder means the CHGCAR in it, plain or packed."""
     spins: Literal[1, 2] = 1
     """1: the total density. 2: also the magnetisation, which every file must then have (ISPIN = 2)."""
     unit: DensityUnit | None = None
     """Unit of the values; null: as VASP writes them, times volume."""
     together: PositiveInt | Literal["folder"] | None = None
     """Samples that are never split between training and test: folder: calculations that are in one folder; a number:
-    so many of them, in order of their names; null: each alone."""
+    that many of them, in order of their names; null: each alone."""
 
 
 class VaspFieldConfig(ComponentConfig):
     """Options of the featurizer ``vasp-field``."""
 
     files: Patterns = ("*",)
-    """Patterns of folders and files, with ~, * and **; a folder stands for that file in it which file names."""
+    """Patterns of folders and files, with ~, * and **; a folder means the file in it that file names."""
     file: str = Field("LOCPOT", pattern=r"^(LOCPOT|AECCAR[012]|PARCHG[\w.-]*|CHG|CHGCAR)$")
     """Which file of a folder: LOCPOT, AECCAR0, AECCAR1, AECCAR2, PARCHG, …; one that is packed is found too."""
     scale: float = Field(1.0, gt=0)

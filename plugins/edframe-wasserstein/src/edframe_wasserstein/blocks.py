@@ -57,7 +57,7 @@ class Blocks:
 def finest_blocks(a: NDArray[np.float64], b: NDArray[np.float64], grid: Grid, max_points: int) -> Blocks:
     """The finest blocks, as near to cubes as voxels allow, that leave at most ``max_points`` points in a and in b.
 
-    Found by bisection, for the number of points grows as blocks get smaller. a, b: masses ``[n1, …, nd]``.
+    Found by bisection, because the number of points grows as blocks get smaller. a, b: masses ``[n1, …, nd]``.
     """
     lengths = np.array(grid.shape) * grid.spacing
 

@@ -51,7 +51,7 @@ def exact_transport(
 
 
 class _Exact(torch.autograd.Function):
-    """Of masses ``[b, x, y, z]`` with unit sums; the derivatives are the dual potentials, kept from the solution."""
+    """Of masses ``[b, x, y, z]`` with unit sums; the derivatives are the dual potentials of the solution."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, grid: Grid, max_points: int) -> tuple[Tensor, Tensor, Tensor]:
