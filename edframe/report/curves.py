@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edframe.report.numbers import number
 from edframe.report.read import RunFiles, column
-from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, png, styled
+from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, plain_ticks, png, styled
 from edframe.runs.events import Step, Validation
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def optimisation(run: RunFiles) -> bytes | None:
                 ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             else:
                 _noisy(ax, x, y, BLUE)
-                _log(ax, y)
+                logarithmic_where_wide(ax, y)
             ax.set(xlabel="step", title=name)
         return png(figure)
 
@@ -86,7 +86,7 @@ def _loss_panel(ax: Axes, run: RunFiles, name: str) -> None:
     vx, vy = column(event.step for event in run.validations), column(event.loss for event in run.validations)
     if np.isfinite(vy).any():
         ax.plot(vx, vy, "o-", color=ORANGE, markersize=4, label="validation")
-    _log(ax, np.concatenate([y, vy]))
+    logarithmic_where_wide(ax, np.concatenate([y, vy]))
     ax.set(xlabel="step", ylabel=f"loss ({name})", title="loss")
     ax.legend()
 
@@ -103,7 +103,7 @@ def _validation_panel(ax: Axes, run: RunFiles) -> None:
         if key in run.summary and np.isfinite(mean := run.summary[key].mean):
             ax.axhline(mean, color=colour, linestyle="--", linewidth=1.1, label=f"{label} ({number(mean)} %)")
             levels.append(np.array([mean]))
-    _log(ax, np.concatenate(levels))
+    logarithmic_where_wide(ax, np.concatenate(levels))
     ax.legend()
 
 
@@ -118,19 +118,14 @@ def _noisy(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64], colour: str
     ax.plot(x, smoothed(y, width), color=colour, label=f"running median ({width} steps)" if label else None)
 
 
-def _log(ax: Axes, y: NDArray[np.float64], which: str = "y") -> None:
+def logarithmic_where_wide(ax: Axes, y: NDArray[np.float64], which: str = "y") -> None:
     """A logarithmic axis where all values allow it and span enough to need it; plain numbers on its ticks."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     finite = y[np.isfinite(y)]
     if len(finite) == 0 or finite.min() <= 0 or finite.max() / finite.min() < 3:
         return
     (ax.set_yscale if which == "y" else ax.set_xscale)("log")
-    if finite.max() / finite.min() < 200:
-        axis = ax.yaxis if which == "y" else ax.xaxis
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
-        axis.set_minor_formatter(NullFormatter())
+    if finite.max() / finite.min() < 2000:
+        plain_ticks(ax.yaxis if which == "y" else ax.xaxis, float(finite.min()), float(finite.max()))
 
 
 def _time_axis(ax: Axes, run: RunFiles) -> None:
@@ -176,7 +171,7 @@ def _histogram(ax: Axes, ours: NDArray[np.float64], base: NDArray[np.float64]) -
                     label=f"{label}: mean {number(values.mean())} %")  # fmt: skip
             ax.axvline(values.mean(), ymax=0.8, color=INK, linewidth=0.9, linestyle=":")
     if logarithmic:
-        _log(ax, everything, "x")
+        logarithmic_where_wide(ax, everything, "x")
     ax.set(xlabel="NMAE (%)", ylabel="test structures")
     ax.set_ylim(0, ax.get_ylim()[1] * 1.22)  # room for the legend above the bars
     ax.legend(ncols=2, loc="upper center")

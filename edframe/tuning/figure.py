@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edframe.report.numbers import number
-from edframe.report.style import BLUE, GREY, INK, ORANGE, panels, png, styled
+from edframe.report.style import BLUE, GREY, INK, ORANGE, panels, plain_ticks, png, styled
 
 if TYPE_CHECKING:
     import optuna
@@ -31,7 +30,7 @@ def reached(trial: optuna.trial.FrozenTrial) -> float:
 
 
 def _history(ax: Axes, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import MaxNLocator
 
     numbers = np.array([trial.number for trial in trials])
     errors = np.array([reached(trial) for trial in trials])
@@ -51,10 +50,7 @@ def _history(ax: Axes, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
     finite = errors[np.isfinite(errors)]
     if finite.min() > 0 and finite.max() / finite.min() >= 3:
         ax.set_yscale("log")
-        if finite.max() / finite.min() < 200:
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
-            ax.yaxis.set_minor_formatter(NullFormatter())
+        plain_ticks(ax.yaxis, float(finite.min()), float(finite.max()))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="trial", ylabel="validation NMAE (%)", title="trials")
     ax.legend()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -136,3 +137,36 @@ def test_runs_are_listed_sorted_and_chosen(edframe, finished):
     assert "no runs" in edframe("runs", finished.parent, "--only", "loss=none").out
     result = edframe("runs", finished.parent, "--sort", "nmea")
     assert (result.code, "did you mean 'nmae'?" in result.err) == (2, True)
+    result = edframe("runs", finished / "absent")
+    assert (result.code, result.err.count("is no folder")) == (2, 1)
+
+
+def test_comparisons_and_their_runs_are_listed(edframe, finished, tmp_path):
+    """Laid out as `edframe compare` leaves them; the lowest is by the mean over all samples: 2 against 2.5."""
+    shutil.copytree(finished, tmp_path / "runs" / "compared" / "0355bb00" / "one")
+    folder = tmp_path / "comparisons" / "losses"
+    folder.mkdir(parents=True)
+    section = (
+        "compare:\n  loss: {l1: {name: l1}, l2: {name: l2}}\n  training.size: {'25': 25, '100': 100}\n  seeds: 3\n"
+    )
+    (folder / "compare.yaml").write_text(f"{section}  folds: 2\n  seconds: null\n")
+    (folder / "compare.csv").write_text("variant,id,nmae\nl1,a,2\nl1,b,3\nl2,a,3\nl2,b,1\n")
+    (tmp_path / "comparisons" / "damaged").mkdir()
+    (tmp_path / "comparisons" / "damaged" / "compare.yaml").write_text("{")
+    result = edframe("runs", tmp_path)
+    assert (result.code, result.err) == (0, "")
+    rows = result.out.splitlines()
+    assert rows[1].endswith("runs/compared/0355bb00/one")
+    assert re.split("  +", rows[-1]) == [
+        "comparisons/losses", "loss", "l1, l2", "training.size", "24", "l2", "2.00", "–",
+    ]  # fmt: skip
+
+
+def test_a_page_has_the_curves_and_leads_to_the_reports(edframe, finished, tmp_path):
+    result = edframe("runs", finished.parent, "--html", tmp_path / "runs.html")
+    assert (result.code, result.err) == (0, "")
+    text = (tmp_path / "runs.html").read_text()
+    (link,) = re.findall('href="(.*?)"', text)
+    assert (tmp_path / link).resolve() == (finished / "report.html").resolve()
+    assert "data:image/png;base64," in text
+    assert edframe("runs", finished.parent, "--html", tmp_path / "runs.html").code == 2

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from edframe.comparison.outcome import Outcome
 from edframe.metrics.standard import DESCRIPTIONS
 from edframe.report.page import NAMES
-from edframe.report.style import BLUE, GREEN, INK, ORANGE
+from edframe.report.style import BLUE, GREEN, INK, ORANGE, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,8 +105,6 @@ def legend(figure: Figure, ax: Axes) -> None:
 
 def logarithmic(ax: Axes, which: str, values: ArrayLike) -> None:
     """A logarithmic axis with plain numbers on its ticks, around positive ``values``."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite) & (finite > 0)]
     if not len(finite):
@@ -114,10 +112,4 @@ def logarithmic(ax: Axes, which: str, values: ArrayLike) -> None:
     low, high = finite.min(), finite.max()
     margin = (high / low) ** 0.06 * 1.03
     ax.set(**{f"{which}scale": "log", f"{which}lim": (low / margin, high * margin)})
-    axis = ax.yaxis if which == "y" else ax.xaxis
-    if high / low > 4:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
-    else:
-        axis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
-    axis.set_minor_locator(NullLocator())
+    plain_ticks(ax.yaxis if which == "y" else ax.xaxis, low, high)
