@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from edframe.cli.progress import Lines
 from edframe.metrics.convergence import in_one_sentence
 from edframe.runs.events import Event, FeaturizerFit, Fit, Progress, Results, Step, Timing, Unconverged, Validation
 
@@ -46,6 +47,7 @@ class Display:
             disable=quiet or not self._console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._lines: dict[str, Lines] = {}
         self._loss: float | None = None
 
     def __enter__(self) -> Display:
@@ -105,7 +107,10 @@ class Display:
             self._tasks[what] = self._progress.add_task(what, total=total, detail=detail)
             if not self._console.is_terminal:
                 self._console.print(f"{what}: {total}")
+                self._lines[what] = Lines(what)
         self._progress.update(self._tasks[what], completed=done, detail=detail)
+        if what in self._lines and done < total and (line := self._lines[what].line(done, total, detail)):
+            self._console.print(line, soft_wrap=True, markup=False)
 
     def _summary(self, results: Results) -> None:
         self._progress.stop()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-LINE_EVERY = 30.0
+LINE_EVERY = 10.0
 """Seconds between lines where there is no terminal."""
 
 
@@ -27,7 +27,13 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        yield _lines(what)
+        lines = Lines(what)
+
+        def advance(done: int, total: int) -> None:
+            if line := lines.line(done, total):
+                print(line, flush=True)
+
+        yield advance
         return
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     # One DFT calculation may take minutes, so speed is estimated over the last hour.
@@ -48,22 +54,25 @@ def stopping_keeps_what_is_done() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _lines(what: str) -> Callable[[int, int], None]:
-    began = said = time.monotonic()
-    first: int | None = None
+class Lines:
+    """What is printed of some work where there is no terminal: a line every LINE_EVERY seconds, with the time left."""
 
-    def advance(done: int, total: int) -> None:
-        nonlocal said, first
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = self._said = time.monotonic()
+        self._first: int | None = None
+
+    def line(self, done: int, total: int, detail: str = "") -> str | None:
+        """The line that is due when ``done`` of ``total`` pieces are; None when none is."""
         now = time.monotonic()
-        if first is None:
-            first = done
-        if done == total or now - said >= LINE_EVERY:
-            said = now
-            speed = (done - first) / max(now - began, 1e-9)
-            left = f", {_span((total - done) / speed)} left" if done < total and speed else ""
-            print(f"{what}: {done}/{total}{left}", flush=True)
-
-    return advance
+        if self._first is None:
+            self._first = done
+        if done < total and now - self._said < LINE_EVERY:
+            return None
+        self._said = now
+        speed = (done - self._first) / max(now - self._began, 1e-9)
+        left = f"{_span((total - done) / speed)} left" if done < total and speed else ""
+        return ", ".join(filter(None, (f"{self._what}: {done}/{total}", detail, left)))
 
 
 def _span(seconds: float) -> str:
