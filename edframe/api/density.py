@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from edframe.sample import Sample
 
-VACUUM = 2e-3
-"""e/Å³. An axis has a vacuum where the mean density of some lattice plane across it is below this."""
-
 
 @dataclass(frozen=True, eq=False)
 class Density:
@@ -67,8 +64,9 @@ class Density:
     @property
     def isolated(self) -> bool:
         """Whether there is a vacuum along each axis, as around a molecule in a box."""
-        planes = (self.total.mean(axis=others) for others in ((1, 2), (0, 2), (0, 1)))
-        return all(float(plane.min()) < VACUUM for plane in planes)
+        from edframe.metrics.standard import is_isolated
+
+        return is_isolated(self.total, self.grid)
 
     @cached_property
     def valence(self) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edframe.cli import options
-from edframe.cli.complete import component_names
+from edframe.cli.complete import component_names, setting_keys
 from edframe.cli.progress import progress, stopping_keeps_what_is_done
 from edframe.cli.signals import raise_interrupts
 from edframe.contract.component import Kind
@@ -50,7 +50,10 @@ def compare(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE[,VALUE…]", help="One value, or several to compare: training.size=25,100."
+            "--set",
+            metavar="KEY=VALUE[,VALUE…]",
+            help="One value, or several to compare: training.size=25,100.",
+            autocompletion=setting_keys,
         ),
     ] = None,
     seeds: Annotated[
@@ -236,6 +239,7 @@ def _summary(outcomes: Sequence[Outcome], effects: Sequence[Effect]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from edframe.cli.display import or_dash
     from edframe.comparison.outcome import conditions
     from edframe.comparison.plan import in_words
 
@@ -250,7 +254,7 @@ def _summary(outcomes: Sequence[Outcome], effects: Sequence[Effect]) -> None:
         for variant in dict.fromkeys(outcome.variant for outcome in here):
             ours = [outcome for outcome in here if outcome.variant == variant]
             means = [sum(one.mean(name) for one in ours) / len(ours) for name in names]
-            table.add_row(variant, str(len(ours)), *(f"{mean:.3g}" for mean in means))
+            table.add_row(variant, str(len(ours)), *map(or_dash, means))
         Console(highlight=False).print(table)
     claims = [effect for effect in effects if effect.claimed and effect.metric in names]
     for effect in claims:

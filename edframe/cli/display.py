@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from types import TracebackType
@@ -121,6 +122,11 @@ class Display:
         for heading in ("metric", "unit", "mean", "95% interval", "median", "max"):
             table.add_column(heading, justify="left" if heading in ("metric", "unit") else "right", no_wrap=True)
         for name, row in results.metrics.items():
-            interval = f"{row.low:.3g} – {row.high:.3g}"
-            table.add_row(name, row.unit, f"{row.mean:.3g}", interval, f"{row.median:.3g}", f"{row.max:.3g}")
+            interval = or_dash(row.low) if math.isnan(row.low) else f"{row.low:.3g} – {row.high:.3g}"
+            table.add_row(name, row.unit, or_dash(row.mean), interval, or_dash(row.median), or_dash(row.max))
         self._console.print(table)
+
+
+def or_dash(value: float) -> str:
+    """Three digits; a dash for what is not defined."""
+    return "–" if math.isnan(value) else f"{value:.3g}"

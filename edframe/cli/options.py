@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edframe.cli.complete import component_names
+from edframe.cli.complete import component_names, setting_keys
 from edframe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ Model = Annotated[str | None, typer.Option("--model", help="Model.", autocomplet
 Loss = Annotated[str | None, typer.Option("--loss", help="Loss.", autocompletion=component_names("loss"))]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One value, e.g. --set training.steps=200. May be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One value, e.g. --set training.steps=200. May be repeated.",
+        autocompletion=setting_keys,
+    ),
 ]
 Fold = Annotated[int | None, typer.Option("--fold", help="Fold whose test part is held out, from 0.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, mps; 4xcuda for four devices.")]

@@ -70,8 +70,9 @@ class Outcome:
         )
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric over the test samples for which it is defined."""
-        return float(np.nanmean([values[metric] for values in self.samples.values()]))
+        """Mean of a metric over the test samples for which it is defined; nan where it is for none."""
+        values = np.array([sample[metric] for sample in self.samples.values()])
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def conditions(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:

@@ -27,6 +27,7 @@ __all__ = [
     "centre_of_atoms",
     "dipole_error",
     "electron_count_error",
+    "is_isolated",
     "low_density_nmae",
     "nmae",
     "rmse",
@@ -38,11 +39,14 @@ LOW_DENSITY = 0.05
 """Default bound of the low-density region, e/Å^d. In three dimensions 0.05 e/Å³ = 0.0074 e/bohr³: outside of
 bonds and cores, inside the usual van der Waals surface of 0.001 e/bohr³, so the region still holds electrons."""
 
+VACUUM = 2e-3
+"""e/Å^d. An axis has a vacuum where the mean density of some lattice plane across it is below this."""
+
 DESCRIPTIONS = {
     "nmae": "normalised mean absolute error, ∫|ρ−ρ̂| / ∫ρ",
     "rmse": "root of the mean squared error over the cell",
     "electron_count_error": "difference of the electron counts, |∫ρ̂ − ∫ρ|",
-    "dipole_error": "length of the difference of the dipole moments, |∫r(ρ̂−ρ)|",
+    "dipole_error": "length of the difference of the dipole moments, |∫r(ρ̂−ρ)|; none in a crystal or a slab",
     "low_density_nmae": f"NMAE where ρ < {LOW_DENSITY} e/Å^d, relative to the electrons there",
     "basin_error": "difference of the electrons nearest to an atom, |ΔN|, mean over the atoms",
 }
@@ -183,6 +187,18 @@ def centre_of_atoms(positions: ArrayLike, grid: Grid) -> NDArray[np.float64]:
         else:
             middle[axis] = (x[0] + x[-1]) / 2
     return np.asarray(middle @ grid.vectors)
+
+
+def is_isolated(total: NDArray[np.float64], grid: Grid) -> bool:
+    """Whether there is a vacuum along each periodic axis, as around a molecule in a box: only then is there a dipole.
+
+    total: the density ``[x, y, z]`` in e/Å^d.
+    """
+    for axis, periodic in enumerate(grid.periodic):
+        others = tuple(other for other in range(grid.dimension) if other != axis)
+        if periodic and float(total.mean(axis=others).min()) >= VACUUM:
+            return False
+    return True
 
 
 def _total(density: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import yaml
 
 from edframe.errors import RunError, command
 from edframe.files import locked, whole
-from edframe.runs.events import Event, read, step_of, to_lines
+from edframe.runs.events import Evaluated, Event, read, step_of, to_lines
 from edframe.runs.tensors import CHECKSUM, check, pieces
 from edframe.version import API_VERSION
 
@@ -129,9 +129,17 @@ class Run:
         target = self.path / "metrics.jsonl"
         return read(target) if target.exists() else []
 
-    def rewind(self, step: int) -> None:
-        """Drop the events of later steps, and every result, so that a resumed run logs each event once."""
-        kept = [event for event in self.events() if (at := step_of(event)) is not None and at <= step]
+    def rewind(self, step: int, trained: bool = False) -> None:
+        """Drop the events of later steps, and every result, so that a resumed run logs each event once.
+
+        trained: nothing is left to train, so that what was evaluated stays.
+        """
+
+        def stays(event: Event) -> bool:
+            at = step_of(event)
+            return (trained and isinstance(event, Evaluated)) if at is None else at <= step
+
+        kept = [event for event in self.events() if stays(event)]
         self.write("metrics.jsonl", to_lines(kept).encode())
 
     def save_tensors(

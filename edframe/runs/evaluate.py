@@ -12,7 +12,7 @@ from edframe.data.loading import Batch, Loader
 from edframe.grid import in_dimension
 from edframe.interfaces import Loss
 from edframe.metrics.convergence import unconverged
-from edframe.metrics.standard import nmae, standard, units
+from edframe.metrics.standard import is_isolated, nmae, standard, units
 from edframe.metrics.summary import summarise
 from edframe.runs.directory import Run
 from edframe.runs.events import Evaluated, Metric, Progress, Results, Show
@@ -28,22 +28,26 @@ def evaluate(
     run: Run,
     show: Show,
 ) -> None:
-    """Log an event for each of ``indices`` and the results over all; keep the worst, median and best predictions.
+    """Log an event for each of ``indices``, as it is evaluated, and the results over all; keep the worst, median and
+    best predictions. Samples that the run has an event of, because it was stopped here, are not evaluated again.
 
     ``losses`` are evaluated as metrics under their names; their diagnostics are logged with each sample, and solves
     that did not converge are counted. Intervals treat the samples of one group as one draw.
     """
     model.eval()
-    records: list[dict[str, float]] = []
-    diagnostics: list[dict[str, float]] = []
-    ids: list[str] = []
-    groups = loader.dataset.groups
-    for done, batch in enumerate(loader.stream([index] for index in indices), start=1):
-        record, extras = _measure(model, batch, losses)
-        records.append(record)
-        diagnostics.append(extras)
-        ids.append(batch.samples[0].id)
-        show(Progress("evaluation", done, len(indices)))
+    ids, groups = loader.dataset.ids, loader.dataset.groups
+    known = {event.id: event for event in run.events() if isinstance(event, Evaluated)}
+    batches = loader.stream([index] for index in indices if ids[index] not in known)
+    evaluated: list[Evaluated] = []
+    for index in indices:
+        event = known.get(ids[index])
+        if event is None:
+            record, extras = _measure(model, next(batches), losses)
+            event = Evaluated(ids[index], record, int(groups[index]), extras)
+            run.log(event)
+        evaluated.append(event)
+        show(Progress("evaluation", len(evaluated), len(indices)))
+    records = [event.metrics for event in evaluated]
     dimension = loader.dataset.contents.dimension
     own = {name: in_dimension(loss.unit, dimension) for name, loss in losses.items()}
     named_units = {**units(dimension), **own, "baseline_nmae": "%"}
@@ -54,15 +58,8 @@ def evaluate(
     ranked = sorted(range(len(indices)), key=lambda i: records[i]["nmae"])
     for role, place in (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])):
         _keep(model, loader.batch([indices[place]]), role, records[place]["nmae"], run)
-    warnings = unconverged(diagnostics, "evaluation")
-    run.log(
-        *(
-            Evaluated(name, record, int(group), extras)
-            for group, name, record, extras in zip(drawn, ids, records, diagnostics, strict=True)
-        ),
-        *warnings,
-        results,
-    )
+    warnings = unconverged([event.diagnostics for event in evaluated], "evaluation")
+    run.log(*warnings, results)
     for warning in warnings:
         show(warning)
     show(results)
@@ -73,6 +70,8 @@ def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> tupl
     predicted = predict(model, batch)
     positions = batch.samples[0].structure.frac_coords[:, : batch.grid.dimension] @ batch.grid.vectors
     values = standard(predicted, batch.density, batch.grid, torch.from_numpy(positions)[None], batch.electrons)
+    if not is_isolated(batch.density[0, 0].double().cpu().numpy(), batch.grid):
+        values["dipole_error"] = values["dipole_error"] * torch.nan
     diagnostics: dict[str, Tensor] = {}
     for name, loss in losses.items():
         values[name], extras = loss.with_diagnostics(predicted, batch.density, batch.grid)

@@ -74,7 +74,7 @@ def train(
     start.restore(model, average, optimiser, memory if alone else None)
     best = start.best
     if fabric.is_global_zero:
-        run.rewind(start.step)
+        run.rewind(start.step, trained=start.step >= options.steps)
     began = time.perf_counter() - start.seconds
     clock = _Clock(fabric.device)
     forget_peak(fabric.device)

@@ -118,6 +118,14 @@ def test_events_come_back_and_a_line_cut_by_a_kill_is_left_out(run):
     assert [event.loss for event in run.events()] == [0.1, 0.2]
 
 
+def test_rewind_keeps_what_was_evaluated_where_nothing_is_left_to_train(run):
+    run.log(step(1), step(2), Evaluated("a", {"nmae": 1.0}), Results(1, {}))
+    run.rewind(2, trained=True)
+    assert run.events() == [step(1), step(2), Evaluated("a", {"nmae": 1.0})]
+    run.rewind(2)
+    assert run.events() == [step(1), step(2)]
+
+
 def test_rewind_drops_later_steps_and_results(run):
     run.log(step(1), step(2), step(3), Validation(2, 5.0, 0.1), Evaluated("a", {"nmae": 5.0}), Results(1, {}))
     run.rewind(2)

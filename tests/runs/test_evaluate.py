@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from edframe.grid import Grid
 from edframe.runs.directory import Run
-from edframe.runs.events import Evaluated, Results, Unconverged
+from edframe.runs.events import Evaluated, Progress, Results, Unconverged
 
 ROLES = ("worst", "median", "best")
 
@@ -214,3 +214,61 @@ def test_interval_counts_a_group_as_one_draw(small, tmp_path):
         row = run.events()[-1].metrics["nmae"]
         widths.append(row.high - row.low)
     assert 0 < widths[0] < 0.8 * widths[1]
+
+
+class Baseline:
+    """A model that takes the baseline as it is."""
+
+    def __new__(cls):
+        import torch
+
+        class Module(torch.nn.Module):
+            def forward(self, channels, baseline, grid, electrons):
+                return baseline
+
+        return Module()
+
+
+@pytest.fixture
+def evaluated(small, tmp_path):
+    """Evaluate four samples in a run, which is named; the indices that were read, for the last and for each sample."""
+    from edframe.data.loading import Loader
+    from edframe.runs.evaluate import evaluate
+
+    def call(run, show=lambda event: None):
+        dataset = small.dataset(4)
+        loader = Loader(dataset, small.featurizer(), "cpu", workers=0)
+        try:
+            evaluate(Baseline(), loader, [2, 0, 3, 1], {}, run, show)
+        finally:
+            call.read = list(dict.fromkeys(dataset.read))
+        return run.events()
+
+    return call
+
+
+def test_evaluation_that_was_stopped_goes_on_where_it_was(evaluated, tmp_path, monkeypatch):
+    monkeypatch.setattr("edframe.metrics.standard.VACUUM", 1.0)  # nan equals nothing
+
+    def stop(event):
+        if isinstance(event, Progress) and event.done == 2:
+            raise KeyboardInterrupt
+
+    whole = evaluated(Run.create(tmp_path, "whole", ""))
+    run = Run.create(tmp_path, "name", "")
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(run, stop)
+    assert [event.id for event in run.events()] == ["atom-2", "atom-0"]
+    assert evaluated(run) == whole
+    assert evaluated.read[:2] == [3, 1]  # then those whose densities are kept
+
+
+def test_dipole_of_a_crystal_is_not_a_number_and_that_of_a_molecule_is(evaluated, tmp_path, monkeypatch):
+    """An atom 0.8 Å wide in a cube of 4 Å has no vacuum around it: in the mean over a plane 2 Å away there are
+    2 · 2 · exp(−2²/(2 · 0.8²)) / (√(2π) · 0.8 · 4²) = 0.0055 e/Å³, of two electrons and two images."""
+    crystal = evaluated(Run.create(tmp_path, "crystal", ""))
+    assert np.isnan([event.metrics["dipole_error"] for event in crystal[:4]]).all()
+    assert np.isnan(crystal[-1].metrics["dipole_error"].mean)
+    monkeypatch.setattr("edframe.metrics.standard.VACUUM", 2 * 0.0055)  # planes are 0.67 Å apart
+    molecule = evaluated(Run.create(tmp_path, "molecule", ""))
+    assert np.isfinite([event.metrics["dipole_error"] for event in molecule[:4]]).all()
