@@ -65,7 +65,7 @@ What `--help` prints for each command. This page is written by `python docs/gene
 The exit status is 0 after success, 2 after an error that edframe explains in one sentence, and 130 after Ctrl-C or
 SIGTERM. `edframe --debug …` shows the traceback of an explained error.
 
-Densities and recomputed labels are kept in the user's cache folder. The environment variable `EDFRAME_CACHE` names
+Densities and recomputed labels are stored in the user's cache folder. The environment variable `EDFRAME_CACHE` names
 another one.
 """
 

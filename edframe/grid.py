@@ -130,8 +130,8 @@ class Grid:
     def symmetries(self) -> NDArray[np.int64]:
         """Point operations of the lattice that map grid points to grid points, ``[op, d, d]``.
 
-        A point with index ``i`` goes to ``(W @ i) mod n``. The first is the identity. Open axes stay as they are.
-        A cubic cell with equal n has 48, a triclinic one 2. Lengths and angles count as equal to about 1e-5, for
+        A point with index ``i`` goes to ``(W @ i) mod n``. The first is the identity. Open axes stay as they are. A
+        cubic cell with equal n has 48, a triclinic one 2. Lengths and angles count as equal to about 1e-5, because
         files give cells in few digits.
         """
         d = self.dimension

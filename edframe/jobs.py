@@ -102,7 +102,7 @@ def _finished(
                 return
             for future, result in finished.next_batch():
                 if future.status not in ("finished", "error"):
-                    raise DataError("the Dask scheduler has gone away; what is done is kept, repeat the command")
+                    raise DataError("the Dask scheduler has gone away; what is done is saved; repeat the command")
                 done.append((running.pop(future), result[1] if future.status == "error" else result))
             del future, result  # their last references: the worker lets the result go
     finally:
@@ -201,4 +201,4 @@ def _call(function: str, value: Any) -> Any:
 
 
 def _killed() -> DataError:
-    return DataError("its worker process was killed, perhaps for want of memory; use fewer workers")
+    return DataError("its worker process was killed, perhaps because memory ran out; use fewer workers")

@@ -198,7 +198,7 @@ def test_tracker_that_fails_in_the_middle_is_left_out_with_one_warning(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"Warning: {name} failed and tracks this run no further (")
-    assert err.endswith("); the run goes on, and its metrics.jsonl has every number.\n")
+    assert err.endswith("); the run continues, and its metrics.jsonl has every number.\n")
     assert err.count("\n") == 1
 
 

@@ -43,7 +43,7 @@ def structure_of(atoms: AtomsLike, vacuum: float) -> Structure:
     if isinstance(atoms, IStructure):
         return atoms
     raise DataError(
-        f"{type(atoms).__name__} is no structure; give a pymatgen Structure or Molecule, ase.Atoms or a path"
+        f"{type(atoms).__name__} is not a structure; give a pymatgen Structure or Molecule, ase.Atoms or a path"
     )
 
 

@@ -81,7 +81,7 @@ def compare(
     under every condition that the others make. A recipe can hold the axes below the key `compare`. Runs of one seed
     and fold share samples, initial weights, batches and augmentation. Each computes with one thread.
 
-    Ctrl-C, or a kill, loses no finished run and little of a begun one: the same command continues.
+    After Ctrl-C or a kill the same command continues, with all finished runs and the checkpoints of unfinished ones.
 
     Examples:
 
@@ -207,7 +207,7 @@ def _carry_out(
     if failed:
         name, reason = next(iter(failed.items()))
         raise RunError(
-            f"{len(failed)} of {len(plans)} runs failed ({name}: {reason}); the others are kept, and the same command "
+            f"{len(failed)} of {len(plans)} runs failed ({name}: {reason}); the others are saved, and the same command "
             "tries these again"
         )
 

@@ -77,9 +77,9 @@ def build(
     workers: Annotated[int, typer.Option("--workers", help="Parallel processes; 0: one per core.")] = 0,
     scheduler: options.Scheduler = None,
 ) -> None:
-    """Do a dataset's slow work once and keep it. Ctrl-C loses nothing: the same command continues.
+    """Do a dataset's slow work once and store the result. After Ctrl-C the same command continues.
 
-    What cannot be made, such as a calculation that does not converge, is listed with its reason and left out.
+    A sample that cannot be made, such as a calculation that does not converge, is listed with its reason and left out.
 
     Examples:
 
@@ -140,7 +140,7 @@ def check(store: Annotated[str, typer.Argument(metavar="STORE", help="Folder or 
     with progress(f"{store}: samples") as advance:
         damages = opened.check(advance)
     if damages:
-        raise DataError(f"{store} is damaged; restore it from a copy, or build it anew:\n" + "\n".join(damages))
+        raise DataError(f"{store} is damaged; restore it from a copy, or build it again:\n" + "\n".join(damages))
     typer.echo(f"{store} is whole: {len(opened)} samples, fingerprint {opened.fingerprint()}")
 
 
@@ -177,11 +177,11 @@ def convert(
     spin: options.Spin = "total",
     force: options.Force = False,
 ) -> None:
-    """Convert a volumetric file to another format, and say which electrons are in it.
+    """Convert a volumetric file to another format, and print the number of electrons in it.
 
-    What cannot be a density of its atoms is refused, unless --quantity says that it is none. A cube has one field: a
-    spin-polarised density becomes two, FILE.cube and FILE_spin.cube, or with --spin up-down FILE_up.cube and
-    FILE_down.cube.
+    A file that cannot be a density of its atoms is refused, unless --quantity says that it is something else. A cube
+    has one field: a spin-polarised density becomes two, FILE.cube and FILE_spin.cube, or with --spin up-down
+    FILE_up.cube and FILE_down.cube.
 
     Examples:
 

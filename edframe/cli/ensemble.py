@@ -25,7 +25,7 @@ def ensemble(
     """Join runs that differ in their seed to an ensemble, and measure how well its spread predicts its error.
 
     The spread is scaled by one factor, found on the validation samples; every figure is for the test samples. The
-    folder has them in ensemble.json and calibration.png; `edframe predict` takes it for a run.
+    folder has them in ensemble.json and calibration.png; `edframe predict` accepts it in place of a run.
 
     Example:
 

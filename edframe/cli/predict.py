@@ -59,7 +59,7 @@ def predict(
         float | None,
         typer.Option(
             "--charge",
-            help="Of the cell: so many electrons fewer than in the neutral atoms; default: that in an xyz file, or 0.",
+            help="Of the cell, in e: electrons fewer than in the neutral atoms; default: that in an xyz file, or 0.",
         ),
     ] = None,
     symmetrise: Annotated[

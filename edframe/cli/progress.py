@@ -50,7 +50,7 @@ def stopping_keeps_what_is_done() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("Stopped; what is done is kept, and the same command continues.", err=True)
+        typer.echo("Stopped; what is done is saved, and the same command continues.", err=True)
         raise typer.Exit(130) from None
 
 

@@ -56,9 +56,9 @@ def tune(
 ) -> None:
     """Search for the options with which an experiment validates best; write them as a recipe for `edframe run`.
 
-    Searched is what the components declare and neither CONFIG nor --set gives. Each trial trains with other values, and
-    is judged by its best NMAE on the validation samples; the test samples are not looked at. Ctrl-C keeps what is
-    finished: the same command continues.
+    The search is over the options for which components declare ranges, except those that CONFIG or --set gives. Each
+    trial trains with other values, and is judged by its best NMAE on the validation samples; the test samples are not
+    used. After Ctrl-C the same command continues, with all finished trials.
 
     Examples:
 

@@ -204,7 +204,7 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunError(f"{folder} is being made by another `edframe compare`; wait for it, and repeat") from error
         except OSError as error:
-            raise RunError(f"{folder} cannot be written: {error.strerror or error}; mend that and repeat") from error
+            raise RunError(f"{folder} cannot be written: {error.strerror or error}; fix that and repeat") from error
         yield
 
 

@@ -41,7 +41,7 @@ class Splits(Searchable):
     validation: int = Field(8, ge=1)
     """Samples taken from the training part to choose the best checkpoint."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """Of the folds alone: runs that differ in the experiment's seed have the same test samples."""
+    """Seed of the folds only: runs that differ in the experiment's seed have the same test samples."""
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Splits:

@@ -153,7 +153,7 @@ class PreparedDataset(Dataset):
         Raises DataError when nothing at all could be made.
         """
         if recompute:
-            raise DataError(f"the samples of {self.name} are made here, by `edframe data build`: to make them anew, "
+            raise DataError(f"the samples of {self.name} are made here, by `edframe data build`: to make them again, "
                             f"delete {self.folder}")  # fmt: skip
         from edframe.data.store import StoreWriter
 

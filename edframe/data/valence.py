@@ -126,7 +126,7 @@ class Valence:
         for site in structure:
             if site.specie.symbol not in self.species:
                 raise DataError(
-                    f"{formula}: the training data hold {', '.join(self.species)}, and tell nothing of the electrons "
+                    f"{formula}: the training data hold {', '.join(self.species)}, and say nothing about the electrons "
                     f"of {site.specie.symbol}"
                 )
             row[self.species.index(site.specie.symbol)] += 1
@@ -134,8 +134,8 @@ class Valence:
             span = np.array(self.span).reshape(-1, len(self.species))
             if not self.span or np.abs(np.linalg.lstsq(span.T, row)[0] @ span - row).max() > 1e-6 * row.max():
                 raise DataError(
-                    f"{formula}: the training data do not tell how many electrons {' and '.join(self.species)} each "
-                    "bring, only those of structures with the proportions of the samples; give --electrons"
+                    f"{formula}: the training data do not determine how many electrons {' and '.join(self.species)} "
+                    "each bring, only those of structures with the proportions of the samples; give --electrons"
                 )
         return float(row @ np.array(self.electrons))
 

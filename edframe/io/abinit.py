@@ -66,7 +66,7 @@ def write(path: Path, volume: Volume) -> None:
     run, records = _read_binary(path) if binary else (_read_netcdf(path), [])
     if volume.quantity != "density" or tuple(volume.fields) not in DENSITY.values():
         raise DataError(
-            f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is no density that ABINIT can start from"
+            f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is not a density that ABINIT can start from"
         )
     require_same_atoms(path, run.structure, volume.structure)
     if run.values.shape[1:] != volume.grid.shape:
@@ -107,7 +107,7 @@ def _components(path: Path, fields: Mapping[str, NDArray[np.float64]], count: in
 def _structure(path: Path, cell: NDArray[np.float64], z: list[float], reduced: NDArray[np.float64]) -> Structure:
     if not all(number == int(number) and 1 <= number <= 118 for number in z):
         raise DataError(
-            f"{path}: the nuclear charges {z} are no elements, as in a virtual crystal; order its atoms first"
+            f"{path}: the nuclear charges {z} are not elements, as in a virtual crystal; order its atoms first"
         )
     Grid.of(cell, (1, 1, 1))
     return Structure(Lattice(cell * BOHR), [Element.from_Z(int(number)) for number in z], reduced)
@@ -133,7 +133,7 @@ def _read_binary(path: Path) -> tuple[Content, list[bytes]]:
     """The content, and all records of the file. The layout of the header: ABINIT, src/56_io_mpi/m_hdr.F90."""
     records = read_records(path)
     if len(records) < 6 or len(records[0]) < 14:
-        raise DataError(f"{path} is no density of ABINIT")
+        raise DataError(f"{path} is not a density of ABINIT")
     version, form = numbers(path, records[0], "<i4", 2, "the version", len(records[0]) - 8).tolist()
     if version != HEADER or not 50 <= form <= 59:
         raise DataError(

@@ -71,7 +71,7 @@ def read(path: Path) -> Volume:
     density = single and other is None
     values *= UNIT["density" if density else "field"]
     if not np.isfinite(values).all():
-        raise DataError(f"{path}: it has values too large for a density; make the file anew")
+        raise DataError(f"{path}: it has values too large for a density; make the file again")
     return Volume(
         Structure(Lattice(grid.vectors), species, (positions - origin) * unit, coords_are_cartesian=True),
         grid,
@@ -123,7 +123,7 @@ def _first_row(text: Text) -> tuple[int, NDArray[np.float64], int]:
     """Number of atoms, origin and number of values per point."""
     words = next_words(text, "the number of atoms")
     if len(words) not in (4, 5):
-        raise text.error("the number of atoms and the three coordinates of the origin should be here: it is no cube")
+        raise text.error("the number of atoms and the three coordinates of the origin should be here: it is not a cube")
     atoms = integer(text, words[0], "the number of atoms")
     per_point = integer(text, words[4], "the number of values per point") if len(words) == 5 else 1
     if atoms == 0:
@@ -136,7 +136,7 @@ def _first_row(text: Text) -> tuple[int, NDArray[np.float64], int]:
 def _axis(text: Text) -> tuple[int, NDArray[np.float64]]:
     words = next_words(text, "an axis of the grid")
     if len(words) != 4:
-        raise text.error("a number of points and the three components of a voxel's edge should be here: it is no cube")
+        raise text.error("a number of points and three components of a voxel's edge should be here: it is not a cube")
     return integer(text, words[0], "a number of points"), floats(text, words[1:], "a component of a voxel's edge")
 
 
@@ -199,7 +199,7 @@ def _values(text: Text, shape: Sequence[int], fields: int) -> NDArray[np.float64
         if line.strip():
             raise text.error(f"there is more after the last of {count} values: correct the number of points or atoms")
     if text.is_cut_off():
-        raise text.error("the file ends within a number: it was cut off; copy it anew")
+        raise text.error("the file ends within a number: it was cut off; copy it again")
     return values.reshape(*shape, fields)
 
 

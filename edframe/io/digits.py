@@ -25,7 +25,7 @@ def scientific(
     """Yield the text of ``rows`` ``[row, n]`` times ``scale``, as ``f"{value:{width}.{digits - 1}E}"`` writes each.
 
     digits: 6, 10 or 14. A line ends after ``per_line`` numbers and after each row. A size below 1e-99 is written as 0,
-    for three digits of exponent would leave no blank before it. Raises ValueError for 1e99 and above and for NaN.
+    because three digits of exponent would leave no blank before it. Raises ValueError for 1e99 and above and for NaN.
     """
     step = max(1, _PIECE // rows.shape[1])
     for start in range(0, len(rows), step):

@@ -136,7 +136,8 @@ def _judge(volume: Volume, name: str, electrons: float) -> tuple[str, ...]:
     above = COARSE if volume.valence is not None else SHARP
     blurred = fewest * (1 - COARSE) <= electrons <= all_of_them * (1 + above)
     if (whole and low <= electrons <= high) or (not whole and blurred):
-        return () if whole else (f"{electrons:.4f} e is no whole number: the grid is coarse, or the box cuts it off",)
+        note = f"{electrons:.4f} e is not a whole number: the grid is coarse, or the box cuts it off"
+        return () if whole else (note,)
     if electrons > high and _far_from_nuclei(volume) <= high:
         return (f"{electrons:.4f} e instead of {all_of_them} e: an all-electron density on a grid too coarse for it",)
     raw = volume.fields["total"] * _back(volume)

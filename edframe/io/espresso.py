@@ -94,7 +94,7 @@ def write_for(path: Path, volume: Volume, run: Run) -> None:
     """As ``write``, for a run whose ``data-file-schema.xml`` need not be there. Raises DataError as ``write``."""
     if volume.quantity != "density" or tuple(volume.fields) not in DENSITY.values():
         raise DataError(
-            f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is no density that pw.x can start from"
+            f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is not a density that pw.x can start from"
         )
     require_same_atoms(path, run.structure, volume.structure)
     if len(volume.fields) > run.spins:
@@ -139,9 +139,9 @@ def _run(path: Path) -> Run:
             4 if _says(output, "magnetization/noncolin") else 2 if _says(output, "magnetization/lsda") else 1,
         )
     except (ET.ParseError, AssertionError, KeyError, ValueError, IndexError) as error:
-        raise DataError(f"{place} cannot be read ({error or 'a part is missing'}); make the run anew") from error
+        raise DataError(f"{place} cannot be read ({error or 'a part is missing'}); repeat the run") from error
     if not 0 < run.cutoff < 1e6 or not 0 < math.prod(run.shape) < 1e10 or min(run.shape) < 1 or not atoms:
-        raise DataError(f"{place}: no atoms, or an absurd cutoff or grid; make the run anew")
+        raise DataError(f"{place}: no atoms, or an absurd cutoff or grid; repeat the run")
     return run
 
 
@@ -172,7 +172,7 @@ def _ordered(run: Run) -> NDArray[np.int64]:
 def _read_dat(path: Path) -> Waves:
     records = read_records(path)
     if len(records) < 4:
-        raise DataError(f"{path} has {len(records)} records, not 4 or more: it is no charge density of pw.x")
+        raise DataError(f"{path} has {len(records)} records, not 4 or more: it is not a charge density of pw.x")
     gamma, count, spins = (int(n) for n in numbers(path, records[0], "<i4", 3, "the numbers of waves and spins"))
     if spins not in HDF5 or len(records) != 3 + spins or count < 1:
         raise DataError(f"{path}: {spins} components and {count} waves in {len(records)} records do not agree")
@@ -197,7 +197,7 @@ def _read_hdf5(path: Path) -> Waves:
             if miller.shape != (len(components[0]), 3) or len({len(each) for each in components}) > 1:
                 raise ValueError("its arrays have other lengths")
         except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path} is no charge density of pw.x, or damaged ({error})") from error
+            raise DataError(f"{path} is not a charge density of pw.x, or damaged ({error})") from error
     waves = Waves(miller, np.stack(components), b"true" in np.bytes_(gamma).lower())
     if not np.isfinite(waves.components).all():
         raise DataError(f"{path} has values that are not finite: the calculation diverged, or it is damaged")

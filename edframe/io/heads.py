@@ -27,7 +27,7 @@ def next_words(text: Text, what: str) -> list[str]:
     """The words of the next line. Raises DataError at the end of the file."""
     line = text.line()
     if not line:
-        raise text.error(f"the file ends where {what} should follow: it was cut off; copy it anew", text.number + 1)
+        raise text.error(f"the file ends where {what} should follow: it was cut off; copy it again", text.number + 1)
     return line.split()
 
 

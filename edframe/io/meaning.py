@@ -29,7 +29,7 @@ OTHERS = {
     "a difference of densities": r"(density|charge) difference|difference density|deformation|d(elta)? ?rho|cdd|Δρ",
     "a derivative of the density": r"laplacian|rdg|reduced (density )?gradient|density gradient|kinetic energy density",
 }
-"""Words for what is no density of electrons. Whole words; - _ and . count as blanks. MO is not Mo."""
+"""Words for what is not a density of electrons. Whole words; - _ and . count as blanks. MO is not Mo."""
 
 MEANT = ("a potential", "an orbital")
 """What a title may also mention where its values are a density, as in 'density, ML potential': the electrons decide."""
@@ -70,7 +70,7 @@ def meant(volume: Volume, path: Path, unit: str | None, quantity: Quantity | Non
     if wanted is None:
         return _decided(volume, path) if volume.quantity == "density" and volume.unit is None else volume
     if given is not None and wanted != "field" and given not in UNITS[wanted]:
-        raise DataError(f"{path}: {unit} is no unit of a {wanted}; leave one of the two out, or correct it")
+        raise DataError(f"{path}: {unit} is not a unit of a {wanted}; leave one of the two out, or correct it")
     if given is not None and wanted == "field":
         raise DataError(f"{path}: a field is taken unchanged; leave --unit out, or name another --quantity")
     raw = _scaled(volume, 1 / factor(volume.unit, volume.grid) if volume.unit else 1.0)
@@ -100,9 +100,9 @@ def _decided(volume: Volume, path: Path) -> Volume:
         fits = f", and {others[0][1]:.4f} e in {others[0][0]}" if others and not fitting else ""
         unit = others[0][0] if fits else "e/bohr³"
         raise DataError(
-            f"{path}: this format does not tell the unit, and the electrons of {volume.structure.formula} do not "
-            f'either: there would be {both}{fits}; --unit "{unit}" (or data.unit) says that it is a density, '
-            "--quantity field or potential that it is none"
+            f"{path}: this format does not give the unit, and the electrons of {volume.structure.formula} do not "
+            f'determine it: there would be {both}{fits}; --unit "{unit}" (or data.unit) says that it is a density, '
+            "--quantity field or potential that it is not one"
         )
     chosen, count = fitting[0]
     note = f"the unit is taken to be {chosen}, which makes {count:.4f} e ({both})"

@@ -78,7 +78,7 @@ def _species(text: Text, title: str) -> list[tuple[str, int]]:
             symbol = _symbol(word)
             if not symbol:
                 raise text.error(
-                    f"{text.shown(word)} is no element{_near(word)}; this line names the species, or counts them"
+                    f"{text.shown(word)} is not an element{_near(word)}; this line names the species, or counts them"
                 )
             symbols.append(symbol)
         words = text.line().split()
@@ -90,7 +90,7 @@ def _species(text: Text, title: str) -> list[tuple[str, int]]:
             raise text.error(f"{len(symbols)} species, but {len(counts)} numbers of atoms; each needs one")
         counts += [int(word) for word in words]
     if not sum(counts):
-        raise text.error("the number of atoms of each species should stand here")
+        raise text.error("the number of atoms of each species should be here")
     if not symbols:
         symbols = _species_elsewhere(text, title, len(counts))
     if len(symbols) != len(counts):

@@ -73,7 +73,7 @@ class Text:
             self._more()
         end = end or len(self._text)
         if end > LONGEST_LINE:
-            raise self.error(f"a line of more than {LONGEST_LINE} bytes: this is no text file", self.number + 1)
+            raise self.error(f"a line of more than {LONGEST_LINE} bytes: this is not a text file", self.number + 1)
         line, self._text = self._text[:end], self._text[end:]
         self.number += bool(line) or self._within_line
         self._within_line = False
@@ -96,7 +96,7 @@ class Text:
             if not chunk:
                 raise self.error(
                     f"the file ends after {before + filled} of the {total} values of {of}: it was cut "
-                    "off; copy it anew",
+                    "off; copy it again",
                     self.number + (not self._tail.endswith(b"\n")),
                 )
             stream = io.BytesIO(chunk)
@@ -171,7 +171,7 @@ class Text:
         try:
             more = self._file.readline(LONGEST_LINE) if rest_of_line else self._file.read(CHUNK)
         except unpacking_errors() as error:
-            raise DataError(f"{self.path} cannot be read to its end ({error}): it is damaged; copy it anew") from error
+            raise DataError(f"{self.path} cannot be read to its end ({error}): it is damaged; copy it again") from error
         self._ended = not more
         self._taken += len(more)
         self._tail = (self._tail + more[-128:])[-128:]
@@ -186,7 +186,7 @@ class Text:
         if not self._ended and not self._text.endswith(b"\n"):
             end = 1 + max(self._text.rfind(b"\n"), self._text.rfind(b" "), self._text.rfind(b"\t"))
             if end == 0:
-                raise self.error(f"a number of more than {CHUNK} characters: this is no text file", self.number + 1)
+                raise self.error(f"a number of more than {CHUNK} characters: this is not a text file", self.number + 1)
         return self._text[:end]
 
     def _no_number(self, chunk: bytes, stop: int, before: int, total: int, of: str) -> DataError:
@@ -207,7 +207,7 @@ class Text:
         why = "the file is damaged, or announces a wrong grid"
         stars = b"*" in word
         if stars:
-            why = "stars replace a number that did not fit; make the file anew"
+            why = "stars replace a number that did not fit; make the file again"
         elif word.strip(b"+-")[:3].lower() in (b"nan", b"inf"):
             why = "the calculation diverged, and its result cannot be used"
         error = self.error(f"{shown} appears where value {before + 1} of {total} of {of} should be: {why}", line)

@@ -32,7 +32,7 @@ def read_records(path: Path) -> list[bytes]:
         end = at + 4 + length
         if length >= MOST or content[end : end + 4] != content[at : at + 4] or len(content) < end + 4:
             raise DataError(
-                f"{path} is no unformatted Fortran file, or was cut off: record {len(records) + 1} is not whole"
+                f"{path} is not an unformatted Fortran file, or was cut off: record {len(records) + 1} is not whole"
             )
         records.append(content[at + 4 : end])
         at = end + 4

@@ -33,7 +33,7 @@ def read(path: Path) -> Volume:
     """
     if path.name.lower().endswith(".grid.nc") and path.name.lower() != "rho.grid.nc":
         raise DataError(
-            f"{path} is no density of electrons: of SIESTA's grids, Rho.grid.nc and ….RHO are; give one of these"
+            f"{path} is not a density of electrons: of SIESTA's grids, Rho.grid.nc and ….RHO are; give one of these"
         )
     sisl = imported("sisl", "formats", f"{path}")
     if not path.is_file():
@@ -66,7 +66,7 @@ def write(path: Path, volume: Volume) -> None:
     """
     sisl = imported("sisl", "formats", f"{path}")
     if volume.quantity != "density" or tuple(volume.fields) not in (("total",), ("total", "magnetisation")):
-        raise DataError(f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is no density that SIESTA writes")
+        raise DataError(f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is not a density that SIESTA writes")
     netcdf = path.name.lower().endswith(".nc")
     if netcdf and path.name.lower() != "rho.grid.nc":
         raise DataError(f"{path}: a density of electrons is Rho.grid.nc in SIESTA; name it so, or ….RHO")

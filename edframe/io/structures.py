@@ -172,7 +172,7 @@ def _from_cif(path: Path) -> tuple[Structure, ...]:
         with open_bytes(path) as file:
             text = file.read().decode("utf-8", "replace")
     except unpacking_errors() as error:
-        raise DataError(f"{path} cannot be read to its end ({error}): it is damaged; copy it anew") from error
+        raise DataError(f"{path} cannot be read to its end ({error}): it is damaged; copy it again") from error
     structures = CifParser.from_str(text).parse_structures(primitive=False, on_error="raise")
     if not structures:
         raise DataError(f"{path} holds no structure")

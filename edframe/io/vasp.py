@@ -87,7 +87,7 @@ def read(path: Path) -> Volume:
                                  "several; take them apart", begin)  # fmt: skip
             count += 1
         if text.is_cut_off():
-            raise text.error("the file ends inside of a number: it was cut off; copy it anew")
+            raise text.error("the file ends inside of a number: it was cut off; copy it again")
         names = {"density": DENSITY, "potential": POTENTIAL, "field": ELF}[quantity].get(len(step.blocks))
         if names is None:
             raise text.error(f"the file has {len(step.blocks)} blocks; VASP writes 1, 2 or 4: one is missing, or one "
@@ -248,7 +248,7 @@ def _text_after(text: Text, atoms: int) -> tuple[str, tuple[int, ...] | None, bo
         lines.append(line)
     if missing:
         raise text.error(
-            f"{missing} of the occupancies announced on line {header} are missing: copy the file anew, or make it again"
+            f"{missing} of the occupancies announced on line {header} are missing: copy the file or make it again"
         )
     if moments not in (0, atoms, 3 * atoms) or (line and grid is None and last):
         raise text.error(

@@ -75,7 +75,7 @@ def write(path: Path, volume: Volume) -> None:
     structure, grid = volume.structure, volume.grid
     names = DENSITY.get(len(volume.fields), ())
     if volume.quantity != "density" or set(names) != set(volume.fields):
-        raise DataError(f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is no density that VASP knows")
+        raise DataError(f"{path}: {', '.join(volume.fields)} ({volume.quantity}) is not a density that VASP knows")
     if not structure.is_ordered:
         raise DataError(f"{path}: a site is shared by several species, which VASP's files cannot say; order them first")
     groups = [(symbol, len(list(sites))) for symbol, sites in itertools.groupby(s.specie.symbol for s in structure)]

@@ -68,7 +68,7 @@ def read(path: Path) -> Volume:
         if unit is not None:
             fields[name] *= factor(unit, Grid.of(way.cell, fields[name].shape))
         if not np.isfinite(fields[name]).all() or np.abs(fields[name]).max() > 1e300:
-            raise DataError(f"{path}: it has values too large for a density; make the file anew")
+            raise DataError(f"{path}: it has values too large for a density; make the file again")
     origin = content.grids[0].origin
     return Volume(
         _structure(content, way.cell, origin),
@@ -85,7 +85,7 @@ def read(path: Path) -> Volume:
 def write(path: Path, volume: Volume) -> None:
     """Write a crystal with its fields, in e/Å³ or eV, under titles by which ``read`` knows them.
 
-    Raises DataError for a grid that has not three axes, for atoms that are no elements, and for values that are not
+    Raises DataError for a grid that has not three axes, for atoms that are not elements, and for values that are not
     finite or 1e99 and above.
     """
     grid, structure = volume.grid, volume.structure

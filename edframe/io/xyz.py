@@ -66,7 +66,7 @@ def _frames(path: Path) -> Iterator[tuple[int, int, str, list[str]]]:
         with open_bytes(path) as file:
             lines = file.read().decode("utf-8", "replace").splitlines()
     except unpacking_errors() as error:
-        raise DataError(f"{path} cannot be read to its end ({error}): it is damaged; copy it anew") from error
+        raise DataError(f"{path} cannot be read to its end ({error}): it is damaged; copy it again") from error
     at = 0
     while at < len(lines):
         words = lines[at].split()

@@ -95,7 +95,7 @@ def open_members(paths: Sequence[Path]) -> list[Run]:
         ours, theirs = (dict(leaves(run.config())) for run in (first, run))
         for key in (key for key in {**ours, **theirs} if key not in MAY_DIFFER and ours.get(key) != theirs.get(key)):
             raise RunError(
-                f"{run.path} is no member of one ensemble with {first.path}: {key} is {theirs.get(key)} there, "
+                f"{run.path} is not a member of one ensemble with {first.path}: {key} is {theirs.get(key)} there, "
                 f"{ours.get(key)} here; members differ in their seed alone"
             )
         same = seeds.setdefault(run.config().get("seed"), run)

@@ -209,7 +209,7 @@ def read(file: Path) -> list[Event]:
         except ValueError as error:
             if number == len(lines) and not text.endswith("\n"):
                 break
-            raise RunError(f"{file}, line {number}, {error}; remove or mend that line") from error
+            raise RunError(f"{file}, line {number}, {error}; remove or fix that line") from error
     return events
 
 

@@ -83,7 +83,7 @@ def opened(names: Iterable[str], run: Run, start_step: int) -> Iterator[Show]:
             trackers.pop(name, None)
             reason = (str(error).splitlines() or [""])[0] or type(error).__name__
             print(
-                f"Warning: {name} failed and tracks this run no further ({reason}); the run goes on, and its "
+                f"Warning: {name} failed and tracks this run no further ({reason}); the run continues, and its "
                 f"metrics.jsonl has every number.",
                 file=sys.stderr,
                 flush=True,

@@ -92,7 +92,7 @@ def opened(folder: Path, config: Mapping[str, Any], searched: Mapping[str, Any])
         ) from error
     except OSError as error:
         raise RunError(
-            f"{folder} cannot be written: {error.strerror or error}; mend that and repeat the command, or choose "
+            f"{folder} cannot be written: {error.strerror or error}; fix that and repeat the command, or choose "
             "another folder by --study"
         ) from error
 

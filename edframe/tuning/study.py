@@ -72,7 +72,7 @@ def tune(
         _write_best(study, base, space, registry, folder)
     if lost is not None:
         raise RunError(
-            f"a trial was lost ({lost}); the {count} that are finished are kept, and the same command goes on"
+            f"a trial was lost ({lost}); the {count} that are finished are saved, and the same command continues"
         )
     if not completed(study):
         reasons = [trial.user_attrs["error"] for trial in finished(study) if "error" in trial.user_attrs]

@@ -69,7 +69,7 @@ def test_grid_and_charge_are_options(trained):
     ("atoms", "sentence"),
     [
         ([], "the list of structures is empty"),
-        (42, "int is no structure; give a pymatgen Structure"),
+        (42, "int is not a structure; give a pymatgen Structure"),
         ([Atoms("Fe", [[0, 0, 0]])], "structure 0: .*Fe"),
         (Atoms("Li", [[0, 0, 0]], cell=[3, 3, 0]), "has 2 vectors"),
     ],

@@ -170,7 +170,7 @@ def test_ctrl_c_keeps_what_is_done(compare, arguments, compared, tmp_path, monke
         patch.setattr(Run, "log", interrupted)
         stopped = compare(*arguments(tmp_path))
     assert stopped.code == 130
-    assert stopped.err == "Stopped; what is done is kept, and the same command continues.\n"
+    assert stopped.err == "Stopped; what is done is saved, and the same command continues.\n"
     assert compare(*arguments(tmp_path)).code == 0
     assert results(tmp_path) == results(compared[0])
 

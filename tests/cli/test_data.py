@@ -58,7 +58,7 @@ def test_ctrl_c_is_one_sentence(edframe, monkeypatch):
     monkeypatch.setattr(LiOLi, "build", interrupted)
     result = edframe("data", "build", "li-o-li", *SMALL)
     assert result.code == 130
-    assert result.err == "Stopped; what is done is kept, and the same command continues.\n"
+    assert result.err == "Stopped; what is done is saved, and the same command continues.\n"
 
 
 def test_unknown_dataset_and_option_are_one_sentence(edframe):
@@ -111,7 +111,7 @@ def test_a_store_is_checked_and_a_flipped_byte_names_its_sample(edframe, silicon
     shard.write_bytes(content)
     damaged = edframe("data", "check", "si.zarr")
     assert damaged.code == 2
-    assert damaged.err.startswith("Error: si.zarr is damaged; restore it from a copy, or build it anew: ")
+    assert damaged.err.startswith("Error: si.zarr is damaged; restore it from a copy, or build it again: ")
     assert damaged.err.count("sample 'Si-") == 1
 
 
@@ -127,7 +127,7 @@ def test_a_store_is_a_copy_that_goes_on_where_it_was_stopped(edframe, silicon, m
     edframe("data", "build", "vasp", "--set", silicon)
     monkeypatch.setattr(StoreWriter, "add", interrupted)
     stopped = edframe("data", "build", "vasp", "--set", silicon, "--out", "si.zarr")
-    assert (stopped.code, stopped.err) == (130, "Stopped; what is done is kept, and the same command continues.\n")
+    assert (stopped.code, stopped.err) == (130, "Stopped; what is done is saved, and the same command continues.\n")
     assert list(Store("si.zarr").ids) == added == ["Si-1", "Si-2", "Si-3"]
     monkeypatch.setattr(StoreWriter, "add", add)
     assert edframe("data", "build", "vasp", "--set", silicon, "--out", "si.zarr").code == 0

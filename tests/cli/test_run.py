@@ -107,7 +107,7 @@ def test_ctrl_c_while_densities_are_made_keeps_them(edframe, environment, tiny, 
 
     monkeypatch.setattr(li_o_li, "label", interrupted)
     result = edframe(*tiny(tmp_path / "runs"))
-    assert (result.code, result.err) == (130, "Stopped; what is done is kept, and the same command continues.\n")
+    assert (result.code, result.err) == (130, "Stopped; what is done is saved, and the same command continues.\n")
     assert not (tmp_path / "runs").exists()
     (cache,) = (tmp_path / "empty").rglob("*.zarr")
     assert zarr.open_group(cache).attrs["edframe"]["samples"] == 3

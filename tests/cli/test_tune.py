@@ -122,7 +122,7 @@ def test_ctrl_c_keeps_what_is_finished(edframe, arguments, tuned, tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr(optuna.Trial, "report", interrupted)
         result = edframe(*arguments(tmp_path / "study", 3))
-    assert (result.code, result.err) == (130, "Stopped; what is done is kept, and the same command continues.\n")
+    assert (result.code, result.err) == (130, "Stopped; what is done is saved, and the same command continues.\n")
     assert len(results(tmp_path / "study")) == 1
     assert not list((tmp_path / "study").glob(".trial-*"))
     assert edframe(*arguments(tmp_path / "study", 3)).code == 0

@@ -355,7 +355,7 @@ def test_commit_that_failed_is_repeated(url, small, monkeypatch, error):
     if isinstance(error, OSError):
         assert isinstance(caught.value, DataError)
         assert "No space left on device" in str(caught.value)
-        assert "the 4 samples committed before are kept" in str(caught.value)
+        assert "the 4 samples committed before are safe" in str(caught.value)
     else:
         assert caught.value is error
     store = Store(url)

@@ -64,7 +64,7 @@ def test_what_one_composition_cannot_tell_is_refused_for_others():
     valence = Valence.of(samples(("LiH", 2.5), ("Li2H2", 5)), ("H", "Li"))
     assert not valence.settled
     assert valence.count(structure("Li4H4")) == pytest.approx(10)
-    with pytest.raises(DataError, match=r"Li2 H1: the training data do not tell how many electrons H and Li"):
+    with pytest.raises(DataError, match=r"Li2 H1: the training data do not determine how many electrons H and Li"):
         valence.count(structure("Li2H"))
 
 
@@ -78,7 +78,7 @@ def test_charged_samples_without_neutral_ones_tell_nothing(given):
 
 
 def test_a_species_without_samples_is_refused():
-    with pytest.raises(DataError, match="tell nothing of the electrons of Na"):
+    with pytest.raises(DataError, match="say nothing about the electrons of Na"):
         Valence.of(samples(("LiF", 8)), ("Li", "F")).count(structure("NaF"))
 
 

@@ -109,7 +109,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path, name):
     WRITERS[name](path, [UP])
     for sentence, wrong in {
         "the run has another grid; use it, by `--grid 4 5 6`": volume(False, (6, 5, 4)),
-        "no density that ABINIT can start from": volume(False, quantity="potential"),
+        "not a density that ABINIT can start from": volume(False, quantity="potential"),
     }.items():
         with pytest.raises(DataError, match=sentence):
             io.write(path, wrong)

@@ -141,7 +141,7 @@ def test_what_does_not_belong_together_is_refused(folder):
             Structure(CELL, ["C"] * 2, FRACTIONS), given.grid, given.fields
         ),
         r"other positions: atom 2 \(Si\) has none within 0.02 Å": io.Volume(moved, given.grid, given.fields),
-        "no density that pw.x can start from": io.Volume(given.structure, given.grid, given.fields, "potential"),
+        "not a density that pw.x can start from": io.Volume(given.structure, given.grid, given.fields, "potential"),
     }
     for sentence, volume in wrong.items():
         with pytest.raises(DataError, match=sentence):

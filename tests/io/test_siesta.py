@@ -93,7 +93,7 @@ def test_what_is_no_density_or_damaged_is_one_sentence(tmp_path):
     write_xv(tmp_path / "water.XV")
     for name in ("DeltaRho.grid.nc", "TotalPotential.grid.nc"):
         write_netcdf(tmp_path / name, [UP])
-        with pytest.raises(DataError, match=r"is no density of electrons: of SIESTA's grids"):
+        with pytest.raises(DataError, match=r"is not a density of electrons: of SIESTA's grids"):
             io.read(tmp_path / name)
     path = tmp_path / "Rho.grid.nc"
     write_netcdf(path, [UP] * 4)

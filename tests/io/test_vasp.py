@@ -414,12 +414,12 @@ SECOND = FILE.rindex("    2    3    4")
 REFUSED = {
     "empty": ("", 1, "the end of the file appears where the scale should be"),
     "binary": (bytes(range(256)) * 400, 2, "appears where the scale should be"),
-    "no lines": ("x" * 100_000, 1, "a line of more than 65536 bytes: this is no text file"),
+    "no lines": ("x" * 100_000, 1, "a line of more than 65536 bytes: this is not a text file"),
     "zero scale": (FILE.replace("1.00000000000000", "0.0"), 2, "the scale is 0"),
     "vector": (FILE.replace("3.000000    0.000000    0.000000", "3.0 0.0"), 3, "lattice vector 1"),
     "flat cell": (FILE.replace("0.000000    3.000000 ", "3.000000    0.000000 "), 5, "has no volume"),
     "tiny cell": (FILE.replace("1.00000000000000", "1e-5"), 5, r"the cell has a volume of 3\.6e-14 Å³"),
-    "species": (FILE.replace("Li   F\n", "Li   Fx\n"), 6, r"'Fx' is no element \(did you mean 'F'\?\)"),
+    "species": (FILE.replace("Li   F\n", "Li   Fx\n"), 6, r"'Fx' is not an element \(did you mean 'F'\?\)"),
     "fewer counts": (FILE.replace("     1     1\n", "     2\n"), 8, "2 species, but 1 numbers of atoms"),
     "more counts": (FILE.replace("     1     1\n", "     2 1 1\n"), 7, "2 species, but 3 numbers of atoms"),
     "mode": (FILE.replace("Direct", "Fractional"), 8, "'Fractional' appears where Direct or Cartesian should be"),
@@ -481,7 +481,7 @@ def test_damaged_gzip_is_refused(tmp_path, size):
     data = gzip.compress(FILE.encode())
     data = {"half": data[: len(data) // 2], "damaged": data[:60] + b"zzz" + data[63:]}[size]
     (tmp_path / "CHGCAR.gz").write_bytes(data)
-    with pytest.raises(DataError, match=r"CHGCAR\.gz cannot be read to its end .*: it is damaged; copy it anew$"):
+    with pytest.raises(DataError, match=r"CHGCAR\.gz cannot be read to its end .*: it is damaged; copy it again$"):
         edframe.io.read(tmp_path / "CHGCAR.gz")
 
 

@@ -95,7 +95,7 @@ def test_what_is_damaged_or_no_density_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match="cannot be read as HDF5"):
         io.read(path)
     given = volume(1)
-    with pytest.raises(DataError, match=r"total \(potential\) is no density that VASP knows"):
+    with pytest.raises(DataError, match=r"total \(potential\) is not a density that VASP knows"):
         io.write(path, dataclasses.replace(given, quantity="potential"))
     io.write(path, given)
     whole = path.read_bytes()

@@ -259,7 +259,7 @@ def test_a_title_of_another_quantity_makes_no_density(read_text, title, label, w
 def test_what_no_unit_makes_a_density_is_refused_and_can_be_said(read_text, tmp_path):
     elf = DENSITY / DENSITY.max()
     text = silicon_text(np.pad(elf, [(0, 1)] * 3, mode="wrap"), FCC)
-    with pytest.raises(DataError, match=r"does not tell the unit, .* there would be .*--unit .*--quantity"):
+    with pytest.raises(DataError, match=r"does not give the unit, .* there would be .*--unit .*--quantity"):
         read_text(text)
     field = io.read(tmp_path / "made_up.xsf", quantity="field")
     np.testing.assert_allclose(field.fields["total"], elf, rtol=1e-5)

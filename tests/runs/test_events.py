@@ -97,7 +97,7 @@ DAMAGED = {
 @pytest.mark.parametrize(("line", "sentence"), DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_line_is_named_in_one_sentence(file, line, sentence):
     file.write_text(f"{to_lines([Validation(1, 5.0, 2.0)])}{line}\n{to_lines([Validation(2, 5.0, 2.0)])}")
-    with pytest.raises(RunError, match=rf"metrics\.jsonl, line 2, {sentence}.*; remove or mend that line$") as caught:
+    with pytest.raises(RunError, match=rf"metrics\.jsonl, line 2, {sentence}.*; remove or fix that line$") as caught:
         read(file)
     assert "\n" not in str(caught.value)
 

@@ -229,8 +229,8 @@ class StoreWriter:
             except OSError as error:
                 kept = self._state.commit.samples
                 raise DataError(
-                    f"{self.url}/{key} cannot be written ({error.strerror or error}): make room, or mend what is wrong "
-                    f"there, and run the same again; the {kept} samples committed before are kept"
+                    f"{self.url}/{key} cannot be written ({error.strerror or error}): make room, or fix what is wrong "
+                    f"there, and run the same again; the {kept} samples committed before are safe"
                 ) from error
 
     def _damaged(self, error: Exception) -> DataError:

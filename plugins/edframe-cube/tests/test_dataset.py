@@ -205,7 +205,7 @@ def test_a_title_that_only_sounds_like_another_quantity_is_a_density(cube, tmp_p
 def test_a_grid_of_every_few_points_is_taken_with_a_note(cube):
     dataset = built(cube(electrons=5.8).path)  # 3% off
     assert dataset[0].electrons == pytest.approx(5.8, rel=1e-5)
-    assert "5.8000 e is no whole number" in dataset.remarks["a"][0]
+    assert "5.8000 e is not a whole number" in dataset.remarks["a"][0]
 
 
 @pytest.mark.parametrize("fields", ["total and spin", "up and down"])

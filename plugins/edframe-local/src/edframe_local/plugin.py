@@ -55,7 +55,7 @@ class LocalConfig(ComponentConfig):
     folds: int = Field(5, ge=2)
     """Parts of the training samples, in their order, that are held out in turn to choose the regularisation."""
     loss: tuple[str, ...] = Field((), max_length=1)
-    """Name of a loss by whose gradient, on whole grids, the fit goes on; empty: it ends with the closed form."""
+    """Name of a loss by whose gradient, on whole grids, the fit continues; empty: it ends with the closed form."""
     loss_options: Annotated[dict[str, dict[str, Any]], OptionsOf("loss", named_in="loss")] = Field(default={})
     """Options of that loss, by its name."""
     loss_steps: int = Field(200, ge=1)

@@ -73,7 +73,7 @@ class Li2OClusters(PreparedDataset):
         if recompute and self.config.source == "shipped":
             raise DataError(
                 "li2o-clusters evaluates the density matrices in the package; "
-                "`edframe data build li2o-clusters --set data.source=recomputed` converges every SCF anew"
+                "`edframe data build li2o-clusters --set data.source=recomputed` converges every SCF again"
             )
         super().build(advance, workers=workers, scheduler=scheduler)
 

@@ -42,8 +42,8 @@ class MoleculesConfig(ComponentConfig):
     samples: int | None = Field(None, ge=1)
     """Number of geometries, spread evenly over the file; null: all."""
     together: PositiveInt | None = None
-    """So many geometries, one after the other, are never split between training and test, as frames of a trajectory
-    must not be; null: each alone."""
+    """Number of successive geometries that are never split between training and test, as frames of a trajectory must
+    not be; null: each alone."""
 
 
 class QM9Config(ComponentConfig):
@@ -67,8 +67,8 @@ class EthanolConfig(ComponentConfig):
     samples: int | None = Field(None, ge=1)
     """Number of geometries, spread evenly over the file; null: all."""
     together: PositiveInt | None = None
-    """So many geometries, one after the other, are never split between training and test, as frames of a trajectory
-    must not be; null: each alone."""
+    """Number of successive geometries that are never split between training and test, as frames of a trajectory must
+    not be; null: each alone."""
 
 
 def _dataset(

@@ -58,7 +58,7 @@ def recompute(folder: Path, *, workers: int, scheduler: str | None = None, advan
         listed = "\n".join(sorted(failures)[:SHOWN])
         more = f"\n… and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
         raise DataError(
-            f"{len(failures)} of {len(pairs)} configurations failed; the others are kept in {parts}, and the same "
+            f"{len(failures)} of {len(pairs)} configurations failed; the others are saved in {parts}, and the same "
             f"command tries these again:\n{listed}{more}"
         )
     target = folder / "li_o_li.safetensors"
@@ -127,5 +127,5 @@ def _save(tensors: dict[str, NDArray[np.float32]], target: Path, metadata: dict[
 def _unwritable(path: Path, error: Exception) -> DataError:
     return DataError(
         f"{path} cannot be written ({error}); free some space, or set EDFRAME_CACHE to another folder; "
-        "what is there is kept"
+        "what is there stays"
     )

@@ -37,7 +37,7 @@ class Options:
             if option is not None and not 0 < option < math.inf:
                 raise ConfigError(f"sinkhorn: {name} must be positive, not {option}")
         if self.mass == "unbalanced" and self.reach is None:
-            raise ConfigError("sinkhorn: mass 'unbalanced' needs a reach in Å, for exact marginals have equal masses")
+            raise ConfigError("sinkhorn: mass 'unbalanced' needs a reach in Å: exact marginals have equal masses")
 
     @property
     def rho(self) -> float:

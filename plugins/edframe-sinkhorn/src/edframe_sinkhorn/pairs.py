@@ -140,4 +140,4 @@ def _lacking() -> str:
     headers = sysconfig.get_path("include")
     if not (Path(headers) / "Python.h").exists():
         return f"there is no Python.h in {headers}; install the headers of Python (python3-dev)"
-    return "the compiler's message is above; mend that"
+    return "the compiler's message is above; fix that"

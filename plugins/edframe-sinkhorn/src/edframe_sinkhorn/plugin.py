@@ -60,7 +60,7 @@ class SinkhornConfig(ComponentConfig):
     converged by then is counted, and reported at the end of the run."""
 
     reach: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Length in Å beyond which electrons are rather created and removed than moved: the marginals are held by a
+    """Length in Å beyond which electrons are created and removed rather than moved: the marginals are held by a
     Kullback–Leibler penalty of weight reach². Default: electrons are only moved, however far."""
 
     mass: Mass = "normalise"
@@ -83,7 +83,7 @@ class SinkhornConfig(ComponentConfig):
     small grids. keops: any cell, pairs of points on a GPU. auto: the first that is exact. A choice, without unit."""
 
     warm_start: bool = True
-    """In training, keep the potentials of each sample for its next visit and begin there (yes or no)."""
+    """In training, store the potentials of each sample, and begin with them at its next visit (yes or no)."""
 
     # Not those that trade accuracy for time (tol, max_iterations): a trial is not charged for its time.
     search: ClassVar[Search] = {"blur": Among((None, 0.2, 0.3, 0.45)), "reach": Among((None, 1.0, 3.0))}
@@ -91,7 +91,7 @@ class SinkhornConfig(ComponentConfig):
     @model_validator(mode="after")
     def _unbalanced_needs_reach(self) -> Self:
         if self.mass == "unbalanced" and self.reach is None:
-            raise ValueError("mass 'unbalanced' needs a reach in Å, for exact marginals have equal masses")
+            raise ValueError("mass 'unbalanced' needs a reach in Å: exact marginals have equal masses")
         return self
 
 

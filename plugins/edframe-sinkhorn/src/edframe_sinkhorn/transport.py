@@ -59,7 +59,7 @@ class Transport:
             return (a.integral(log_u) + b.integral(log_v)) * self.epsilon
         ratio = -self.epsilon / self.rho
         relaxed_a, relaxed_b = a.integral((log_u * ratio).expm1_()), b.integral((log_v * ratio).expm1_())
-        plan = relaxed_a + a.total  # the mass that the plan of (u, v) moves, for u is what v implies
+        plan = relaxed_a + a.total  # the mass that the plan of (u, v) moves, because u is what v implies
         return -self.rho * (relaxed_a + relaxed_b) - self.epsilon * (plan - a.total * b.total)
 
     def derivative(

@@ -32,11 +32,11 @@ class NetworkConfig(ComponentConfig):
     dropout: float = Field(0.0, ge=0, lt=1)
     """Probability with which a feature channel is dropped in each block during training; 0 (off) did best in 2018."""
     checkpointing: bool = False
-    """Compute the features of each block again on the way back instead of keeping them: less memory, more time."""
+    """Compute the features of each block again on the way back instead of storing them: less memory, more time."""
     channels_last: bool = True
-    """Keep the channels of a voxel together in memory, which convolutions on most processors like; results agree."""
+    """Store the channels of a voxel together in memory, which is faster on most processors; results agree."""
     compile: bool = False
-    """Compile the network by torch.compile at its first call: needs a C++ compiler, pays in long runs on a GPU."""
+    """Compile the network by torch.compile at its first call: needs a C++ compiler; faster in long runs on a GPU."""
 
     @model_validator(mode="after")
     def _levels_agree(self) -> Self:
