@@ -37,7 +37,7 @@ Featurizers = Annotated[list[str] | None, _several("featurizer", "featurizer")]
 Datasets = Annotated[list[str] | None, _several("dataset", "data")]
 
 DECLARED, BUDGET = "compare.yaml", "steps.json"
-SHOWN = ("nmae", "low_density_nmae", "dipole_error")
+SHOWN = ("nmae", "low_density_nmae", "dipole_error", "coulomb_error")
 """Metrics of the table in the terminal; the page has all."""
 
 

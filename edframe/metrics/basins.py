@@ -35,25 +35,27 @@ def basin_electrons(density: Float[Tensor, "*grid"], grid: Grid, positions: Floa
     # Per axis, the fractional coordinates of the points relative to each atom, [atom, point]; wrapped to [−½, ½).
     offsets = [np.arange(n) / n - fractions[:, axis, None] for axis, n in enumerate(grid.shape)]
     offsets = [u - np.floor(u + 0.5) if periodic else u for u, periodic in zip(offsets, grid.periodic, strict=True)]
-    images = _images(grid, np.array([0.5 if p else abs(u).max() for u, p in zip(offsets, grid.periodic, strict=True)]))
+    images = nearer_images(
+        grid, np.array([0.5 if p else abs(u).max() for u, p in zip(offsets, grid.periodic, strict=True)])
+    )
 
-    def squared_distance(atom: int) -> Tensor:
-        return _squared_distance([u[atom] for u in offsets], images, grid, density)
+    def distance(atom: int) -> Tensor:
+        return squared_distance([u[atom] for u in offsets], images, grid, density)
 
     atoms = range(len(fractions))
-    nearest = squared_distance(0)
+    nearest = distance(0)
     for atom in atoms[1:]:
-        nearest = nearest.minimum(squared_distance(atom))
+        nearest = nearest.minimum(distance(atom))
     nearest += TIE
     # Once more rather than kept: the distances of 100 atoms take 100 times the memory of the density.
-    owned = [squared_distance(atom) <= nearest for atom in atoms]
+    owned = [distance(atom) <= nearest for atom in atoms]
     share = density / sum(mine.double() for mine in owned)
     return density.new_tensor([float((share * mine).sum()) for mine in owned]) * grid.voxel_volume
 
 
-def _squared_distance(
-    offsets: Sequence[NDArray[np.float64]], images: NDArray[np.int64], grid: Grid, like: Tensor
-) -> Tensor:
+def squared_distance(
+    offsets: Sequence[NDArray[np.float64]], images: NDArray[np.int64], grid: Grid, like: Float[Tensor, "..."]
+) -> Float[Tensor, "*grid"]:
     """Å², ``[x, y, z]``, to the nearest of ``images`` ``[image, d]`` of an atom with ``offsets``, ``[point]`` by axis.
 
     |u + n|² = u·G·u + 2 u·G·n + n·G·n with the metric G of the cell: no term depends on more than two axes, and those
@@ -76,7 +78,7 @@ def _squared_distance(
     return squared if change is None else squared + change.clamp(max=0)
 
 
-def _images(grid: Grid, reach: NDArray[np.float64]) -> NDArray[np.int64]:
+def nearer_images(grid: Grid, reach: NDArray[np.float64]) -> NDArray[np.int64]:
     """Lattice translations n, ``[image, d]``, that bring an atom nearer to some point; in a box there is none.
 
     reach: ``[d]``, the largest |offset| u on each axis. |u + n|² < |u|² means n·G·n < −2 u·G·n, which is at most

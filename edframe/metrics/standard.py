@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edframe.grid import Grid, density_unit
 from edframe.metrics.basins import basin_electrons
+from edframe.metrics.coulomb import LOW_G, coulomb_energy
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -25,10 +26,12 @@ __all__ = [
     "UNITS",
     "basin_error",
     "centre_of_atoms",
+    "coulomb_error",
     "dipole_error",
     "electron_count_error",
     "is_isolated",
     "low_density_nmae",
+    "low_g_error",
     "nmae",
     "rmse",
     "standard",
@@ -49,6 +52,8 @@ DESCRIPTIONS = {
     "dipole_error": "length of the difference of the dipole moments, |∫r(ρ̂−ρ)|; none in a crystal or a slab",
     "low_density_nmae": f"NMAE where ρ < {LOW_DENSITY} e/Å^d, relative to the electrons there",
     "basin_error": "difference of the electrons nearest to an atom, |ΔN|, mean over the atoms",
+    "coulomb_error": "electrostatic energy of the error per electron, ½∫∫ δρ(r) δρ(r′) / |r−r′|",
+    "low_g_error": f"the part of the Coulomb energy that is in waves of |G| < {LOW_G:g} Å⁻¹",
 }
 """What each metric is, for tables."""
 
@@ -62,6 +67,8 @@ def units(dimension: int = 3) -> dict[str, str]:
         "dipole_error": "e·Å",
         "low_density_nmae": "%",
         "basin_error": "e",
+        "coulomb_error": "eV/e",
+        "low_g_error": "eV/e",
     }
 
 
@@ -145,6 +152,33 @@ def basin_error(
     return difference.new_tensor([float(basin_electrons(d, grid, atoms).abs().mean()) for d, atoms in pairs])
 
 
+def coulomb_error(
+    predicted: Float[Tensor, "b s *grid"],
+    reference: Float[Tensor, "b s *grid"],
+    grid: Grid,
+    below: float | None = None,
+) -> Float[Tensor, "b"]:
+    """½ ∫∫ δρ(r) δρ(r′) / |r − r′| of δρ = ρ̂ − ρ over the electrons of the reference, in eV, ``[b]``.
+
+    below: Å⁻¹; only waves with a smaller |G| count; None: all. nan on a line, where it is not defined. See
+    ``edframe.metrics.coulomb``.
+    """
+    electrons = _total(reference).sum(1) * grid.voxel_volume
+    if grid.dimension == 1:
+        return electrons * np.nan
+    return coulomb_energy(predicted[:, 0].double() - reference[:, 0].double(), grid, below) / electrons
+
+
+def low_g_error(
+    predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+) -> Float[Tensor, "b"]:
+    """The part of ``coulomb_error`` in waves of |G| < 1 Å⁻¹, in eV per electron, ``[b]``.
+
+    These are the waves that a self-consistent field is slow to mend. On periodic axes shorter than 2π Å there are none.
+    """
+    return coulomb_error(predicted, reference, grid, LOW_G)
+
+
 def standard(
     predicted: Float[Tensor, "b s *grid"],
     reference: Float[Tensor, "b s *grid"],
@@ -166,6 +200,8 @@ def standard(
         "dipole_error": dipole_error(predicted, reference, grid, centres),
         "low_density_nmae": low_density_nmae(predicted, reference),
         "basin_error": basin_error(predicted, reference, grid, positions),
+        "coulomb_error": coulomb_error(predicted, reference, grid),
+        "low_g_error": low_g_error(predicted, reference, grid),
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edframe.errors import RunError
 from edframe.files import whole
 from edframe.metrics.convergence import in_one_sentence
+from edframe.metrics.coulomb import LOW_G
 from edframe.metrics.standard import DESCRIPTIONS
 from edframe.report import curves, densities
 from edframe.report.numbers import duration, interval, number, rows
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NAMES = {
     "nmae": "NMAE", "rmse": "RMSE", "electron_count_error": "electron count", "dipole_error": "dipole moment",
     "low_density_nmae": "NMAE, low density", "basin_error": "electrons per atom",
+    "coulomb_error": "Coulomb energy", "low_g_error": "Coulomb energy, low G",
     "baseline_nmae": "NMAE of the baseline",
 }  # fmt: skip
 """What the metrics are called in tables; a loss goes by its own name."""
@@ -76,7 +78,7 @@ def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[
     return template.render(
         title=str(run.config.get("name") or run.directory.name),
         composition=[_component(run, block) for block in ("data", "featurizer", "model", "loss")],
-        headline=_headline(run),
+        headline=f"{_headline(run)}{_electrostatics(run)}",
         warnings=[in_one_sentence(event, _component(run, "loss")["name"]) for event in run.unconverged],
         facts=_facts(run),
         status=str(run.provenance.get("status", "")),
@@ -139,6 +141,18 @@ def _headline(run: RunFiles) -> str:
     elif error.mean >= base:
         text += " The model does not improve on its baseline."
     return text
+
+
+def _electrostatics(run: RunFiles) -> str:
+    """What a self-consistent field would feel of the error, in a sentence; empty where it is not known."""
+    energy, low = (run.summary.get(name) for name in ("coulomb_error", "low_g_error"))
+    if energy is None or low is None or not energy.mean > 0:
+        return ""
+    share = 100 * low.mean / energy.mean
+    return (
+        f" The electrostatic energy of the error is {number(energy.mean)} eV per electron, {number(share, 2)} % of it "
+        f"in waves of |G| < {LOW_G:g} Å⁻¹, which a self-consistent field is slow to mend."
+    )
 
 
 def _fit(run: RunFiles) -> str:

@@ -151,6 +151,14 @@ def test_headline_gives_the_mean_the_interval_and_the_baseline(run_dir, events, 
     assert "removes 88 % of the baseline's error" in text
 
 
+def test_headline_says_what_a_self_consistent_field_feels(run_dir, events, make, undrawn):
+    *others, results = events
+    energies = {name: replace(results.metrics["nmae"], unit="eV/e", mean=mean)
+                for name, mean in (("coulomb_error", 0.012), ("low_g_error", 0.003))}  # fmt: skip
+    make.write_events(run_dir, [*others, replace(results, metrics={**results.metrics, **energies})])
+    assert "0.0120 eV per electron, 25 % of it in waves of |G| < 1 Å⁻¹" in read(run_dir).text
+
+
 def test_nothing_outside_the_page_is_referred_to(run_dir, undrawn):
     page = read(run_dir)
     for _, attrs in page.tags:

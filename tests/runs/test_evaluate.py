@@ -62,6 +62,12 @@ def test_logged_metrics_are_those_of_the_kept_densities(finished, samples, role)
     owned = distances < distances.min(-1, keepdims=True) + 1e-6
     moved = np.einsum("xyz,xyza->a", (p - r) / owned.sum(-1), owned) * grid.voxel_volume
     assert metrics["basin_error"] == pytest.approx(np.abs(moved).mean(), rel=1e-5)
+    # A box of three equal sides, in waves of its own.
+    counts = np.stack(np.meshgrid(*(np.fft.fftfreq(n, 1 / n) for n in grid.shape), indexing="ij"))
+    squared = (counts**2).sum(0) * (2 * np.pi / grid.vectors[0, 0]) ** 2
+    power = abs(np.fft.fftn(p - r) * grid.voxel_volume) ** 2 * 4 * np.pi * 14.399645 / (2 * grid.volume * 12)
+    for name, within in (("coulomb_error", squared > 0), ("low_g_error", (squared > 0) & (squared < 1))):
+        assert metrics[name] == pytest.approx((power[within] / squared[within]).sum(), rel=1e-5)
     assert float(about["nmae"]) == metrics["nmae"]
 
 
@@ -98,7 +104,7 @@ def test_every_metric_has_its_unit(summary):
     assert units.pop("l2")
     assert units == {
         "nmae": "%", "rmse": "e/Å³", "electron_count_error": "e", "dipole_error": "e·Å", "low_density_nmae": "%",
-        "basin_error": "e", "baseline_nmae": "%",
+        "basin_error": "e", "coulomb_error": "eV/e", "low_g_error": "eV/e", "baseline_nmae": "%",
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ MARKERS = "osD^vPX"
 DASHES = ("-", "--", ":", "-.")
 """The next where the colours are used up."""
 
-NAMED_FIRST = ("nmae", "low_density_nmae", "dipole_error", "basin_error")
+NAMED_FIRST = ("nmae", "low_density_nmae", "dipole_error", "basin_error", "coulomb_error", "low_g_error")
 """Metrics that are shown first, in this order; the losses follow."""
 
 
