@@ -10,8 +10,7 @@ erf(αr)/r = 2/√π ∫₀^α exp(−t²r²) dt is transformed along the period
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,16 +18,7 @@ from numpy.typing import NDArray
 
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.metrics.waves import (
-    Spectrum,
-    displacements,
-    halved,
-    nyquist,
-    padded,
-    pair_sum,
-    shortest_waves,
-    wave_numbers,
-)
+from edframe.metrics.waves import Spectrum, halved, nyquist, padded, pair_sum, sampled, wave_numbers
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -68,8 +58,6 @@ def coulomb_energy(field: Float[Tensor, "b *grid"], grid: Grid, below: float | N
 NODES = 128
 """Points of the quadratures; see the tests for what they give."""
 
-_Kernel = Callable[[NDArray[np.float64], NDArray[np.float64], int, int, float], NDArray[np.float64]]
-
 
 @lru_cache(maxsize=8)
 def _spectrum(grid: Grid, below: float | None) -> Spectrum:
@@ -82,11 +70,11 @@ def _spectrum(grid: Grid, below: float | None) -> Spectrum:
         return Spectrum(grid.shape, halved(values, grid.shape[-1]))
     if below is not None:
         shape = padded(grid)
-        return Spectrum(shape, halved(_sampled(grid, shape, below, _long_waves), shape[-1]))
+        return Spectrum(shape, halved(sampled(grid, shape, partial(_long_waves, grid.dimension, below)), shape[-1]))
     alpha = nyquist(grid) / (2 * TAIL)  # then erf(αr)/r is resolved on the points
     shape = padded(grid, gap=TAIL / alpha)
     short = _short(wave_numbers(grid, shape), grid.dimension, alpha)
-    smooth = _sampled(grid, shape, alpha, _gaussians)[..., : short.shape[-1]]
+    smooth = sampled(grid, shape, partial(_gaussians, alpha))[..., : short.shape[-1]]
     return Spectrum(shape, halved(short + smooth, shape[-1]))
 
 
@@ -108,32 +96,8 @@ def _short(squared: NDArray[np.float64], dimension: int, alpha: float) -> NDArra
     return np.asarray(found)
 
 
-def _sampled(grid: Grid, shape: tuple[int, ...], scale: float, kernel: _Kernel) -> NDArray[np.float64]:
-    """The transform of a kernel that is known by waves along periodic axes and sampled across them: ``[k1, …, kd]``, or
-    half of it along the last axis."""
-    across = [axis for axis in range(grid.dimension) if not grid.periodic[axis]]
-    along = [axis for axis in range(grid.dimension) if grid.periodic[axis]]
-    steps = displacements(grid, shape, across)
-    if along:
-        edges = grid.voxel[along]
-        waves, parallel = shortest_waves(edges, [shape[axis] for axis in along]), steps @ np.linalg.pinv(edges) @ edges
-        area = float(np.sqrt(np.linalg.det(edges @ edges.T)))
-    else:
-        waves, parallel, area = np.zeros((1, grid.dimension)), np.zeros_like(steps), 1.0
-    lengths, distances = np.linalg.norm(waves, axis=1), np.linalg.norm(steps - parallel, axis=1)
-    values = kernel(lengths, distances, len(along), grid.dimension, scale)
-    if not along:
-        return np.asarray(np.fft.rfftn(values.reshape(shape)).real * grid.voxel_volume)
-    if abs(parallel).max() > 1e-9 * grid.spacing.max():  # open edges lean along periodic axes
-        values = values * np.exp(1j * waves @ parallel.T)
-    order = (*along, *across)
-    values = np.moveaxis(values.reshape([shape[axis] for axis in order]), range(grid.dimension), order)
-    found: NDArray[np.float64] = np.fft.fftn(values, axes=across).real * (grid.voxel_volume / area)
-    return found
-
-
 def _gaussians(
-    waves: NDArray[np.float64], distances: NDArray[np.float64], along: int, dimension: int, alpha: float
+    alpha: float, waves: NDArray[np.float64], distances: NDArray[np.float64], along: int
 ) -> NDArray[np.float64]:
     """erf(αr)/r, ``[g, o]``, transformed along ``along`` axes; ``waves`` ``[g]`` in Å⁻¹, ``distances`` ``[o]`` in Å.
 
@@ -154,7 +118,7 @@ def _gaussians(
 
 
 def _long_waves(
-    waves: NDArray[np.float64], distances: NDArray[np.float64], along: int, dimension: int, below: float
+    dimension: int, below: float, waves: NDArray[np.float64], distances: NDArray[np.float64], along: int
 ) -> NDArray[np.float64]:
     """The part of 1/r with |k| < ``below``, ``[g, o]``, as ``_gaussians``: an integral over the waves across."""
     from scipy.special import itj0y0, j0, sici

@@ -6,7 +6,7 @@ Periodic axes have their own waves; open ones are padded with zeros, so that not
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,23 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["Spectrum", "displacements", "halved", "nyquist", "padded", "pair_sum", "shortest_waves", "wave_numbers"]
+__all__ = [
+    "PartlyTransformed",
+    "Spectrum",
+    "displacements",
+    "halved",
+    "nyquist",
+    "padded",
+    "pair_sum",
+    "sampled",
+    "shortest_waves",
+    "wave_numbers",
+]
+
+
+PartlyTransformed = Callable[[NDArray[np.float64], NDArray[np.float64], int], NDArray[np.float64]]
+"""A kernel, ``[g, o]``, transformed along some axes and not across: of the length of the waves along them, ``[g]`` in
+Å⁻¹, of the distance from them, ``[o]`` in Å, and of their number."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,30 @@ def wave_numbers(grid: Grid, shape: tuple[int, ...]) -> NDArray[np.float64]:
     like = torch.empty(0, dtype=torch.float64)
     squared = squared_distance(fractions, images, reciprocal, like).numpy()
     return np.broadcast_to(squared, [len(f) for f in fractions])
+
+
+def sampled(grid: Grid, shape: tuple[int, ...], kernel: PartlyTransformed) -> NDArray[np.float64]:
+    """The transform of a kernel that is known by waves along periodic axes and sampled across them: ``[k1, …, kd]``, or
+    half of it along the last axis."""
+    across = [axis for axis in range(grid.dimension) if not grid.periodic[axis]]
+    along = [axis for axis in range(grid.dimension) if grid.periodic[axis]]
+    steps = displacements(grid, shape, across)
+    if along:
+        edges = grid.voxel[along]
+        waves, parallel = shortest_waves(edges, [shape[axis] for axis in along]), steps @ np.linalg.pinv(edges) @ edges
+        area = float(np.sqrt(np.linalg.det(edges @ edges.T)))
+    else:
+        waves, parallel, area = np.zeros((1, grid.dimension)), np.zeros_like(steps), 1.0
+    lengths, distances = np.linalg.norm(waves, axis=1), np.linalg.norm(steps - parallel, axis=1)
+    values = kernel(lengths, distances, len(along))
+    if not along:
+        return np.asarray(np.fft.rfftn(values.reshape(shape)).real * grid.voxel_volume)
+    if abs(parallel).max() > 1e-9 * grid.spacing.max():  # open edges lean along periodic axes
+        values = values * np.exp(1j * waves @ parallel.T)
+    order = (*along, *across)
+    values = np.moveaxis(values.reshape([shape[axis] for axis in order]), range(grid.dimension), order)
+    found: NDArray[np.float64] = np.fft.fftn(values, axes=across).real * (grid.voxel_volume / area)
+    return found
 
 
 def shortest_waves(edges: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64]:

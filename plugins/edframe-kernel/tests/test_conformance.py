@@ -3,7 +3,7 @@ import pytest
 from edframe.testing import checks, component
 
 # The cells of the checks are too small for waves below the default of ``low-g``, which it refuses.
-OPTIONS = {"coulomb": {}, "low-g": {"below": 3.0}}
+OPTIONS = {"coulomb": {}, "low-g": {"below": 3.0}, "mmd": {}, "energy": {}}
 
 
 @pytest.mark.parametrize("name", OPTIONS)

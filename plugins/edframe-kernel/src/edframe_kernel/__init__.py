@@ -1,1 +1,1 @@
-"""Losses for edframe: coulomb and low-g, energies of the error by pair kernels on the grid."""
+"""Losses for edframe: coulomb, low-g, mmd and energy, by kernels of pairs on the grid."""

@@ -1,8 +1,10 @@
 """Records and options of the plugin. Light: no torch."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from edframe.plugin import Component, ComponentConfig, hookimpl
+from edframe.plugin import Component, ComponentConfig, Range, Search, hookimpl
 
 KERKER = """@article{kerker1981,
   author = {Kerker, G. P.},
@@ -28,6 +30,29 @@ MARTYNA = """@article{martyna1999,
 }"""
 
 
+GRETTON = """@article{gretton2012,
+  author = {Gretton, Arthur and Borgwardt, Karsten M. and Rasch, Malte J. and
+            Sch{\\"o}lkopf, Bernhard and Smola, Alexander},
+  title = {A Kernel Two-Sample Test},
+  journal = {Journal of Machine Learning Research},
+  volume = {13},
+  number = {25},
+  pages = {723--773},
+  year = {2012}
+}"""
+
+SZEKELY = """@article{szekely2013,
+  author = {Sz{\\'e}kely, G{\\'a}bor J. and Rizzo, Maria L.},
+  title = {Energy statistics: A class of statistics based on distances},
+  journal = {Journal of Statistical Planning and Inference},
+  volume = {143},
+  number = {8},
+  pages = {1249--1272},
+  year = {2013},
+  doi = {10.1016/j.jspi.2013.03.018}
+}"""
+
+
 class CoulombConfig(ComponentConfig):
     """The loss ``coulomb`` has no options."""
 
@@ -40,9 +65,23 @@ class LowGConfig(ComponentConfig):
     has 1 Å⁻¹."""
 
 
+class MMDConfig(ComponentConfig):
+    """Options of the loss ``mmd``."""
+
+    blur: float = Field(default=0.5, gt=0, allow_inf_nan=False)
+    """Standard deviation σ in Å of the Gaussian kernel: errors that are closer cancel, those that are farther apart do
+    not see each other."""
+
+    search: ClassVar[Search] = {"blur": Range(0.1, 2.0, log=True)}
+
+
+class EnergyConfig(ComponentConfig):
+    """The loss ``energy`` has no options."""
+
+
 @hookimpl
 def edframe_losses() -> list[Component]:
-    """The losses ``coulomb`` and ``low-g``."""
+    """The losses ``coulomb``, ``low-g``, ``mmd`` and ``energy``."""
     return [
         Component(
             kind="loss",
@@ -61,5 +100,23 @@ def edframe_losses() -> list[Component]:
             factory="edframe_kernel.coulomb:LowGLoss",
             api=1,
             references=(KERKER, MARTYNA),
+        ),
+        Component(
+            kind="loss",
+            name="mmd",
+            summary="maximum mean discrepancy with a Gaussian kernel: the error seen through a blur",
+            config=MMDConfig,
+            factory="edframe_kernel.distances:MMDLoss",
+            api=1,
+            references=(GRETTON,),
+        ),
+        Component(
+            kind="loss",
+            name="energy",
+            summary="energy distance: how far electrons are misplaced, by the mean distances between them",
+            config=EnergyConfig,
+            factory="edframe_kernel.distances:EnergyLoss",
+            api=1,
+            references=(SZEKELY,),
         ),
     ]
