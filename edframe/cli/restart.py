@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def restart(
-    code: Annotated[str, typer.Argument(metavar="CODE", help="qe.")],
+    code: Annotated[str, typer.Argument(metavar="CODE", help="qe or abinit.")],
     source: Annotated[
         Path,
         typer.Argument(
@@ -53,7 +53,7 @@ def restart(
     from edframe.restart.start import fitted, refusal
 
     chosen = code_of(code)
-    needs = chosen.needs(input)
+    needs = chosen.needs(input, out, may_run=run)
     start = _start(source, needs)
     if not anyway and (why := refusal(start, needs, str(source))):
         raise DataError(why)
@@ -70,7 +70,7 @@ def restart(
     for file in written.files:
         typer.echo(file)
     changes = ", ".join(f"{name} = {value}" for name, value in written.changes.items())
-    typer.echo(f"{written.input}: {input.name} with {changes}")
+    typer.echo(f"{written.input}: {input.name} with {changes}; to be run in {written.folder}")
     if run:
         outcome = chosen.run(written)
         spent = f", and {start.seconds:.1f} s for the prediction" if start.seconds else ""

@@ -3,6 +3,7 @@
 | code   | what it reads                                | modules               |
 |--------|----------------------------------------------|-----------------------|
 | qe     | ``prefix.save/charge-density.dat``, ``.hdf5`` | ``espresso``          |
+| abinit | ``…_DEN.nc``                                 | ``abinit``            |
 
 A code is a class with the methods of ``edframe.restart.code.Code``, listed in ``CODES``.
 """
@@ -15,7 +16,7 @@ import importlib
 from edframe.errors import ConfigError
 from edframe.restart.code import Code
 
-CODES = {"qe": "edframe.restart.espresso:Espresso"}
+CODES = {"qe": "edframe.restart.espresso:Espresso", "abinit": "edframe.restart.abinit:Abinit"}
 """Code and the class that writes for it."""
 
 __all__ = ["CODES", "Code", "code_of"]

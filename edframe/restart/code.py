@@ -36,12 +36,14 @@ class Written:
     """What ``write`` left on disk.
 
     files: the density and what belongs to it. input: the changed input. changes: variable → value, as the code spells
-    them, that make it read the density. notes: sentences on what was done to the density, or is doubtful.
+    them, that make it read the density. folder: where the code is to be run. notes: sentences on what was done to the
+    density, or is doubtful.
     """
 
     files: tuple[Path, ...]
     input: Path
     changes: Mapping[str, str]
+    folder: Path
     notes: tuple[str, ...] = ()
 
 
@@ -64,8 +66,8 @@ class Code(Protocol):
     title: str
     """In sentences."""
 
-    def needs(self, input: Path) -> Needs:
-        """What the calculation of an input file expects of a density."""
+    def needs(self, input: Path, out: Path | None, *, may_run: bool) -> Needs:
+        """What the calculation of an input file expects of a density; arguments as of ``write``."""
 
     def write(self, density: Volume, input: Path, out: Path | None, *, may_run: bool, force: bool) -> Written:
         """Write a density where the calculation finds it, and the changed input.

@@ -32,7 +32,7 @@ class Espresso:
     name = "qe"
     title = "Quantum ESPRESSO"
 
-    def needs(self, input: Path) -> Needs:
+    def needs(self, input: Path, out: Path | None, *, may_run: bool) -> Needs:
         given = PwInput.read(input)
         found = given.pseudopotentials
         asked = given.variables["system"].get("input_dft")
@@ -71,11 +71,11 @@ class Espresso:
             notes.append("the density has no magnetisation, so pw.x starts unpolarised: starting_magnetization is not "
                          "used with startingpot = 'file'")  # fmt: skip
         target.write_text(given.changed(changes), encoding="utf-8")
-        return Written(tuple(files), target, changes, tuple(notes))
+        return Written(tuple(files), target, changes, target.absolute().parent, tuple(notes))
 
     def run(self, written: Written) -> Outcome:
         log = written.input.with_suffix(".out")
-        status, seconds = run([PROGRAM, "-in", written.input.name], written.input.absolute().parent, log)
+        status, seconds = run([PROGRAM, "-in", written.input.name], written.folder, log)
         text = log.read_text(encoding="utf-8", errors="replace")
         found = re.search(r"convergence has been achieved in\s+(\d+) iterations", text)
         if status or not found:

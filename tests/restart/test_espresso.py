@@ -112,7 +112,7 @@ def test_pw_x_starts_from_our_file_as_from_its_own(pw, tmp_path, more):
     own = tmp_path / "tmp" / "x.save" / "charge-density.dat"
     volume = io.read(own)
     code = Espresso()
-    needs = code.needs(path)
+    needs = code.needs(path, None, may_run=False)
     written = code.write(
         fitted(Start(volume, needs.level), needs, "own")[0], path, tmp_path / "a", may_run=True, force=False
     )
