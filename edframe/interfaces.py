@@ -101,6 +101,11 @@ class Dataset(ABC):
         return True
 
     @property
+    def expected_groups(self) -> Sequence[int] | None:
+        """``groups`` of all samples that there may be, before any is built; None where that is not known."""
+        return self.groups if self.ready else None
+
+    @property
     def failures(self) -> Mapping[str, str]:
         """Samples that could not be made and are left out: id → reason."""
         return {}

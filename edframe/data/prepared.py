@@ -121,6 +121,12 @@ class PreparedDataset(Dataset):
         return all(job.key in self._kept or job.key in self._failed for job in self._jobs)
 
     @property
+    def expected_groups(self) -> Sequence[int] | None:
+        """Those of the jobs: some may fail, and some samples may be the same."""
+        labels = [i if job.group is None else f"group {job.group}" for i, job in enumerate(self._jobs)]
+        return merged(labels, range(len(labels)))
+
+    @property
     def failures(self) -> Mapping[str, str]:
         return {job.id: self._failed[job.key] for job in self._jobs if job.key in self._failed}
 

@@ -47,11 +47,21 @@ def split(
     tested = sorted(test) if test is not None else sorted(i for label in left_out for i in members[label])
     if not train or not tested:
         what = "samples" if test is None else f"samples, beside the {len(tested)} samples that are held out,"
+        alone = test is None and len(labels) == len(groups)
+        takes = f", which takes {fewest(folds, fold, validation)} or more" if alone else ""
         raise DataError(
             f"{len(labels)} groups of {what} cannot be split into {folds} folds with {validation} validation "
-            "samples; use fewer folds, fewer validation samples or more data"
+            f"samples{takes}; use fewer folds, fewer validation samples or more data"
         )
     return Split(tuple(train), tuple(sorted(held)), tuple(tested))
+
+
+def fewest(folds: int, fold: int, validation: int) -> int:
+    """How many samples it takes for every part of ``split`` to have one, when each is its own group."""
+    count = max(fold + 1, validation + 2)
+    while count - len(range(fold, count, folds)) <= validation:
+        count += 1
+    return count
 
 
 def subset(parts: Split, size: int | None, seed: int) -> Split:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +43,10 @@ def build(experiment: Experiment, registry: Registry, advance: Callable[[int, in
     """
     experiment.import_factories(registry)
     dataset: Dataset = experiment.data.make(registry)
+    folds = experiment.splits
     if not dataset.ready:
+        if folds.test is None and (expected := dataset.expected_groups) is not None:
+            _divide(experiment, expected)  # too few samples are known before any is made
         dataset.build(advance, workers=os.cpu_count() or 1)
     contents = dataset.contents
     featurizer: Featurizer = experiment.featurizer.make(registry, contents)
@@ -58,12 +61,7 @@ def build(experiment: Experiment, registry: Registry, advance: Callable[[int, in
             f"device '{experiment.device}': model '{experiment.model.name}' is fitted in one process; use --device "
             f"{experiment.device.rpartition('x')[2]}"
         )
-    folds = experiment.splits
-    parts = split(
-        dataset.groups, folds=folds.folds, fold=folds.fold, validation=folds.validation, seed=folds.seed,
-        test=held_out(dataset.holdouts, folds.test),
-    )  # fmt: skip
-    parts = subset(parts, experiment.training.size, experiment.seed)
+    parts = _divide(experiment, dataset.groups, held_out(dataset.holdouts, folds.test))
     for choice in (experiment.loss, *experiment.metrics):
         if choice.name in RESERVED | UNITS.keys() | {"baseline_nmae"}:
             label = registry.find("loss", choice.name).label
@@ -72,6 +70,15 @@ def build(experiment: Experiment, registry: Registry, advance: Callable[[int, in
     loss = experiment.loss.make(registry)
     label = registry.find("featurizer", experiment.featurizer.name).label
     return Parts(dataset, featurizer, model, loss, {experiment.loss.name: loss, **metrics}, parts, label)
+
+
+def _divide(experiment: Experiment, groups: Sequence[int], test: Sequence[int] | None = None) -> Split:
+    """The parts of a run. Raises DataError where one would be empty."""
+    options = experiment.splits
+    parts = split(
+        groups, folds=options.folds, fold=options.fold, validation=options.validation, seed=options.seed, test=test
+    )
+    return subset(parts, experiment.training.size, experiment.seed)
 
 
 def fabric_for(experiment: Experiment) -> Fabric:

@@ -57,6 +57,21 @@ def test_folds_are_of_even_size():
     assert sorted(sizes) == [10, 10, 11, 11]
 
 
+@pytest.mark.parametrize(("folds", "validation"), [(2, 1), (4, 8), (3, 7), (10, 2)])
+def test_refusal_says_how_many_samples_it_takes(folds, validation):
+    for fold in range(folds):
+        options = {"folds": folds, "fold": fold, "validation": validation, "seed": 0}
+        enough = []
+        for count in range(1, 60):
+            try:
+                split(range(count), **options)
+                enough.append(count)
+            except DataError as error:
+                stated = int(str(error).partition("which takes ")[2].split()[0])
+        assert stated == enough[0]
+        assert enough == list(range(stated, 60))
+
+
 @pytest.mark.parametrize(("samples", "folds", "validation"), [(3, 4, 1), (8, 2, 4), (1, 2, 1)])
 def test_empty_part_is_refused_with_the_way_out(samples, folds, validation):
     with pytest.raises(

@@ -100,6 +100,12 @@ class JoinedSamples(Dataset):
         return all(member.ready for member in self.members.values())
 
     @property
+    def expected_groups(self) -> Sequence[int] | None:
+        """Those of the members."""
+        every = [member.expected_groups for member in self.members.values()]
+        return None if None in every else _joined(groups for groups in every if groups is not None)
+
+    @property
     def failures(self) -> Mapping[str, str]:
         """Behind the member's name and a slash."""
         return {
