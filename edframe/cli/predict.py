@@ -188,6 +188,7 @@ class _Model:
     ) -> None:  # fmt: skip
         from edframe import io
         from edframe.data.conversion import volume_of
+        from edframe.io.patterns import PREDICTED
         from edframe.io.spin import beside
         from edframe.io.structures import charge_of
 
@@ -212,7 +213,7 @@ class _Model:
         typer.echo(f"{', '.join(map(str, written))}: {sample.electrons:g} electrons{said} on {size} points, "
                    f"{seconds:.1f} s{far}")  # fmt: skip
         if self._ensemble is not None and spread is not None:
-            comment = f"{atoms.formula}, standard deviation of a density predicted by edframe"
+            comment = f"{atoms.formula}, standard deviation of a density {PREDICTED}"
             fields = dict(zip(("total", "magnetisation"), spread, strict=False))
             place = beside(target, "spread")
             written = io.write(place, io.Volume(atoms, sample.grid, fields, comment=comment, origin=volume.origin))

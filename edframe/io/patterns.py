@@ -8,6 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from edframe.errors import DataError
+from edframe.io.files import open_bytes, unpacking_errors
+
+PREDICTED = "predicted by edframe"
+"""In the title of each file of a density that a model made."""
+
+NOT_DATA = (
+    "its title says that a model of edframe predicted it; to learn from it all the same, name the file in data.files"
+)
+"""What is said of a prediction that a pattern matches."""
 
 
 def select(patterns: Iterable[str], choose: Callable[[Path], Path | None], wanted: str) -> list[Path]:
@@ -29,6 +38,16 @@ def select(patterns: Iterable[str], choose: Callable[[Path], Path | None], wante
         for file in chosen:
             selected.setdefault(os.path.realpath(file), file)
     return list(selected.values())
+
+
+def is_prediction(file: Path) -> bool:
+    """Whether the title of a CHGCAR, cube or XSF says that the density is one of a model: nothing to learn from."""
+    unreadable: tuple[type[Exception], ...] = (DataError, OSError, *unpacking_errors())
+    try:
+        with open_bytes(file) as stream:
+            return PREDICTED.encode() in stream.read(400)
+    except unreadable:  # which is said where the density is read
+        return False
 
 
 def names(paths: Sequence[Path]) -> list[str]:

@@ -19,6 +19,7 @@ from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, Featurizer
+from edframe.io.patterns import PREDICTED
 from edframe.memory import by_points, told_where_memory_ends
 from edframe.predict.memory import advice, require_memory
 from edframe.predict.novelty import Novelty, TrainingSet
@@ -155,7 +156,7 @@ def predicted_sample(
     structure: Structure, inputs: Inputs, density: NDArray[np.float32] | NDArray[np.float64], name: str
 ) -> Sample:
     """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble."""
-    source = {"title": f"{structure.formula}, predicted by edframe", "run": name}
+    source = {"title": f"{structure.formula}, {PREDICTED}", "run": name}
     return Sample(structure.formula, structure, inputs.grid, density, inputs.electrons, source)
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymatgen.core.structure import Structure
 
+from edframe import io
+from edframe.data.conversion import volume_of
 from edframe.errors import DataError
-from edframe.io.patterns import names, select, stamp
+from edframe.grid import Grid
+from edframe.io.patterns import is_prediction, names, select, stamp
+from edframe.predict.predictor import predicted_sample
 
 
 @pytest.fixture
@@ -100,3 +108,14 @@ def test_a_stamp_changes_with_the_file(tmp_path):
     assert stamps[0] == [str(file), -1, 0]
     assert [size for _, size, _ in stamps] == [-1, 1, 2, 2]
     assert stamps[-1][2] == 10**9 + 1
+
+
+@pytest.mark.parametrize("name", ["CHGCAR", "a.cube", "a.xsf", "CHGCAR.gz"])
+def test_the_file_of_a_prediction_is_known_as_one(tmp_path, name):
+    structure = Structure(4 * np.eye(3), ["He"], [[0.5, 0.5, 0.5]])
+    inputs = SimpleNamespace(grid=Grid.of(4 * np.eye(3), 4), electrons=2.0)
+    sample = predicted_sample(structure, inputs, np.full((1, 4, 4, 4), 2 / 64), "a run")
+    (file,) = io.write(tmp_path / name, volume_of(sample))
+    assert is_prediction(file)
+    (file,) = io.write(tmp_path / f"other-{name}", volume_of(replace(sample, source={})))
+    assert not is_prediction(file)

@@ -250,3 +250,13 @@ def test_a_real_file():
     assert sample.electrons == pytest.approx(electrons, rel=1e-6)
     assert [site.specie.symbol for site in sample.structure] == ["Cr"] * 4 + ["O"] * 5
     np.testing.assert_allclose(sample.density[0], values, rtol=1e-5)
+
+
+def test_a_prediction_is_left_out_by_name_unless_it_is_named(cube, tmp_path):
+    cube("real.cube")
+    file = cube("made.cube", seed=1).path
+    file.write_bytes(b"O1, predicted by edframe\n" + file.read_bytes().partition(b"\n")[2])
+    dataset = built(tmp_path / "*.cube")
+    assert list(dataset.ids) == ["real"]
+    assert "its title says that a model of edframe predicted it" in dataset.failures["made"]
+    assert list(built(file).ids) == ["made"]

@@ -175,6 +175,37 @@ def test_frames_of_a_folder_or_blocks_of_them_stay_together(calculation, tmp_pat
         assert groups["md/1"] == groups["md/2"] != groups["md/10"]
 
 
+def predicted(file):
+    """Give a CHGCAR the title of one that `edframe predict` writes."""
+    packed = file.name.endswith(".gz")
+    text = gzip.decompress(file.read_bytes()) if packed else file.read_bytes()
+    text = b"Li2 O1, predicted by edframe\n" + text.partition(b"\n")[2]
+    file.write_bytes(gzip.compress(text) if packed else text)
+    return file
+
+
+@pytest.mark.parametrize("name", ["CHGCAR", "CHGCAR.gz"])
+def test_a_prediction_is_left_out_by_name_unless_it_is_named(calculation, tmp_path, name):
+    real = calculation("real")
+    file = calculation("made", seed=1, file=name).folder / name
+    predicted(file)
+    dataset = built(tmp_path / "*")
+    assert list(dataset.ids) == ["real"]
+    assert dataset.failures == {
+        "made": f"{file}: its title says that a model of edframe predicted it; to learn from it all the same, name the "
+        "file in data.files"
+    }
+    assert list(built(real.folder, file).ids) == ["real", "made"]
+
+
+def test_by_default_only_what_is_named_chgcar_is_taken(calculation, tmp_path, monkeypatch):
+    calculation(".", file="POSCAR.vasp"), calculation(".", seed=1, file="silicon.CHGCAR"), calculation("run", seed=2)
+    monkeypatch.chdir(tmp_path)
+    assert [Path(job.inputs["density"][0]).name for job in Vasp(VaspConfig()).jobs()] == ["CHGCAR", "silicon.CHGCAR"]
+    (job,) = Vasp(VaspConfig(files="*.vasp")).jobs()
+    assert Path(job.inputs["density"][0]).name == "POSCAR.vasp"
+
+
 def test_a_pattern_without_a_density_is_an_error_at_once(tmp_path):
     (tmp_path / "POSCAR").touch()
     with pytest.raises(DataError, match=r"POS\*' matches 1 files and folders, but no CHGCAR, nor a folder with one"):

@@ -19,7 +19,7 @@ from edframe.grid import Grid
 from edframe.io import Volume, read
 from edframe.io.electrons import EDGE
 from edframe.io.files import plain_name
-from edframe.io.patterns import names, select, stamp
+from edframe.io.patterns import NOT_DATA, is_prediction, names, select, stamp
 from edframe.sample import Sample
 from edframe_cube.plugin import CubeConfig
 from edframe_cube.spins import pairs, read_pair
@@ -42,7 +42,15 @@ class Cube(PreparedDataset):
         super().__init__("cube", config)
 
     def jobs(self) -> Sequence[Job]:
-        files = select(self.config.files, _density_of, "file named .cube, .cub or .xsf")
+        predictions: set[Path] = set()
+
+        def choose(path: Path) -> Path | None:
+            density = _density_of(path)
+            if density is not None and is_prediction(density):
+                predictions.add(density)
+            return density
+
+        files = select(self.config.files, choose, "file named .cube, .cub or .xsf")
         other = pairs(files)
         alone = [file for file in files if file not in set(other.values())]
         plain = names([file.with_name(ENDING.sub("", plain_name(file.name))) for file in files])
@@ -51,7 +59,12 @@ class Cube(PreparedDataset):
         return [
             Job(
                 ids[file] + (f"+{Path(ids[other[file]]).name}" if file in other else ""),
-                {"file": stamp(file), **({"other spin": stamp(other[file])} if file in other else {}), **options},
+                {
+                    "file": stamp(file),
+                    **({"other spin": stamp(other[file])} if file in other else {}),
+                    **options,
+                    **({"prediction": True} if file in predictions else {}),
+                },
                 group,
             )
             for file, group in zip(alone, blocks(list(map(str, alone)), self.config.together), strict=True)
@@ -71,6 +84,8 @@ def label(job: Job) -> Sample:
     title, integral (e, before scaling), electrons_from, unit, notes, and the origin of the box (Å) where it has one.
     """
     file, inputs = Path(job.inputs["file"][0]), job.inputs
+    if inputs.get("prediction"):
+        raise DataError(f"{file}: {NOT_DATA}")
     electrons, unit, other = inputs["electrons"], inputs["unit"], inputs.get("other spin")
     volume = read_pair(file, Path(other[0]), unit) if other else read(file, unit=unit, quantity=inputs["quantity"])
     sample = sample_of(_with_spins(volume, inputs["spins"], file), str(file), electrons, file=str(file),

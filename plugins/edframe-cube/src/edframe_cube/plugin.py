@@ -15,7 +15,8 @@ class CubeConfig(ComponentConfig):
     """Options of the dataset ``cube``."""
 
     files: Patterns = ("*",)
-    """Patterns of files, with ~, * and **; of what they match, files named .cube, .cub or .xsf, plain or packed."""
+    """Patterns of files, with ~, * and **; of what they match, files named .cube, .cub or .xsf, plain or packed.
+    What a pattern matches and edframe predicted is left out."""
     periodic: bool = True
     """Whether the box of a file repeats in space; without, atoms outside of it are an error."""
     electrons: float | None = Field(None, gt=0)

@@ -15,7 +15,7 @@ from edframe.errors import DataError
 from edframe.io import Volume, read
 from edframe.io.electrons import number_of
 from edframe.io.files import either, plain_name
-from edframe.io.patterns import names, select, stamp
+from edframe.io.patterns import NOT_DATA, is_prediction, names, select, stamp
 from edframe.sample import Sample
 from edframe_vasp.electrons import files_beside, stated_electrons, stated_valence
 from edframe_vasp.plugin import VaspConfig
@@ -45,14 +45,24 @@ class Vasp(PreparedDataset):
         super().__init__("vasp", config)
 
     def jobs(self) -> Sequence[Job]:
+        endings = () if self.config.files == VaspConfig.model_fields["files"].default else (".vasp",)
+        predictions: set[Path] = set()
+
+        def choose(path: Path) -> Path | None:
+            density = _density_of(path, endings)
+            if density is not None and is_prediction(density):
+                predictions.add(density)
+            return density
+
         files: dict[Path, Path] = {}
-        for file in select(self.config.files, _density_of, "CHGCAR, nor a folder with one"):
+        for file in select(self.config.files, choose, "CHGCAR, nor a folder with one"):
             plain = file.with_name(plain_name(file.name))
             files.setdefault(plain.parent if plain.name in FILES else plain, file)
         groups = blocks(list(map(str, files)), self.config.together)
         return [
             Job(name, {"density": stamp(file), "beside": list(map(stamp, files_beside(file))),
-                       "spins": self.config.spins, "unit": self.config.unit}, group)
+                       "spins": self.config.spins, "unit": self.config.unit,
+                       **({"prediction": True} if file in predictions else {})}, group)
             for name, file, group in zip(names(list(files)), files.values(), groups, strict=True)
         ]  # fmt: skip
 
@@ -71,6 +81,8 @@ def label(job: Job) -> Sample:
     file = Path(job.inputs["density"][0])
     if job.inputs["density"][1] < 0:
         raise DataError(f"{file.parent}: there is no CHGCAR: VASP has not finished, or its INCAR has LCHARG = .FALSE.")
+    if job.inputs.get("prediction"):
+        raise DataError(f"{file}: {NOT_DATA}")
     volume = _with_spins(_read(file, job.inputs["unit"]), job.inputs["spins"], file)
     beside = [Path(path) for path, *_ in job.inputs["beside"]]
     count, source = stated_electrons(file, beside, volume.structure) or (None, "integral")
@@ -109,11 +121,14 @@ def _read(file: Path, unit: str | None) -> Volume:
         ) from error
 
 
-def _density_of(path: Path) -> Path | None:
-    """The density of a folder, also the absent one of a calculation that has not finished; None for other files."""
+def _density_of(path: Path, endings: tuple[str, ...]) -> Path | None:
+    """The density of a folder, also the absent one of a calculation that has not finished; None for other files.
+
+    endings: of files that may be a CHGCAR by another name.
+    """
     if not path.is_dir():
         name = plain_name(path.name)
-        return path if "CHGCAR" in name.upper() or name.endswith(".vasp") or name in FILES else None
+        return path if "CHGCAR" in name.upper() or name.endswith(endings) or name in FILES else None
     if density := next((file for name in FILES if (file := either(path / name))), None):
         return density
     return path / "CHGCAR" if any(either(path / name) for name in ("INCAR", "OUTCAR")) else None

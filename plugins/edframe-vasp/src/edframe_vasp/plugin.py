@@ -34,7 +34,8 @@ class VaspConfig(ComponentConfig):
     """Options of the dataset ``vasp``."""
 
     files: Patterns = ("*",)
-    """Patterns of folders and files, with ~, * and **; a folder means the CHGCAR in it, plain or packed."""
+    """Patterns of folders and files, with ~, * and **; a folder means the CHGCAR in it, plain or packed.
+    By default files of other names are passed over. What a pattern matches and edframe predicted is left out."""
     spins: Literal[1, 2] = 1
     """1: the total density. 2: also the magnetisation, which every file must then have (ISPIN = 2)."""
     unit: DensityUnit | None = None
