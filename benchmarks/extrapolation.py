@@ -17,9 +17,7 @@ from edframe_pyscf import scf
 from edframe_pyscf.orbitals import density_on_grid
 from pymatgen.core import Lattice, Structure
 
-from edframe.config.resolve import resolve
-from edframe.contract.registry import Registry
-from edframe.predict.ensemble import Ensemble, EnsemblePredictor
+from edframe.predict.ensemble import Ensemble, predictor_of
 
 BONDS = (1.25, 1.38, 1.5, 1.62, 1.74, 1.86, 1.95, 2.07, 2.2)
 """Å."""
@@ -30,9 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ensemble", type=Path, help="folder made by edframe ensemble")
     ensemble = Ensemble.open(parser.parse_args().ensemble)
-    registry = Registry.discover()
-    experiment, _ = resolve(registry, ensemble.members[0].path / "config.yaml")
-    predictor = EnsemblePredictor(ensemble, experiment, registry, "cpu")
+    predictor = predictor_of(ensemble, "cpu")
     lattice = np.eye(3) * geometry.CELL_LENGTH
     print("| bonds, Å | NMAE, % | expected NMAE, % | distance |\n|---|---|---|---|")
     for bond in BONDS:

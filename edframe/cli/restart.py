@@ -81,13 +81,4 @@ def restart(
 def _start(source: Path, needs: Needs) -> Start:
     from edframe.restart.start import from_file, from_run
 
-    if not source.is_dir():
-        return from_file(source)
-    from edframe.contract.registry import Registry
-    from edframe.predict.ensemble import Ensemble
-    from edframe.runs.directory import Run
-
-    registry = Registry.discover()
-    first = Ensemble.open(source).members[0] if Ensemble.at(source) else Run.open(source)
-    experiment = options.resolved(registry, first.path / "config.yaml", {}, device="cpu")
-    return from_run(source, needs, experiment, registry)
+    return from_run(source, needs, "cpu") if source.is_dir() else from_file(source)

@@ -37,7 +37,6 @@ from edframe.train.loop import predict
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from edframe.config.experiment import Experiment
     from edframe.predict.novelty import Novelty
     from edframe.runs.build import Parts
     from edframe.sample import Sample
@@ -189,19 +188,11 @@ def write(path: Path, runs: Sequence[Run], facts: Mapping[str, Any], dimension: 
 
 
 class EnsemblePredictor:
-    """All members of an ensemble, for structures without a density."""
+    """All members of an ensemble, for structures without a density; made by ``predictor_of``."""
 
-    def __init__(
-        self,
-        ensemble: Ensemble,
-        experiment: Experiment,
-        registry: Registry,
-        device: torch.device | str,
-        *,
-        symmetrise: bool = False,
-    ) -> None:
+    def __init__(self, ensemble: Ensemble, members: Sequence[Predictor]) -> None:
         self.ensemble = ensemble
-        self.members = [Predictor(run, experiment, registry, device, symmetrise=symmetrise) for run in ensemble.members]
+        self.members = members
 
     def __call__(
         self,
@@ -242,13 +233,12 @@ def predictor_of(
     device: None: that of the run. symmetrise: see ``Predictor``. Raises RunError where there is no trained model yet.
     """
     registry = Registry.discover()
-    run = saved.members[0] if isinstance(saved, Ensemble) else saved
+    runs = saved.members if isinstance(saved, Ensemble) else (saved,)
     flags = {} if device is None else {"device": device}
-    experiment, _ = resolve(registry, run.path / "config.yaml", flags=flags)
+    experiment, _ = resolve(registry, runs[0].path / "config.yaml", flags=flags)
     where = fabric_for(experiment).device
-    if isinstance(saved, Ensemble):
-        return EnsemblePredictor(saved, experiment, registry, where, symmetrise=symmetrise)
-    return Predictor(saved, experiment, registry, where, symmetrise=symmetrise)
+    members = [Predictor(run, experiment, registry, where, symmetrise=symmetrise) for run in runs]
+    return EnsemblePredictor(saved, members) if isinstance(saved, Ensemble) else members[0]
 
 
 def _tested(run: Run) -> set[str]:

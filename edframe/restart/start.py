@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +14,6 @@ from edframe.errors import DataError
 from edframe.io.records import require_same_atoms
 from edframe.io.volume import Volume
 from edframe.restart.code import Needs
-
-if TYPE_CHECKING:
-    from edframe.config.experiment import Experiment
 
 OFF = 0.01
 """Fraction of the electrons that a density may lack or have too many: more is another pseudopotential."""
@@ -48,22 +44,19 @@ def from_file(path: Path) -> Start:
     return Start(volume, Level(), notes=volume.notes)
 
 
-def from_run(path: Path, needs: Needs, experiment: Experiment, registry: Any) -> Start:
+def from_run(path: Path, needs: Needs, device: str) -> Start:
     """The prediction of a run or an ensemble for the structure of a calculation."""
     from edframe.data.conversion import volume_of
-    from edframe.predict.ensemble import Ensemble, EnsemblePredictor
-    from edframe.predict.predictor import Predictor
-    from edframe.runs.build import fabric_for
+    from edframe.predict.ensemble import Ensemble, EnsemblePredictor, predictor_of
     from edframe.runs.directory import Run
 
     began = time.process_time()
-    device = fabric_for(experiment).device
-    if Ensemble.at(path):
-        several = EnsemblePredictor(Ensemble.open(path), experiment, registry, device)
-        one = several.members[0]
-        sample, _, _ = several(needs.structure, shape=_shape(needs, one.spacing), electrons=needs.electrons)
+    model = predictor_of(Ensemble.open(path) if Ensemble.at(path) else Run.open(path), device)
+    if isinstance(model, EnsemblePredictor):
+        one = model.members[0]
+        sample, _, _ = model(needs.structure, shape=_shape(needs, one.spacing), electrons=needs.electrons)
     else:
-        one = Predictor(Run.open(path), experiment, registry, device)
+        one = model
         sample = one(needs.structure, shape=_shape(needs, one.spacing), electrons=needs.electrons)
     if one.valence is not None and needs.electrons is not None:
         theirs = one.valence.count(needs.structure) - needs.charge
