@@ -10,9 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import shlex
-import shutil
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
@@ -59,9 +57,10 @@ def write_inputs(
 ) -> int:
     """Write a folder of inputs under ``folder`` for each ``(id, structure)``; the number of folders written.
 
-    A folder appears whole or not at all. One with a CHGCAR or CHGCAR.gz is left alone. A box around a molecule gets
-    the Γ point alone. ``advance(done)`` reports progress. Raises DataError for an id that is no folder's name, for a
-    species without a potential, and when a file cannot be written.
+    Each file appears whole or not at all; what is missing after a kill is added by writing again. A folder with a
+    CHGCAR or CHGCAR.gz is left alone. A box around a molecule gets the Γ point alone. ``advance(done)`` reports
+    progress. Raises DataError for an id that is no folder's name, for a species without a potential, and when a file
+    cannot be written.
     """
     written, nested = 0, False
     done = 0
@@ -131,20 +130,9 @@ def _relative(name: str) -> PurePosixPath:
 
 
 def _write_folder(place: Path, inputs: dict[str, bytes]) -> None:
-    if place.is_dir():
-        for name, content in inputs.items():
-            path = place / name
-            if not path.is_file() or path.read_bytes() != content:
-                with replacing(path) as file:
-                    file.write(content)
-        return
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True, exist_ok=True)
-        for name, content in inputs.items():
-            (temporary / name).write_bytes(content)
-        os.replace(temporary, place)
-    except OSError as error:
-        raise DataError(f"{place} cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    """Each file that is missing or differs, whole or not at all."""
+    for name, content in inputs.items():
+        path = place / name
+        if not path.is_file() or path.read_bytes() != content:
+            with replacing(path) as file:
+                file.write(content)

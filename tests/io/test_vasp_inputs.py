@@ -61,6 +61,7 @@ def test_writing_again_restores_inputs_and_leaves_results_alone(tmp_path):
     assert write_inputs(structures, tmp_path) == 3
     assert content(tmp_path) == first
     (tmp_path / "a" / "INCAR").write_text("changed")
+    (tmp_path / "a" / "KPOINTS").unlink()
     (tmp_path / "b" / "INCAR").write_text("changed")
     (tmp_path / "b" / "CHGCAR.gz").touch()
     (tmp_path / "c" / "OUTCAR").touch()
@@ -69,7 +70,7 @@ def test_writing_again_restores_inputs_and_leaves_results_alone(tmp_path):
     assert content(tmp_path) == expected
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+def test_a_structure_without_inputs_leaves_no_folder(tmp_path):
     unknown = cubic(8, ["Og"], [[0, 0, 0]])
     with pytest.raises(DataError, match=r"^b: .* makes no inputs for Og1"):
         write_inputs([("a", MOLECULE), ("b", unknown)], tmp_path)
