@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 def brought(text: str) -> set[str]:
     """Names of all packages that a requirement installs. Raises SystemExit for one that this environment lacks."""
-    waiting, met, found = [Requirement(text)], set(), set()
+    waiting, met, distributions = [Requirement(text)], set(), set()
     while waiting:
         requirement = waiting.pop()
         name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
@@ -28,11 +28,11 @@ def brought(text: str) -> set[str]:
             requires = distribution(name).requires or []
         except PackageNotFoundError:
             raise SystemExit(f"{name} is not installed here: install all of requirements.txt to weigh it") from None
-        found.add(name)
+        distributions.add(name)
         for inner in map(Requirement, requires):
             if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in extras or {""}):
                 waiting.append(inner)
-    return found
+    return distributions
 
 
 def megabytes(name: str) -> float:

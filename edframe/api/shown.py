@@ -25,17 +25,17 @@ def kept(path: Path, role: str) -> tuple[str, Density, Density, dict[str, tuple[
     from edframe.report.read import read_run
 
     run = read_run(path)
-    if (found := next((sample for sample in run.predictions if sample.role == role), None)) is None:
+    if (chosen := next((sample for sample in run.predictions if sample.role == role), None)) is None:
         raise RunError(f"{path} has no predictions to show; finish it by `edframe run --resume {path}`")
-    if found.grid.dimension != 3:
+    if chosen.grid.dimension != 3:
         raise RunError(
-            f"{path} has densities of {found.grid.dimension} dimensions, which are drawn in its report: "
+            f"{path} has densities of {chosen.grid.dimension} dimensions, which are drawn in its report: "
             f"{path / 'report.html'}"
         )
-    structure = Structure(found.grid.vectors, list(found.species), found.positions, coords_are_cartesian=True)
+    structure = Structure(chosen.grid.vectors, list(chosen.species), chosen.positions, coords_are_cartesian=True)
     predicted, reference = (
-        Density(values.astype(np.float64), found.grid, structure) for values in (found.predicted, found.reference)
+        Density(values.astype(np.float64), chosen.grid, structure) for values in (chosen.predicted, chosen.reference)
     )
-    values = next((event.metrics for event in run.samples if event.id == found.id), {})
+    values = next((event.metrics for event in run.samples if event.id == chosen.id), {})
     metrics = {name: (value, run.summary[name].unit) for name, value in values.items() if name in run.summary}
-    return found.id, predicted, reference, metrics
+    return chosen.id, predicted, reference, metrics

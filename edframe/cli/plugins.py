@@ -146,13 +146,13 @@ def check(
     from edframe.testing.run import outcomes
 
     registry = Registry.discover()
-    found = _named(name, registry)
+    matches = _named(name, registry)
     broken = [one for one in registry.broken if one.distribution == name]
     for one in broken:
         typer.echo(f"broken: {one.distribution}: {one.reason}")
-    given = _settings(settings, {provided.component.kind for provided in found})
+    given = _settings(settings, {provided.component.kind for provided in matches})
     failed = len(broken)
-    for provided in found:
+    for provided in matches:
         subject = _subject(provided, given, registry)
         typer.echo(f"{provided.label}:")
         counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
@@ -173,14 +173,14 @@ def _named(name: str, registry: Registry) -> list[Provided]:
     from edframe.contract.registry import suggest
 
     every = [provided for owners in registry.provided.values() for provided in owners]
-    found = [one for one in every if name in (one.component.name, one.distribution)]
-    if not found and all(broken.distribution != name for broken in registry.broken):
+    matches = [one for one in every if name in (one.component.name, one.distribution)]
+    if not matches and all(broken.distribution != name for broken in registry.broken):
         known = sorted({one.component.name for one in every} | {one.distribution for one in every})
         raise PluginError(
             f"there is no component and no distribution '{name}'{suggest(name, known)}. `edframe plugins` lists "
             "all, and every plugin that is broken; install yours by `pip install -e FOLDER`"
         )
-    return found
+    return matches
 
 
 def _settings(settings: list[str] | None, kinds: set[str]) -> dict[str, dict[str, object]]:

@@ -48,7 +48,7 @@ class Outcome:
         steps = [event for event in events if isinstance(event, Step)]
         peaks = [event.peak_memory for event in events if isinstance(event, Timing) and event.peak_memory is not None]
         with run.reading("metrics.jsonl"):
-            if not (found := [event for event in events if isinstance(event, Results)]):
+            if not (results := [event for event in events if isinstance(event, Results)]):
                 raise KeyError("summary")
         with run.reading("provenance.json"):
             training = int(run.provenance()["dataset"]["train"])
@@ -61,7 +61,7 @@ class Outcome:
             run=run.path,
             samples={sample.id: sample.metrics for sample in samples},
             groups={sample.id: index if sample.group is None else sample.group for index, sample in enumerate(samples)},
-            units={name: metric.unit for name, metric in found[0].metrics.items()},
+            units={name: metric.unit for name, metric in results[0].metrics.items()},
             training=training,
             step_seconds=float(np.median(np.diff(ends))) if len(ends) > 1 else float("nan"),
             memory=float(max(peaks, default=float("nan"))),

@@ -40,8 +40,8 @@ class Level:
             for symbol, name in (given if isinstance(given, Mapping) else {"*": given} if given else {}).items():
                 names.setdefault(symbol, set()).add(str(name))
         functional = functionals.pop() if len(functionals) == 1 else None
-        agreed = not silent and all(len(found) == 1 for found in names.values())
-        return cls(functional, {symbol: next(iter(found)) for symbol, found in names.items()} if agreed else {})
+        agreed = not silent and all(len(those) == 1 for those in names.values())
+        return cls(functional, {symbol: next(iter(those)) for symbol, those in names.items()} if agreed else {})
 
     @classmethod
     def load(cls, facts: Mapping[str, Any]) -> Level:

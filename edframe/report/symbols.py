@@ -39,17 +39,17 @@ def draw_atoms(
     from matplotlib.patheffects import withStroke
 
     colour, halo = ("white", INK) if dark else (INK, "white")
-    found = labelled(species, places, heights, APART * side)
-    shapes = {symbol: "o" if found else SHAPES[i % 6] for i, symbol in enumerate(dict.fromkeys(species))}
+    labels = labelled(species, places, heights, APART * side)
+    shapes = {symbol: "o" if labels else SHAPES[i % 6] for i, symbol in enumerate(dict.fromkeys(species))}
     for symbol, (x, y), height in zip(species, places, heights, strict=True):
         inside = abs(height) <= IN_PLANE
         ax.plot(x, y, shapes[symbol], markersize=3.4, markerfacecolor=colour if inside else "none",
                 markeredgecolor=colour, markeredgewidth=0.8, alpha=1.0 if inside else 0.7, clip_on=True)  # fmt: skip
-    for place, text in found:
+    for place, text in labels:
         ax.annotate(text, (float(place[0]), float(place[1])), xytext=(3.5, 3.5), textcoords="offset points",
                     color=colour, fontsize=8.5, fontweight="bold", annotation_clip=True,
                     path_effects=[withStroke(linewidth=1.4, foreground=halo)])  # fmt: skip
-    if len(species) and not found:
+    if len(species) and not labels:
         for symbol, shape in shapes.items():
             ax.plot([], [], shape, color=colour, markersize=4, label=symbol)
         ax.legend(loc="upper right", ncols=min(len(shapes), 4), frameon=True, facecolor=halo, edgecolor="none",
@@ -61,11 +61,11 @@ def labelled(
 ) -> list[tuple[NDArray[np.float64], str]]:
     """Where a symbol goes and what it says: one for atoms nearer to each other than ``apart``, that of the one nearest
     to the plane first; none where there would be more than MOST."""
-    found: list[tuple[NDArray[np.float64], list[str]]] = []
+    groups: list[tuple[NDArray[np.float64], list[str]]] = []
     for atom in np.argsort(np.abs(heights), kind="stable"):
-        near = next((names for place, names in found if np.linalg.norm(place - places[atom]) < apart), None)
+        near = next((names for place, names in groups if np.linalg.norm(place - places[atom]) < apart), None)
         if near is None:
-            found.append((places[atom], [species[atom]]))
+            groups.append((places[atom], [species[atom]]))
         elif species[atom] not in near:
             near.append(species[atom])
-    return [(place, ", ".join(names)) for place, names in found] if len(found) <= MOST else []
+    return [(place, ", ".join(names)) for place, names in groups] if len(groups) <= MOST else []

@@ -34,10 +34,10 @@ class Espresso:
 
     def needs(self, input: Path, out: Path | None, *, may_run: bool) -> Needs:
         given = PwInput.read(input)
-        found = given.pseudopotentials
+        potentials = given.pseudopotentials
         asked = given.variables["system"].get("input_dft")
-        functional = short(str(asked)) if asked else next(iter({each.functional for each in found.values()}), None)
-        level = Level(functional, {symbol: each.name for symbol, each in found.items()})
+        functional = short(str(asked)) if asked else next(iter({each.functional for each in potentials.values()}), None)
+        level = Level(functional, {symbol: each.name for symbol, each in potentials.items()})
         return Needs(given.structure, given.shape, given.spins, given.electrons, given.charge, level)
 
     def write(self, density: Volume, input: Path, out: Path | None, *, may_run: bool, force: bool) -> Written:
@@ -77,13 +77,13 @@ class Espresso:
         log = written.input.with_suffix(".out")
         status, seconds = run([PROGRAM, "-in", written.input.name], written.folder, log)
         text = log.read_text(encoding="utf-8", errors="replace")
-        found = re.search(r"convergence has been achieved in\s+(\d+) iterations", text)
-        if status or not found:
+        converged = re.search(r"convergence has been achieved in\s+(\d+) iterations", text)
+        if status or not converged:
             raise DataError(f"{PROGRAM} ended with status {status} and did not converge; see {log}")
         if why := self.check(text):
             raise DataError(f"{why}; see {log}")
         energies = re.findall(r"^!?\s+total energy\s+=\s+(\S+) Ry", text, re.MULTILINE)
-        return Outcome(int(found[1]), seconds, tuple(RYDBERG * float(energy) for energy in energies))
+        return Outcome(int(converged[1]), seconds, tuple(RYDBERG * float(energy) for energy in energies))
 
     def check(self, log: str) -> str | None:
         if "The initial density is read from file" in log:

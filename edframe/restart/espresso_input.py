@@ -119,7 +119,7 @@ class PwInput:
         reach = np.floor(math.sqrt(self.cutoff) * np.linalg.norm(self._cell, axis=1) / (2 * math.pi) + 1e-8)
         fitting = [next_fast_len(2 * int(n) + 1, real=True) for n in reach]
         given = [int(system.get(f"nr{axis}", 0)) for axis in (1, 2, 3)]
-        return tuple(own or found for own, found in zip(given, fitting, strict=True))  # type: ignore[return-value]
+        return tuple(own or fit for own, fit in zip(given, fitting, strict=True))  # type: ignore[return-value]
 
     @cached_property
     def pseudopotentials(self) -> Mapping[str, Pseudopotential]:
@@ -136,8 +136,8 @@ class PwInput:
     @property
     def electrons(self) -> float:
         """Valence electrons, less the charge."""
-        found = self.pseudopotentials
-        return sum(found[site.specie.symbol].valence for site in self.structure) - self.charge
+        potentials = self.pseudopotentials
+        return sum(potentials[site.specie.symbol].valence for site in self.structure) - self.charge
 
     def changed(self, changes: Mapping[str, str]) -> str:
         """The text with variables set, each named ``namelist.variable``, and the rest as it was."""

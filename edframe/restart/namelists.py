@@ -14,7 +14,7 @@ def read(text: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
 
     Pairs may be divided by commas, blanks or lines, as Fortran allows. The last of several values counts.
     """
-    found: dict[str, dict[str, Any]] = {}
+    lists: dict[str, dict[str, Any]] = {}
     outside, at = "", 0
     for start in re.finditer(r"(?m)^\s*&(\w+)", text):
         if start.start() < at:
@@ -22,10 +22,10 @@ def read(text: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
         end = start.end() + _end(text[start.end() :])
         body = "\n".join(line[: _comment(line)] for line in text[start.end() : end].splitlines())
         pairs = re.findall(rf"([\w%]+(?:\([\d,\s]+\))?)\s*=\s*{VALUE}", body)
-        found[start[1].lower()] = {"".join(name.split()).lower(): _value(value) for name, value in pairs}
+        lists[start[1].lower()] = {"".join(name.split()).lower(): _value(value) for name, value in pairs}
         outside, at = outside + text[at : start.start()], end + 1
-    lines = ((outside + text[at:]).splitlines()) if found else []
-    return found, [line.strip() for line in lines if line.strip() and line.strip()[0] not in "!#"]
+    lines = ((outside + text[at:]).splitlines()) if lists else []
+    return lists, [line.strip() for line in lines if line.strip() and line.strip()[0] not in "!#"]
 
 
 def changed(text: str, changes: Mapping[str, str]) -> str:
@@ -43,12 +43,12 @@ def changed(text: str, changes: Mapping[str, str]) -> str:
 def _with(body: str, variable: str, value: str) -> str:
     """The inside of a namelist with one variable set, where it is or else in front."""
     given = re.compile(rf"(?i)(?<![\w(%]){re.escape(variable)}\s*=\s*{VALUE}")
-    lines, found = body.split("\n"), False
+    lines, present = body.split("\n"), False
     for number, line in enumerate(lines):
         content, comment = line[: (at := _comment(line))], line[at:]
         if given.search(content):
-            lines[number], found = given.sub(lambda _: f"{variable} = {value}", content) + comment, True
-    if found:
+            lines[number], present = given.sub(lambda _: f"{variable} = {value}", content) + comment, True
+    if present:
         return "\n".join(lines)
     return f"\n  {variable} = {value}" + ("" if body.startswith("\n") else "\n ") + body
 

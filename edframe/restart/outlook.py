@@ -60,14 +60,14 @@ def kind_of(structure: Structure, density: Volume) -> Kind:
 
 def outlook(code: str, kind: Kind) -> str:
     """What to expect of a restart, in a sentence."""
-    found = MEASURED.get((code, kind))
-    if found is None and kind == "metal":
-        found = MEASURED.get((code, "metal surface"))
-    if found is None:
+    case = MEASURED.get((code, kind))
+    if case is None and kind == "metal":
+        case = MEASURED.get((code, "metal surface"))
+    if case is None:
         return f"whether a restart saves time for a {kind} has not been measured with this code"
-    if not found.pays:
+    if not case.pays:
         return (
-            f"a restart is not recommended for a {kind}: a density 1% off costs about {-100 * found.saving:.0f}% more "
-            f"time than the code's own start ({found.basis})"
+            f"a restart is not recommended for a {kind}: a density 1% off costs about {-100 * case.saving:.0f}% more "
+            f"time than the code's own start ({case.basis})"
         )
-    return f"a density 1% off saves about {100 * found.saving:.0f}% of the time of a {kind} ({found.basis})"
+    return f"a density 1% off saves about {100 * case.saving:.0f}% of the time of a {kind} ({case.basis})"

@@ -87,8 +87,8 @@ def compared(folder: Path) -> list[dict[str, Any]]:
 
 def validations(path: Path) -> list[Validation]:
     """The validations of a run, by step."""
-    found = {event.step: event for event in Run.open(path).events() if isinstance(event, Validation)}
-    return [found[step] for step in sorted(found)]
+    by_step = {event.step: event for event in Run.open(path).events() if isinstance(event, Validation)}
+    return [by_step[step] for step in sorted(by_step)]
 
 
 def _holding(name: str, folder: Path) -> Iterator[Path]:

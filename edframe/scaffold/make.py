@@ -82,7 +82,7 @@ def _require_free(kind: Kind, name: str, registry: Registry) -> None:
         raise PluginError(f"{owner.label} has that name: choose another one")
     distribution = f"{PROJECT}-{name}"
     own = {re.split(r"[^\w-]", need, maxsplit=1)[0] for need in importlib.metadata.requires(PROJECT) or []}
-    installed = {found.name for found in importlib.metadata.distributions()}
+    installed = {one.name for one in importlib.metadata.distributions()}
     if distribution in own | installed:
         raise PluginError(f"there is a distribution {distribution} already: choose another name")
     if kind == "loss" and name in RESERVED | UNITS.keys() | {"baseline_nmae"}:
@@ -118,7 +118,7 @@ def _templates(kind: Kind, module: str) -> Iterator[tuple[Path, str]]:
 
 
 def _walk(folder: Traversable, parts: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Traversable]]:
-    for inside in sorted(folder.iterdir(), key=lambda found: found.name):
+    for inside in sorted(folder.iterdir(), key=lambda path: path.name):
         if inside.is_dir():
             yield from _walk(inside, (*parts, inside.name))
         else:

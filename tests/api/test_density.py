@@ -129,9 +129,9 @@ def test_a_superposition_of_fitted_atoms_is_divided_into_these(fitted):
     values = gaussian(grid, places[0], 2.2) + gaussian(grid, places[1], 7.6)
     structure = Structure(grid.vectors, ["Li", "O"], places, coords_are_cartesian=True)
     density = edframe.Density(values[None], grid, structure)
-    found = density.electrons_of_atoms("hirshfeld", atoms_of=fitted)
-    np.testing.assert_allclose(found, [2.2, 7.6], atol=1e-3)
-    assert np.abs(density.electrons_of_atoms("hirshfeld") - found).max() > 0.02
+    electrons = density.electrons_of_atoms("hirshfeld", atoms_of=fitted)
+    np.testing.assert_allclose(electrons, [2.2, 7.6], atol=1e-3)
+    assert np.abs(density.electrons_of_atoms("hirshfeld") - electrons).max() > 0.02
     with pytest.raises(DataError, match="the method 'bader' needs no atoms of a run"):
         density.electrons_of_atoms("bader", atoms_of=fitted)
 

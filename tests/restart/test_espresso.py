@@ -59,12 +59,12 @@ def test_the_waves_are_those_of_the_density(pw, tmp_path, points):
     mean = given.electrons / (given.structure.lattice.volume / io.espresso.BOHR**3)
     expected = {(0, 0, 0): 1, (0, 1, 0): -0.1j} | ({} if points == "gamma" else {(0, -1, 0): 0.1j})
     for components, factor in zip(waves.components, (1, 0.5), strict=True):
-        found = {
+        stored = {
             tuple(at): value / mean / factor
             for at, value in zip(waves.miller.tolist(), components, strict=True)
             if abs(value) > 1e-9
         }
-        assert found == pytest.approx(expected, abs=1e-9)
+        assert stored == pytest.approx(expected, abs=1e-9)
     again = PwInput.read(written.input)
     assert again.variables["electrons"]["startingpot"] == "file"
     assert again.save == written.files[0].parent
@@ -135,6 +135,6 @@ def test_the_order_of_the_waves_is_that_of_pw_x(pw, tmp_path, cell, card, points
     pw_x(path, electron_maxstep="0")
     own = tmp_path / "tmp" / "x.save" / "charge-density.dat"
     ours = Espresso().write(io.read(own), path, tmp_path / "out", may_run=False, force=False).files[0]
-    expected, found = _read_dat(own), _read_dat(ours)
-    np.testing.assert_array_equal(found.miller, expected.miller)
-    np.testing.assert_allclose(found.components, expected.components, atol=1e-14)
+    expected, written = _read_dat(own), _read_dat(ours)
+    np.testing.assert_array_equal(written.miller, expected.miller)
+    np.testing.assert_allclose(written.components, expected.components, atol=1e-14)

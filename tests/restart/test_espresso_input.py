@@ -78,10 +78,10 @@ def test_one_variable_is_changed_and_nothing_else(text):
         read_fortran_namelist(each.replace("&ELECTRONS ", "&ELECTRONS\n").splitlines(keepends=True))
         for each in (text, new)
     )
-    found = {key.lower(): value for key, value in after[0]["electrons"].items()}
-    assert found.pop("startingpot") == "file"
+    variables = {key.lower(): value for key, value in after[0]["electrons"].items()}
+    assert variables.pop("startingpot") == "file"
     kept = {key.lower(): value for key, value in before[0]["electrons"].items() if key.lower() != "startingpot"}
-    assert found == kept
+    assert variables == kept
     assert (after[0].get("control"), after[1]) == (before[0].get("control"), before[1])
 
 

@@ -37,15 +37,15 @@ def needs(**changes):
 
 @pytest.mark.parametrize("shape", [(9, 8, 8), (16, 16, 20), (10, 12, 15)])
 def test_a_wave_is_the_same_wave_on_the_grid_of_the_calculation(shape):
-    found, notes = fitted(Start(wave(shape), Level()), needs(), "density.cube")
-    np.testing.assert_allclose(found.fields["total"], wave((10, 12, 15)).fields["total"], rtol=1e-12)
+    volume, notes = fitted(Start(wave(shape), Level()), needs(), "density.cube")
+    np.testing.assert_allclose(volume.fields["total"], wave((10, 12, 15)).fields["total"], rtol=1e-12)
     assert any("interpolated" in note for note in notes) == (shape != (10, 12, 15))
     assert any("are zero" in note for note in notes) == (shape == (9, 8, 8))
 
 
 def test_electrons_are_those_of_the_calculation():
-    found, notes = fitted(Start(wave((10, 12, 15), 7.95), Level()), needs(), "density.cube")
-    assert found.fields["total"].sum() * found.grid.voxel_volume == pytest.approx(8, rel=1e-12)
+    volume, notes = fitted(Start(wave((10, 12, 15), 7.95), Level()), needs(), "density.cube")
+    assert volume.fields["total"].sum() * volume.grid.voxel_volume == pytest.approx(8, rel=1e-12)
     assert notes == ("the density is scaled from 7.9500 to 8 electrons",)
     with pytest.raises(DataError, match=r"holds 10\.0000 electrons and the calculation 8"):
         fitted(Start(wave((10, 12, 15), 10.0), Level()), needs(), "density.cube")
@@ -89,8 +89,8 @@ def test_the_level_of_samples():
     ],
 )
 def test_another_level_is_refused(level, said):
-    found = refusal(Start(wave((8, 8, 8)), level), needs(level=Level("pbe", {"Si": "Si.UPF"})), "runs/a")
-    assert (found is None) if said is None else (said in found and "--anyway" in found)
+    sentence = refusal(Start(wave((8, 8, 8)), level), needs(level=Level("pbe", {"Si": "Si.UPF"})), "runs/a")
+    assert (sentence is None) if said is None else (said in sentence and "--anyway" in sentence)
 
 
 def blob(structure, width=0.5):

@@ -37,8 +37,8 @@ def skipped(subject):
 def test_each_check_has_its_outcome(subject_of, monkeypatch):
     every = [Check(check) for check in (failing, raising, leaving, skipped, passing)]
     monkeypatch.setattr(run, "checks", lambda kind: every)
-    found = [(str(one.check), one.status, one.reason) for one in run.outcomes(subject_of("loss", object))]
-    assert found == [
+    outcomes = [(str(one.check), one.status, one.reason) for one in run.outcomes(subject_of("loss", object))]
+    assert outcomes == [
         ("failing", "failed", "a loss must not be negative"),
         ("raising", "failed", "ValueError: broken"),
         ("leaving", "failed", "SystemExit: 0"),
