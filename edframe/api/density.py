@@ -31,7 +31,8 @@ class Density:
 
     values: ``[s, x, y, z]`` float64 in e/Å³; s = 1: the total, s = 2: the total and the magnetisation. grid: cell and
     points. structure: the atoms. source: where it came from, as plain data. notes: sentences on what was decided in
-    reading, or on how far a prediction can be trusted.
+    reading, or on how far a prediction can be trusted. spread, expected_nmae: of a prediction by an ensemble, the
+    standard deviation to expect at each point, ``[s, x, y, z]`` in e/Å³, and the NMAE to expect in %.
     """
 
     values: NDArray[np.float64]
@@ -39,6 +40,8 @@ class Density:
     structure: Structure
     source: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    spread: NDArray[np.float64] | None = None
+    expected_nmae: float | None = None
 
     @classmethod
     def of(cls, sample: Sample, notes: Sequence[str] = ()) -> Density:

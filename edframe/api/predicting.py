@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from edframe.api.density import Density
 from edframe.api.options import Options
-from edframe.errors import DataError, RunError
+from edframe.errors import DataError
 
 if TYPE_CHECKING:
     from edframe.api.atoms import AtomsLike
@@ -17,18 +18,15 @@ if TYPE_CHECKING:
 
 
 def load(path: str | Path, *, device: str | None = None, symmetrise: bool = False) -> Trained:
-    """The trained model of a run directory.
+    """The trained model of a run directory, or of an ensemble's.
 
     device: auto, cpu, cuda or mps; None: that of the run. symmetrise: average over the symmetries of each cell. Raises
     RunError where there is no such run, or it has no trained model yet.
     """
-    from edframe.predict.ensemble import Ensemble, predictor_of
-    from edframe.runs.directory import Run
+    from edframe.predict.ensemble import predictor_of
+    from edframe.predict.files import saved
 
-    path = Path(path).expanduser()
-    if Ensemble.at(path):
-        raise RunError(f"{path} is an ensemble; load one of its members, or use `edframe predict`")
-    return Trained(predictor_of(Run.open(path), device, symmetrise=symmetrise))
+    return Trained(predictor_of(saved(Path(path).expanduser()), device, symmetrise=symmetrise))
 
 
 class Trained:
@@ -36,17 +34,18 @@ class Trained:
 
     def __init__(self, predictor: Any) -> None:
         self._predictor = predictor
+        self._first = getattr(predictor, "members", [predictor])[0]  # an ensemble has members, of one training set
 
     @property
     def contents(self) -> Contents:
         """What the training data hold: species, largest structure, spin channels, dimension."""
-        contents: Contents = self._predictor.contents
+        contents: Contents = self._first.contents
         return contents
 
     @property
     def spacing(self) -> float:
         """Voxel edge of the training data, Å, which predictions have unless another is given."""
-        return float(self._predictor.spacing)
+        return float(self._first.spacing)
 
     @overload
     def __call__(self, atoms: Sequence[Any], **options: Unpack[Options]) -> list[Density]: ...
@@ -81,15 +80,19 @@ class Trained:
         from edframe.io.boxes import vacuum_for
         from edframe.io.structures import charge_of
 
-        structure = structure_of(atoms, vacuum_for(options.get("vacuum"), self._predictor.vacuum))
+        structure = structure_of(atoms, vacuum_for(options.get("vacuum"), self._first.vacuum))
         electrons, charge = options.get("electrons"), options.get("charge")
         if charge is None:
             charge = charge_of(structure) if electrons is None else 0.0
-        sample = self._predictor(
+        predicted = self._predictor(
             structure, shape=options.get("grid"), spacing=options.get("spacing"), electrons=electrons, charge=charge
         )
         novelty = self._predictor.novelty(structure)
-        return Density.of(sample, [f"{novelty}"] if novelty is not None and novelty.far else [])
+        notes = [f"{novelty}"] if novelty is not None and novelty.far else []
+        if not isinstance(predicted, tuple):
+            return Density.of(predicted, notes)
+        sample, spread, expected = predicted
+        return replace(Density.of(sample, notes), spread=spread, expected_nmae=expected)
 
     def _checked(self, atoms: AtomsLike, number: int, options: Options) -> Density:
         try:

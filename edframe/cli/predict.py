@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edframe.cli import options
+from edframe.cli.progress import stopping_keeps_what_is_done
 from edframe.errors import ConfigError, DataError, EdframeError
 
 if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
-
-    from edframe.io.structures import Frames
+    from edframe.predict.files import Asked, Job, Said
 
 LARGEST = 10_000
 """Points along an axis that --grid takes."""
+PARTS, SPLIT = 4, 16
+"""Parts of a trajectory for each worker, and workers that are reckoned with on a cluster."""
 
 
 def predict(
@@ -68,6 +69,10 @@ def predict(
     spin: options.Spin = "total",
     force: options.Force = False,
     device: options.Device = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that predict, with --out; 0: one per core.")
+    ] = 1,
+    scheduler: options.Scheduler = None,
 ) -> None:
     """Predict the electron density of structures, and write it for VASP, VESTA or PySCF.
 
@@ -77,7 +82,8 @@ def predict(
 
     Of several frames (xyz, XDATCAR, traj, XSF), each is predicted, into FILE_0, FILE_1, … With --out DIR there may be
     many files: each density is named after its structure. Densities that are there already are skipped, so that a
-    stopped command continues, and a structure that fails does not stop the others.
+    stopped command continues, and a structure that fails does not stop the others. With --workers, several processes
+    predict, each with one thread.
 
     With --symmetrise, the density of a turned structure is the turned density, for every turn that maps the cell's grid
     onto itself; training with augmentation makes it nearly so.
@@ -101,135 +107,80 @@ def predict(
         raise ConfigError(
             f"give a structure and the file to write, not {len(paths)} paths; for many structures: --out DIR"
         )
-    jobs = [(paths[0], paths[1])] if out is None else _named(paths, out, ending)
-    for _, target in jobs[:1]:
-        io.format_of(target)
-    shape, chosen = _asked(grid, like, spacing), _Chosen(spacing, electrons, charge, spin, force, out is not None)
-    model = _Model(run, vacuum, device, symmetrise)
+    if out is None and (workers != 1 or scheduler is not None):
+        raise ConfigError("--workers and --scheduler are for many structures; give them with --out DIR")
+    from edframe.io.boxes import vacuum_for
+    from edframe.predict.files import Asked, Said, predictions, trained_vacuum
+
+    if scheduler is not None and out is not None:  # whose workers may be in another folder
+        run, paths, out = run.resolve(), [path.resolve() for path in paths], out.resolve()
+    pairs = [(paths[0], paths[1])] if out is None else _named(paths, out, ending)
+    io.format_of(pairs[0][1])
+    shape = _asked(grid, like, spacing)
+    around = vacuum_for(vacuum, trained_vacuum(run))
+    asked = Asked(run, device, symmetrise, around, shape, spacing, electrons, charge, spin, force, out is not None)
     if out is None:
-        model.predict(*jobs[0], shape, chosen)
+        (job,) = _jobs(*pairs[0], asked)
+        for said in predictions(job):
+            _say(said)
         return
     out.mkdir(parents=True, exist_ok=True)
+    processes = workers or os.cpu_count() or 1
+    jobs: list[Job] = []
     failed = 0
-    for structure, target in jobs:
+    for path, target in pairs:
         try:
-            model.predict(structure, target, shape, chosen)
-        except (EdframeError, MemoryError) as error:
+            jobs += _jobs(path, target, asked, processes if scheduler is None else SPLIT)
+        except EdframeError as error:
+            _say(Said(f"{error}" if str(path) in str(error) else f"{path}: {error}", "error"))
             failed += 1
-            typer.secho(
-                f"Error: {error}" if str(structure) in str(error) else f"Error: {structure}: {error}",
-                fg=typer.colors.RED,
-                err=True,
-            )
+    total = failed + sum(job.last - job.first for job in jobs)
+    with stopping_keeps_what_is_done():
+        for said in _all(jobs, processes, scheduler):
+            _say(said)
+            failed += said.kind == "error"
     if failed:
-        raise DataError(f"{failed} of {len(jobs)} structures could not be predicted; the others are in {out}")
+        raise DataError(f"{failed} of {total} structures could not be predicted; the others are in {out}")
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """What the options ask of each prediction."""
+def _all(jobs: Sequence[Job], workers: int, scheduler: str | None) -> Iterator[Said]:
+    """What is said of all jobs, done here or in other processes."""
+    from edframe.jobs import run_jobs
+    from edframe.predict.files import Said, predictions
 
-    spacing: float | None
-    electrons: float | None
-    charge: float | None
-    spin: str
-    force: bool
-    skip: bool
+    if workers == 1 and scheduler is None:
+        for job in jobs:
+            yield from predictions(job)
+        return
+    done = run_jobs("edframe.predict.files:predict_file", jobs, workers=workers, scheduler=scheduler)
+    with contextlib.closing(done):
+        for index, result in done:
+            if isinstance(result, Exception):
+                yield Said(f"{jobs[index].path}: {result}", "error")
+            else:
+                yield from result
 
 
-class _Model:
-    """The model of a run or an ensemble, opened when the first structure has been read."""
+def _jobs(path: Path, target: Path, asked: Asked, workers: int = 1) -> list[Job]:
+    """The frames of a file, in some parts for each of several workers. Raises ConfigError for files that exist."""
+    from edframe.predict.files import Job, frames_of, targets
 
-    def __init__(self, run: Path, vacuum: float | None, device: str | None, symmetrise: bool) -> None:
-        from edframe.predict.ensemble import Ensemble
-        from edframe.runs.directory import Run
+    frames = frames_of(path, asked.vacuum)
+    if not asked.skip:
+        options.refuse_to_overwrite(targets(target, frames, asked.spin), asked.force)
+    count = len(frames.structures)
+    step = count if workers == 1 else -(-count // (PARTS * workers))
+    return [Job(asked, path, target, first, min(first + step, count)) for first in range(0, count, step)]
 
-        self._ensemble = Ensemble.open(run) if Ensemble.at(run) else None
-        self._run = self._ensemble.members[0] if self._ensemble else Run.open(run)
-        self._vacuum, self._device, self._symmetrise = vacuum, device, symmetrise
-        self._opened: Any = None
 
-    @property
-    def vacuum(self) -> float:
-        """Å around a molecule: as asked, else as in the training data."""
-        from edframe.io.boxes import vacuum_for
-        from edframe.runs.tensors import numbers
-        from edframe.train.checkpoint import BEST
-
-        with self._run.reading(BEST):
-            return vacuum_for(self._vacuum, numbers(self._run.header(BEST).get("vacuum", "null")))
-
-    def predict(self, path: Path, target: Path, shape: tuple[int, ...] | None, chosen: _Chosen) -> None:
-        """Predict all frames of a file, and write each."""
-        from edframe import io
-        from edframe.io.grids import points_of
-        from edframe.io.structures import has_occupancies, read_structures
-
-        frames = read_structures(path, self.vacuum)
-        if not chosen.skip:
-            options.refuse_to_overwrite(_targets(target, frames, chosen.spin), chosen.force)
-        own = points_of(path)
-        points = shape or (own.shape if own and chosen.spacing is None else None)
-        for number, atoms in enumerate(frames.structures):
-            place = _of_frame(target, number, frames)
-            if chosen.skip and place.exists() and not chosen.force:
-                typer.echo(f"{place}: is there already")
-                continue
-            self._write(atoms, place, points, own.origin if own else (0.0, 0.0, 0.0), chosen, number, frames)
-        for note in frames.notes:
-            typer.secho(f"Note: {path}: {note}.", err=True)
-        if io.format_of(target) in ("chgcar", "vasp-h5") and has_occupancies(path):
-            typer.secho(f"Note: the PAW occupancies in {path} are not those of the predicted density, and are left "
-                        "out; VASP takes those of free atoms.", err=True)  # fmt: skip
-
-    def _write(
-        self, atoms: Structure, target: Path, shape: Sequence[int] | None, origin: tuple[float, float, float],
-        chosen: _Chosen, number: int, frames: Frames,
-    ) -> None:  # fmt: skip
-        from edframe import io
-        from edframe.data.conversion import volume_of
-        from edframe.io.patterns import PREDICTED
-        from edframe.io.spin import beside
-        from edframe.io.structures import charge_of
-
-        model = self._model()
-        began = time.perf_counter()
-        excess = chosen.charge
-        if excess is None:
-            excess = charge_of(atoms) if chosen.electrons is None else 0.0
-        asked = {"shape": shape, "spacing": chosen.spacing, "electrons": chosen.electrons, "charge": excess}
-        spread, expected = None, 0.0
-        if self._ensemble is None:
-            sample = model(atoms, **asked)
-        else:
-            sample, spread, expected = model(atoms, **asked)
-        volume = replace(volume_of(sample), origin=origin)
-        written = io.write(target, volume, spin=chosen.spin)
-        novelty = model.novelty(atoms)
-        size = "×".join(map(str, sample.grid.shape))
-        said = f" (charge {excess:+g})" if excess and chosen.charge is None else ""
-        far = f", distance {novelty.distance:.2f}" if novelty is not None else ""
-        seconds = time.perf_counter() - began
-        typer.echo(f"{', '.join(map(str, written))}: {sample.electrons:g} electrons{said} on {size} points, "
-                   f"{seconds:.1f} s{far}")  # fmt: skip
-        if self._ensemble is not None and spread is not None:
-            comment = f"{atoms.formula}, standard deviation of a density {PREDICTED}"
-            fields = dict(zip(("total", "magnetisation"), spread, strict=False))
-            place = beside(target, "spread")
-            written = io.write(place, io.Volume(atoms, sample.grid, fields, comment=comment, origin=volume.origin))
-            members = len(self._ensemble.members)
-            typer.echo(f"{', '.join(map(str, written))}: spread of {members} members; expected NMAE {expected:.3g} %")
-        if novelty is not None and novelty.far:
-            where = f"frame {number}: " if len(frames.structures) > 1 else ""
-            typer.secho(f"Warning: {where}{novelty}.", fg=typer.colors.YELLOW, err=True)
-
-    def _model(self) -> Any:
-        if self._opened is None:
-            from edframe.predict.ensemble import predictor_of
-
-            saved = self._run if self._ensemble is None else self._ensemble
-            self._opened = predictor_of(saved, self._device, symmetrise=self._symmetrise)
-        return self._opened
+def _say(said: Said) -> None:
+    if said.kind == "done":
+        typer.echo(said.text)
+    elif said.kind == "note":
+        typer.secho(f"Note: {said.text}", err=True)
+    else:
+        colour = typer.colors.YELLOW if said.kind == "warning" else typer.colors.RED
+        typer.secho(f"{said.kind.capitalize()}: {said.text}", fg=colour, err=True)
 
 
 def _named(paths: Sequence[Path], out: Path, ending: str) -> list[tuple[Path, Path]]:
@@ -243,23 +194,6 @@ def _named(paths: Sequence[Path], out: Path, ending: str) -> list[tuple[Path, Pa
     if len(set(known.values())) < len(known):  # a.xyz and a.cif
         known = bare
     return [(path, out / f"{known[path]}.{ending}") for path in paths]
-
-
-def _of_frame(target: Path, number: int, frames: Frames) -> Path:
-    from edframe.io.spin import beside
-
-    last = len(frames.structures) - 1
-    return beside(target, f"{number:0{len(str(last))}d}") if last else target
-
-
-def _targets(target: Path, frames: Frames, spin: str) -> list[Path]:
-    """All files that a prediction of these frames may write."""
-    from edframe.io import format_of
-    from edframe.io.spin import beside
-
-    ends = (["up", "down"] if spin == "up-down" else ["", "spin"]) if format_of(target) == "cube" else [""]
-    places = [_of_frame(target, number, frames) for number in range(len(frames.structures))]
-    return [beside(place, end) if end else place for place in places for end in (*ends, "spread")]
 
 
 def _asked(grid: tuple[int, int, int] | None, like: Path | None, spacing: float | None) -> tuple[int, ...] | None:

@@ -110,6 +110,19 @@ def test_a_folder_that_is_there_is_not_replaced(runs, made, edframe):
     assert (made[0] / "ensemble.json").read_bytes() == before
 
 
+def test_from_python_it_is_the_mean_and_the_spread_of_the_members_too(runs, made, poscar):
+    import edframe as api
+
+    a, b = (api.load(run)(poscar, grid=(12, 12, 12)).values for run in runs)
+    predict = api.load(made[0])
+    density = predict(poscar, grid=(12, 12, 12))
+    factor = json.loads((made[0] / "ensemble.json").read_text())["factor"]
+    np.testing.assert_allclose(density.values, (a + b) / 2, atol=1e-6)
+    np.testing.assert_allclose(density.spread, factor * np.abs(a - b) / np.sqrt(2), atol=1e-5 * factor)
+    assert density.expected_nmae > 0
+    assert predict.spacing == api.load(runs[0]).spacing
+
+
 def test_what_is_no_ensemble_leaves_no_folder(runs, edframe, tmp_path):
     result = edframe("ensemble", runs[0], runs[0], "--out", tmp_path / "out")
     assert (result.code, result.err.count("\n")) == (2, 1)

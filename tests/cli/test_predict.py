@@ -299,3 +299,31 @@ def test_many_files_are_predicted_once_and_a_failure_stops_none(edframe, finishe
     assert again.out.count("is there already") == 2
     result = edframe("predict", finished, *files)
     assert (result.code, "for many structures: --out DIR" in result.err) == (2, True)
+
+
+def test_several_processes_write_what_one_writes(edframe, process, finished, xyz, tmp_path):
+    """Two local workers; a frame that fails stops no other, and what is there is not predicted again."""
+    frames = xyz(0, 12, 0, 0)  # of a charge of 12 nothing is left
+    alone = edframe("predict", finished, frames, "--out", tmp_path / "one", "--grid", 12, 12, 12)
+    both = process("predict", finished, frames, "--out", tmp_path / "two", "--grid", 12, 12, 12, "--workers", 2)
+    for result in (alone, both):
+        assert result.code == 2
+        assert "frame 1: " in result.err
+        assert "Error: 1 of 4 structures could not be predicted" in result.err
+    names = ["frames_0.cube", "frames_2.cube", "frames_3.cube"]
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == names
+    for name in names:
+        one, two = (io.read(tmp_path / folder / name).fields["total"] for folder in ("one", "two"))
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
+    (tmp_path / "two" / names[1]).unlink()
+    again = edframe("predict", finished, frames, "--out", tmp_path / "two", "--grid", 12, 12, 12)
+    assert again.out.count("is there already") == 2
+    assert "frames_2.cube: 12 electrons" in again.out
+
+
+def test_processes_are_for_many_structures(edframe, finished, kept, tmp_path):
+    kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
+    result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "a.cube", "--workers", 2)
+    assert (result.code, result.err) == (
+        2, "Error: --workers and --scheduler are for many structures; give them with --out DIR\n",
+    )  # fmt: skip
