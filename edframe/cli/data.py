@@ -38,12 +38,13 @@ def list_() -> None:
 
 @app.command("info")
 def info(name: Name, settings: options.Settings = None) -> None:
-    """Show what a dataset holds, how it was made, and its fingerprint."""
+    """Show what a dataset holds, how it was made, what was left out, and its fingerprint."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from edframe.data.copies import copies, identities
+    from edframe.data.overview import facts_of, overview
 
     _, dataset = _open(name, settings)
     contents = dataset.contents
@@ -55,6 +56,7 @@ def info(name: Name, settings: options.Settings = None) -> None:
         "held-out sets (splits.test)": ", ".join(held) or "none",
         "species": ", ".join(contents.species),
         "spin channels": contents.spins,
+        **overview(facts_of(dataset)),
         **dataset.describe(),
         "fingerprint": dataset.fingerprint(),
     }
@@ -64,6 +66,7 @@ def info(name: Name, settings: options.Settings = None) -> None:
     for key, value in rows.items():
         table.add_row(escape(str(key)), escape(str(value)))
     Console(highlight=False).print(table)
+    _tell_failures(dataset)
 
 
 @app.command("build")

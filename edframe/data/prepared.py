@@ -87,6 +87,11 @@ class PreparedDataset(Dataset):
         return [Identity.stored(facts) for facts in self._facts]
 
     @property
+    def facts(self) -> Sequence[Mapping[str, Any]]:
+        """All of each sample but its density, see ``Store.facts``."""
+        return self._facts
+
+    @property
     def buckets(self) -> Sequence[int]:
         labels: list[int] = self._store.grids[self._rows].tolist()
         return labels

@@ -32,7 +32,9 @@ def test_info_shows_size_species_and_fingerprint(edframe, finished):
     }
     assert rows["samples"] == "16"
     assert rows["species"] == "Li, O"
-    assert "12×12×12" in rows["grid"]
+    assert rows["grids (samples)"] == "12×12×12 (16)"
+    assert rows["spacing"] == "0.600 Å"  # of the cube of 7.2 Å
+    assert (rows["atoms per structure"], rows["electrons by formula"]) == ("3", "Li2 O1: 12")
     fingerprint = Run(finished).provenance()["dataset"]["fingerprint"]
     assert fingerprint in "".join(result.out.replace("│", " ").split())
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edframe.data.copies import Identity, copies, identities, merged
+from edframe.data.overview import facts_of
 from edframe.errors import DataError
 from edframe.interfaces import Contents, Dataset
 from edframe.sample import Sample
@@ -65,6 +66,11 @@ class JoinedSamples(Dataset):
     def identities(self) -> Sequence[Identity]:
         """What makes a sample the same as another."""
         return [identity for member in self.members.values() for identity in identities(member)]
+
+    @property
+    def facts(self) -> Sequence[Mapping[str, Any]]:
+        """What is known of each sample without its density."""
+        return [one for member in self.members.values() for one in facts_of(member)]
 
     @cached_property
     def _groups(self) -> Sequence[int]:

@@ -31,9 +31,14 @@ class StoredSamples(Dataset):
         return self._groups
 
     @cached_property
+    def facts(self) -> Sequence[Mapping[str, Any]]:
+        """All of each sample but its density."""
+        return [self._store.facts(index) for index in range(len(self._store))]
+
+    @cached_property
     def identities(self) -> Sequence[Identity]:
         """What makes a sample the same as another."""
-        return [Identity.stored(self._store.facts(index)) for index in range(len(self._store))]
+        return [Identity.stored(one) for one in self.facts]
 
     @cached_property
     def _groups(self) -> Sequence[int]:
