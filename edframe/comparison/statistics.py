@@ -95,7 +95,7 @@ def effects(outcomes: Sequence[Outcome], reference: str) -> list[Effect]:
                 every += [
                     _effect(table, here[0].units[metric], condition, variant, reference, metric)
                     for metric in metrics(here)
-                    if metric not in NOT_JUDGED
+                    if metric not in NOT_JUDGED and table[metric].notna().any()
                 ]
     tested = [index for index, effect in enumerate(every) if math.isfinite(effect.p)]
     if tested:

@@ -125,3 +125,11 @@ def test_equal_predictions_do_not_differ():
     runs = [outcome(name, seed, [1.0, 2.0]) for name in ("l2", "l1") for seed in range(3)]
     (effect,) = effects(runs, "l2")
     assert (effect.difference, effect.low, effect.high, effect.p) == (0, 0, 0, 1)
+
+
+def test_nothing_is_said_of_a_metric_that_no_sample_has():
+    """As the dipole of crystals."""
+    nan = [float("nan")] * 3
+    runs = [outcome(variant, seed, nan, metric="dipole_error") for variant in ("a", "b") for seed in range(2)]
+    assert effects(runs, "a") == []
+    assert np.isnan([run.mean("dipole_error") for run in runs]).all()
