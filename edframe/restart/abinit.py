@@ -19,7 +19,7 @@ from edframe.io import abinit as files
 from edframe.io.hdf5 import opened
 from edframe.io.units import HARTREE
 from edframe.io.volume import Volume
-from edframe.restart.code import Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written
 from edframe.restart.process import installed, run
 
 PROGRAM = "abinit"
@@ -39,9 +39,12 @@ class Abinit:
     title = "ABINIT"
 
     def needs(self, input: Path, out: Path | None, *, may_run: bool) -> Needs:
-        template = self._template(input, out, may_run)
-        volume = files.read(template)
-        with opened(template) as file:
+        return self._stated(self._template(input, out, may_run))
+
+    def _stated(self, path: Path) -> Needs:
+        """What a file of ABINIT says of the calculation that wrote it."""
+        volume = files.read(path)
+        with opened(path) as file:
             symbols = [str(site.specie.symbol) for site in volume.structure]
             kinds = np.array(file["atom_species"][()], int).tolist()
             number, electrons = int(file["ixc"][()]), float(file["nelect"][()])
@@ -49,7 +52,7 @@ class Abinit:
             heads = zip(file["title"], file["md5_pseudos"], strict=True)
             names = [f"{_text(title).split()[1]} {_text(digest)[:8]}" for title, digest in heads]
         if components > 2:
-            raise DataError(f"{input}: noncollinear calculations are not started here; use a collinear one")
+            raise DataError(f"{path}: noncollinear calculations are not started here; use a collinear one")
         used = {symbol: names[kind - 1] for symbol, kind in zip(symbols, kinds, strict=True)}
         shape: Any = volume.grid.shape
         level = Level(FUNCTIONALS.get(number, f"ixc {number}"), used)
@@ -78,17 +81,29 @@ class Abinit:
         return Written((place,), target, changes, input.absolute().parent, tuple(notes))
 
     def run(self, written: Written) -> Outcome:
-        log = written.input.with_suffix(".log")
-        output = written.input.with_suffix(".abo")
+        log, outcome = self._run(written.input, written.folder)
+        if why := self.check(log.read_text(encoding="utf-8", errors="replace")):
+            raise DataError(f"{why}; see {log}")
+        return outcome
+
+    def converged(self, input: Path, folder: Path) -> Converged:
+        own = folder.absolute() / f"{input.stem}.abi"
+        prefixes = {"outdata_prefix": f'"{own.with_suffix("")}"', "tmpdata_prefix": f'"{own.with_suffix("")}_tmp"'}
+        own.write_text(changed(_text_of(input), {"iomode": "3", "prtden": "1", "prtwf": "0", **prefixes}), "utf-8")
+        _, outcome = self._run(own, input.absolute().parent)
+        place = own.with_name(f"{input.stem}_DEN.nc")
+        return Converged(files.read(place), self._stated(place), outcome)
+
+    def _run(self, input: Path, folder: Path) -> tuple[Path, Outcome]:
+        """The log of a calculation, and what it did."""
+        log, output = input.with_suffix(".log"), input.with_suffix(".abo")
         output.unlink(missing_ok=True)
-        status, seconds = run([PROGRAM, str(written.input.absolute())], written.folder, log)
+        status, seconds = run([PROGRAM, str(input.absolute())], folder, log)
         text = output.read_text(encoding="utf-8", errors="replace") if output.is_file() else ""
         energies = re.findall(r"^ ETOT\s+\d+\s+(\S+)", text, re.MULTILINE)
         if status or not re.search(r"At SCF step\s+\d+", text):
             raise DataError(f"{PROGRAM} ended with status {status} and did not converge; see {log}")
-        if why := self.check(log.read_text(encoding="utf-8", errors="replace")):
-            raise DataError(f"{why}; see {log}")
-        return Outcome(len(energies), seconds, tuple(HARTREE * float(energy) for energy in energies))
+        return log, Outcome(len(energies), seconds, tuple(HARTREE * float(energy) for energy in energies))
 
     def check(self, log: str) -> str | None:
         if "getden from:" in log and "About to read data(r) from:" in log:

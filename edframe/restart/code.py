@@ -57,6 +57,15 @@ class Outcome:
     energies: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Converged:
+    """The density of a calculation from the code's own start, in e/Å³, and what the calculation was."""
+
+    density: Volume
+    needs: Needs
+    outcome: Outcome
+
+
 class Code(Protocol):
     """A DFT code. Each method raises DataError, with file and reason, for an input that it cannot treat."""
 
@@ -78,6 +87,9 @@ class Code(Protocol):
 
     def run(self, written: Written) -> Outcome:
         """Run the changed input. Raises DataError where the code fails, does not converge or ignored the density."""
+
+    def converged(self, input: Path, folder: Path) -> Converged:
+        """The density that the code finds from its own start, computed in ``folder``. Raises DataError as ``run``."""
 
     def check(self, log: str) -> str | None:
         """Why a calculation with this log did not start from the density, as a sentence; None where it did."""

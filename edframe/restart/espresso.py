@@ -13,9 +13,9 @@ from pathlib import Path
 
 from edframe.data.level import Level
 from edframe.errors import DataError
-from edframe.io.espresso import Run, write_for
+from edframe.io.espresso import Run, read, write_for
 from edframe.io.volume import Volume
-from edframe.restart.code import Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written
 from edframe.restart.espresso_input import PwInput
 from edframe.restart.process import installed, run
 from edframe.restart.pseudopotential import short
@@ -74,16 +74,35 @@ class Espresso:
         return Written(tuple(files), target, changes, target.absolute().parent, tuple(notes))
 
     def run(self, written: Written) -> Outcome:
-        log = written.input.with_suffix(".out")
-        status, seconds = run([PROGRAM, "-in", written.input.name], written.folder, log)
+        log, outcome = self._run(written.input)
+        if why := self.check(log.read_text(encoding="utf-8", errors="replace")):
+            raise DataError(f"{why}; see {log}")
+        return outcome
+
+    def converged(self, input: Path, folder: Path) -> Converged:
+        given = PwInput.read(input)
+        changes = {
+            "electrons.startingpot": "'atomic'",
+            "control.outdir": f"'{folder.absolute()}'",
+            "control.pseudo_dir": f"'{given.pseudo_dir}'",
+        }
+        own = folder / input.name
+        own.write_text(given.changed(changes), encoding="utf-8")
+        _, outcome = self._run(own)
+        save = folder / f"{given.prefix}.save"
+        place = next((file for end in ("dat", "hdf5") if (file := save / f"charge-density.{end}").is_file()), save)
+        return Converged(read(place), self.needs(input, None, may_run=False), outcome)
+
+    def _run(self, input: Path) -> tuple[Path, Outcome]:
+        """The log of a calculation in the folder of its input, and what it did."""
+        log = input.with_suffix(".out")
+        status, seconds = run([PROGRAM, "-in", input.name], input.absolute().parent, log)
         text = log.read_text(encoding="utf-8", errors="replace")
         converged = re.search(r"convergence has been achieved in\s+(\d+) iterations", text)
         if status or not converged:
             raise DataError(f"{PROGRAM} ended with status {status} and did not converge; see {log}")
-        if why := self.check(text):
-            raise DataError(f"{why}; see {log}")
         energies = re.findall(r"^!?\s+total energy\s+=\s+(\S+) Ry", text, re.MULTILINE)
-        return Outcome(int(converged[1]), seconds, tuple(RYDBERG * float(energy) for energy in energies))
+        return log, Outcome(int(converged[1]), seconds, tuple(RYDBERG * float(energy) for energy in energies))
 
     def check(self, log: str) -> str | None:
         if "The initial density is read from file" in log:

@@ -1,0 +1,220 @@
+"""Iterations and processor time of DFT calculations that start from densities of known error, and from predictions.
+
+python docs/results/restarts.py FOLDER [CASE ...]
+
+Needs Quantum ESPRESSO and ABINIT of Debian 12 (quantum-espresso, quantum-espresso-data, abinit, abinit-data).
+Inputs, labels and runs go to FOLDER, results to restarts.json beside this script. What is there is not computed again,
+so that a stopped command goes on. Seconds are of the processor, user and system, with one thread.
+
+Each case has perturbed geometries of one system: some to train on, others to start. A start is the code's own; the
+converged density itself; the same times 1 + noise of waves longer than about 1 Å, with an NMAE of 0.1 to 3%; or the
+prediction of a model that was fitted, in closed form, to densities of the same code, functional and pseudopotentials.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edframe.data.level import Level
+from edframe.errors import DataError
+from edframe.io import Volume
+from edframe.restart import code_of
+from edframe.restart.start import Start, fitted
+
+RESULTS = Path(__file__).with_suffix(".json")
+QE = "/usr/share/espresso/pseudo"
+HSCV = "/usr/share/doc/quantum-espresso/examples/CPV/EXX-wf-example"
+DOJO = "/usr/share/abinit/psp/Pseudodojo_nc_sr_04_pbe_standard_psp8"
+NOISE = (0.1, 0.5, 1.0, 3.0)
+"""NMAE in %."""
+MODELS = {
+    "krr": ["--featurizer", "gaussian", "--model", "krr", "--set", "featurizer.widths=[0.25]"],
+    "local": ["--featurizer", "local", "--model", "baseline"],
+}
+"""Fitted in closed form: kernel ridge regression for one system in one cell, and a correction of superposed atoms."""
+WATER = (("O", "H", "H"), [[3.70, 3.70, 3.70], [4.45, 4.29, 3.70], [2.95, 4.29, 3.70]])
+LITHIA = (("O", "Li", "Li"), [[3.6, 3.6, 3.6], [1.98, 3.6, 3.6], [5.22, 3.6, 3.6]])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One system in one code. write: input file from symbols and positions ``[atom, 3]`` in Å. sigma: of each
+    coordinate, Å. train, test: geometries."""
+
+    code: str
+    system: tuple[tuple[str, ...], list[list[float]]]
+    write: Callable[[Path, tuple[str, ...], np.ndarray], None]
+    ending: str
+    sigma: float = 0.05
+    train: int = 20
+    test: int = 5
+    noise: tuple[float, ...] = NOISE
+
+
+def pw(system: str, pseudopotentials: dict[str, str], folder: str = QE) -> Callable[..., None]:
+    def write(path: Path, symbols: tuple[str, ...], positions: np.ndarray) -> None:
+        kinds = "\n".join(f"{symbol} 1.0 {name}" for symbol, name in pseudopotentials.items())
+        atoms = "\n".join(
+            f"{s} {x:.6f} {y:.6f} {z:.6f}" for s, (x, y, z) in zip(symbols, positions.tolist(), strict=True)
+        )
+        path.write_text(
+            f"&control\n prefix='x', outdir='./tmp-{path.stem}', pseudo_dir='{folder}', disk_io='low' /\n"
+            f"&system\n {system}, nat={len(symbols)}, ntyp={len(pseudopotentials)} /\n&electrons\n conv_thr=1e-8 /\n"
+            f"ATOMIC_SPECIES\n{kinds}\nATOMIC_POSITIONS angstrom\n{atoms}\nK_POINTS gamma\n"
+        )
+
+    return write
+
+
+def water_for_abinit(path: Path, symbols: tuple[str, ...], positions: np.ndarray) -> None:
+    atoms = "\n".join(f" {x:.6f} {y:.6f} {z:.6f}" for x, y, z in positions.tolist())
+    path.write_text(
+        f"acell 3*14.0\nnatom 3 ntypat 2 typat 1 2 2 znucl 8 1\nxcart\n{atoms} angstrom\necut 20 kptopt 0 nkpt 1 "
+        f'nband 6 nstep 60 toldfe 1e-8 prtwf 0\npp_dirpath "{DOJO}" pseudos "O.psp8, H.psp8"\n'
+    )
+
+
+BOX = "ibrav=1, celldm(1)=14, ecutwfc=30"
+CASES = {
+    "water, norm-conserving": Case(
+        "qe", WATER, pw(BOX, {"O": "O.UPF", "H": "H.UPF"}, "../pseudo"), ".in", test=10
+    ),
+    "water, PAW": Case(
+        "qe", WATER, pw(BOX + ", ecutrho=200", {"O": "O.pbe-kjpaw.UPF", "H": "H.pbe-kjpaw.UPF"}), ".in"
+    ),
+    "lithia, ultrasoft": Case(
+        "qe", LITHIA,
+        pw("ibrav=1, A=7.2, ecutwfc=30, ecutrho=240",
+           {"O": "O.pbesol-n-rrkjus_psl.0.1.UPF", "Li": "Li.pbesol-s-rrkjus_psl.0.2.1.UPF"}),
+        ".in", train=14, test=4, noise=(0.5, 1.0),
+    ),
+    "water, ABINIT": Case("abinit", WATER, water_for_abinit, ".abi", noise=(0.5, 1.0, 3.0)),
+}  # fmt: skip
+
+
+def main(folder: Path, names: list[str]) -> None:
+    rows = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    pseudo = folder / "pseudo"
+    pseudo.mkdir(parents=True, exist_ok=True)
+    for symbol in ("O", "H"):
+        place = pseudo / f"{symbol}.UPF"
+        if not place.exists():
+            place.write_bytes(gzip.decompress(Path(f"{HSCV}/{symbol}_HSCV_PBE-1.0.UPF.gz").read_bytes()))
+    for name in names or list(CASES):
+        measure(name, CASES[name], folder / name.replace(", ", "-").replace(" ", "-"), rows)
+
+
+def measure(name: str, case: Case, folder: Path, rows: list[dict[str, object]]) -> None:
+    folder.mkdir(exist_ok=True)
+    symbols, positions = case.system
+    for number in range(case.train + case.test):
+        path = folder / f"{'train' if number < case.train else 'test'}-{number:02d}{case.ending}"
+        if not path.exists():
+            moves = np.random.default_rng(number).normal(0, case.sigma, (len(symbols), 3))
+            case.write(path, symbols, np.array(positions) + moves)
+    runs = {model: trained(case, folder, model) for model in MODELS}
+    code = code_of(case.code)
+    for path in sorted(folder.glob(f"test-*{case.ending}")):
+        one_geometry(name, case, code, path, runs, rows)
+
+
+def one_geometry(name, case, code, path, runs, rows) -> None:  # type: ignore[no-untyped-def]
+    work = path.with_suffix("")
+    work.mkdir(exist_ok=True)
+
+    def record(start: str, **facts: object) -> None:
+        rows.append({"case": name, "geometry": path.stem, "start": start, **facts})
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+        print(rows[-1], flush=True)
+
+    done = {row["start"] for row in rows if (row["case"], row["geometry"]) == (name, path.stem)}
+    starts = {"own": 0.0, **{f"{level:g}": level for level in case.noise}}
+    if {"default", *starts, *MODELS} <= done:
+        return
+    found = code.converged(path, work)
+    if "default" not in done:
+        record("default", iterations=found.outcome.iterations, seconds=round(found.outcome.seconds, 3))
+    for start, level in starts.items():
+        if start not in done:
+            density = noisy(found.density, level, np.random.default_rng(len(rows)))
+            record(start, **started(code, path, work / start, Start(density, Level()), found.density))
+    for model, run in runs.items():
+        if model not in done:
+            start = predicted(run, code, path, work / model)
+            record(model, **started(code, path, work / model, start, found.density))
+
+
+def started(code, path, out, start, exact) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    """A calculation from a density: iterations, seconds of code and prediction, what else the start costs."""
+    needs = code.needs(path, out, may_run=True)
+    density, _ = fitted(start, needs, str(path))
+    written = code.write(density, path, out, may_run=True, force=True)
+    reference = fitted(Start(exact, Level()), needs, str(path))[0].fields["total"]
+    nmae = 100 * float(np.abs(density.fields["total"] - reference).sum() / reference.sum())
+    outcome = code.run(written)
+    return {
+        "iterations": outcome.iterations,
+        "seconds": round(outcome.seconds, 3),
+        "prediction": round(start.seconds, 3),
+        "nmae": round(nmae, 4),
+    }
+
+
+def trained(case: Case, folder: Path, model: str) -> Path:
+    """The run of a model on the labels of the training geometries."""
+    place = folder / f"runs-{model}"
+    there = sorted(place.glob("*/report.html"))
+    if there:
+        return there[-1].parent
+    data = f"data.inputs=[{folder.absolute()}/train-*{case.ending}]"
+    edframe = [str(Path(sys.executable).with_name("edframe"))]
+    subprocess.run([*edframe, "data", "build", case.code, "--set", data, "--workers", "1"], check=True)
+    subprocess.run(
+        [*edframe, "run", "--data", case.code, "--set", data, *MODELS[model], "--loss", "l1", "--set", "splits.folds=5",
+         "--runs", str(place)],
+        check=True,
+    )  # fmt: skip
+    return sorted(place.glob("*/report.html"))[-1].parent
+
+
+def predicted(run: Path, code, path, out) -> Start:  # type: ignore[no-untyped-def]
+    from edframe.cli import options
+    from edframe.contract.registry import Registry
+    from edframe.restart.start import from_run
+
+    registry = Registry.discover()
+    experiment = options.resolved(registry, run / "config.yaml", {}, device="cpu")
+    return from_run(run, code.needs(path, out, may_run=True), experiment, registry)
+
+
+def noisy(volume: Volume, nmae: float, random: np.random.Generator) -> Volume:
+    """ρ (1 + ε η), with η of waves of 1 Å and longer, and ε such that the NMAE in % is ``nmae``; electrons are kept."""
+    total, grid = volume.fields["total"], volume.grid
+    if not nmae:
+        return volume
+    waves = np.fft.fftn(random.normal(size=total.shape))
+    inverse = 2 * np.pi * np.linalg.inv(grid.vectors).T
+    miller = np.stack(np.meshgrid(*(np.fft.fftfreq(n, 1 / n) for n in total.shape), indexing="ij"), -1)
+    lengths = np.linalg.norm(miller @ inverse, axis=-1)
+    noise = np.fft.ifftn(waves * np.exp(-((lengths / (2 * np.pi)) ** 2))).real
+    change = total * noise
+    change -= total * change.sum() / total.sum()
+    change *= nmae / 100 * total.sum() / np.abs(change).sum()
+    return replace(volume, fields={**volume.fields, "total": total + change})
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
+    try:
+        main(Path(sys.argv[1]), sys.argv[2:])
+    except DataError as error:
+        raise SystemExit(f"Error: {error}") from error
