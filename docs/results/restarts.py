@@ -3,7 +3,7 @@
 python docs/results/restarts.py FOLDER [CASE ...]
 
 Needs Quantum ESPRESSO and ABINIT of Debian 12 (quantum-espresso, quantum-espresso-data, abinit, abinit-data).
-Inputs, labels and runs go to FOLDER, results to restarts.json beside this script. What is there is not computed again,
+Inputs, labels and runs go to FOLDER, results to restarts.jsonl beside this script. What is there is not computed again,
 so that a stopped command goes on. Seconds are of the processor, user and system, with one thread.
 
 Each case has perturbed geometries of one system: some to train on, others to start. A start is the code's own; the
@@ -29,17 +29,16 @@ from edframe.io import Volume
 from edframe.restart import code_of
 from edframe.restart.start import Start, fitted
 
-RESULTS = Path(__file__).with_suffix(".json")
+RESULTS = Path(__file__).with_suffix(".jsonl")
 QE = "/usr/share/espresso/pseudo"
 HSCV = "/usr/share/doc/quantum-espresso/examples/CPV/EXX-wf-example"
 DOJO = "/usr/share/abinit/psp/Pseudodojo_nc_sr_04_pbe_standard_psp8"
 NOISE = (0.1, 0.5, 1.0, 3.0)
 """NMAE in %."""
 MODELS = {
-    "krr": ["--featurizer", "gaussian", "--model", "krr", "--set", "featurizer.widths=[0.25]"],
     "local": ["--featurizer", "local", "--model", "baseline"],
 }
-"""Fitted in closed form: kernel ridge regression for one system in one cell, and a correction of superposed atoms."""
+"""Fitted in closed form."""
 WATER = (("O", "H", "H"), [[3.70, 3.70, 3.70], [4.45, 4.29, 3.70], [2.95, 4.29, 3.70]])
 LITHIA = (("O", "Li", "Li"), [[3.6, 3.6, 3.6], [1.98, 3.6, 3.6], [5.22, 3.6, 3.6]])
 
@@ -101,7 +100,7 @@ CASES = {
 
 
 def main(folder: Path, names: list[str]) -> None:
-    rows = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.is_file() else []
     pseudo = folder / "pseudo"
     pseudo.mkdir(parents=True, exist_ok=True)
     for symbol in ("O", "H"):
@@ -131,9 +130,10 @@ def one_geometry(name, case, code, path, runs, rows) -> None:  # type: ignore[no
     work.mkdir(exist_ok=True)
 
     def record(start: str, **facts: object) -> None:
-        rows.append({"case": name, "geometry": path.stem, "start": start, **facts})
-        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
-        print(rows[-1], flush=True)
+        row = json.dumps({"case": name, "geometry": path.stem, "start": start, **facts})
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(row + "\n")
+        print(row, flush=True)
 
     done = {row["start"] for row in rows if (row["case"], row["geometry"]) == (name, path.stem)}
     starts = {"own": 0.0, **{f"{level:g}": level for level in case.noise}}
@@ -144,7 +144,7 @@ def one_geometry(name, case, code, path, runs, rows) -> None:  # type: ignore[no
         record("default", iterations=found.outcome.iterations, seconds=round(found.outcome.seconds, 3))
     for start, level in starts.items():
         if start not in done:
-            density = noisy(found.density, level, np.random.default_rng(len(rows)))
+            density = noisy(found.density, level, np.random.default_rng(round(1000 * level)))
             record(start, **started(code, path, work / start, Start(density, Level()), found.density))
     for model, run in runs.items():
         if model not in done:
@@ -178,8 +178,8 @@ def trained(case: Case, folder: Path, model: str) -> Path:
     edframe = [str(Path(sys.executable).with_name("edframe"))]
     subprocess.run([*edframe, "data", "build", case.code, "--set", data, "--workers", "1"], check=True)
     subprocess.run(
-        [*edframe, "run", "--data", case.code, "--set", data, *MODELS[model], "--loss", "l1", "--set", "splits.folds=5",
-         "--runs", str(place)],
+        [*edframe, "run", "--data", case.code, "--set", data, *MODELS[model], "--loss", "l1", "--runs", str(place),
+         "--set", "splits.folds=10", "--set", "splits.validation=1"],
         check=True,
     )  # fmt: skip
     return sorted(place.glob("*/report.html"))[-1].parent

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edframe.cli import compare, config, data, ensemble, plugins, predict, report, restart, run, runs, show, tune
+from edframe.cli import bands, compare, config, data, ensemble, plugins, predict, report, restart, run, runs, show, tune
 from edframe.cli.signals import leave_at_once
 from edframe.errors import EdframeError
 from edframe.memory import by_words, free_memory, is_out_of_memory
@@ -51,6 +51,7 @@ app.command("ensemble")(ensemble.ensemble)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.command("restart")(restart.restart)
+app.command("bands")(bands.bands)
 app.command("show")(show.show)
 app.command("charges")(show.charges)
 app.command("report")(report.report)

@@ -11,6 +11,7 @@ from edframe.cli import options
 from edframe.errors import DataError
 
 if TYPE_CHECKING:
+    from edframe.io.volume import Volume
     from edframe.restart.code import Needs
     from edframe.restart.start import Start
 
@@ -50,17 +51,10 @@ def restart(
     """
     from edframe.restart import code_of
     from edframe.restart.outlook import kind_of, outlook
-    from edframe.restart.start import fitted, refusal
 
     chosen = code_of(code)
     needs = chosen.needs(input, out, may_run=run)
-    start = _start(source, needs)
-    if not anyway and (why := refusal(start, needs, str(source))):
-        raise DataError(why)
-    if not anyway and not start.level.known:
-        typer.secho(f"Note: the functional and the pseudopotentials of {source} are not known, and not compared with "
-                    "those of the input.", err=True)  # fmt: skip
-    density, notes = fitted(start, needs, str(source))
+    density, notes, seconds = density_for(source, needs, anyway)
     typer.echo(f"{input}: {needs.electrons:g} electrons in {needs.structure.formula} on "
                f"{'×'.join(map(str, density.grid.shape))} points, {chosen.title}")  # fmt: skip
     typer.echo(f"Outlook: {outlook(chosen.name, kind_of(needs.structure, density))}.")
@@ -73,9 +67,28 @@ def restart(
     typer.echo(f"{written.input}: {input.name} with {changes}; to be run in {written.folder}")
     if run:
         outcome = chosen.run(written)
-        spent = f", and {start.seconds:.1f} s for the prediction" if start.seconds else ""
+        spent = f", and {seconds:.1f} s for the prediction" if seconds else ""
         typer.echo(f"{chosen.title} started from the density and converged in {outcome.iterations} iterations: "
                    f"{outcome.energies[-1]:.6f} eV, {outcome.seconds:.1f} s of the processor{spent}")  # fmt: skip
+
+
+def density_for(source: Path, needs: Needs, anyway: bool) -> tuple[Volume, tuple[str, ...], float]:
+    """The density of a run or a file as a calculation needs it, what is to be said of it, and seconds of prediction.
+
+    Raises DataError for one of another level, unless ``anyway``.
+    """
+    from edframe.restart.start import fitted, refusal
+
+    start = _start(source, needs)
+    if not anyway and (why := refusal(start, needs, str(source))):
+        raise DataError(why)
+    density, notes = fitted(start, needs, str(source))
+    if not anyway and not start.level.known:
+        unknown = (
+            f"the functional and the pseudopotentials of {source} are not known, and not compared with the input's"
+        )
+        notes = (unknown, *notes)
+    return density, notes, start.seconds
 
 
 def _start(source: Path, needs: Needs) -> Start:

@@ -1,0 +1,101 @@
+"""Bands of pw.x at a fixed density: no SCF, one diagonalisation for each k-point.
+
+A calculation 'bands' or 'nscf' reads ``data-file-schema.xml`` and the density of an SCF run. A run of no steps writes
+both; then the density is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edframe.errors import DataError
+from edframe.io.espresso import write
+from edframe.io.units import HARTREE
+from edframe.io.volume import Volume
+from edframe.restart.espresso import PROGRAM
+from edframe.restart.espresso_input import PwInput
+from edframe.restart.process import run
+
+CARDS = "ATOMIC_SPECIES|ATOMIC_POSITIONS|CELL_PARAMETERS|OCCUPATIONS|CONSTRAINTS|ATOMIC_FORCES|ADDITIONAL_K_POINTS"
+ONE_POINT = "K_POINTS automatic\n1 1 1 0 0 0\n"
+"""Γ alone; not ``K_POINTS gamma``, with which pw.x uses half of the waves."""
+
+
+@dataclass(frozen=True)
+class Bands:
+    """points: k ``[k, 3]`` in units of 2π/alat. energies ``[k, band]`` in eV. occupied: bands that a closed shell
+    fills; None where there is none. seconds: of the processor."""
+
+    points: NDArray[np.float64]
+    energies: NDArray[np.float64]
+    occupied: int | None
+    seconds: float
+
+    @property
+    def gap(self) -> tuple[float, float] | None:
+        """Highest filled and lowest empty energy, eV; None for a metal, an open shell, or without empty bands."""
+        if self.occupied is None or self.occupied >= self.energies.shape[1]:
+            return None
+        low, high = float(self.energies[:, : self.occupied].max()), float(self.energies[:, self.occupied :].min())
+        return (low, high) if high > low else None
+
+
+def bands(density: Volume, input: Path, out: Path) -> Bands:
+    """Bands of a density on the grid of ``input``, an input of pw.x for 'bands' or 'nscf', computed in ``out``.
+
+    Raises DataError for another calculation, for spin, and where pw.x fails.
+    """
+    given = PwInput.read(input)
+    kind = given.variables["control"].get("calculation", "scf")
+    if kind not in ("bands", "nscf"):
+        raise DataError(f"{input} is an input for '{kind}'; set calculation = 'bands' or 'nscf'")
+    if given.spins != 1:
+        raise DataError(f"{input}: bands with spin are not computed here; use nspin = 1")
+    out.mkdir(parents=True, exist_ok=True)
+    save = out.absolute() / f"{given.prefix}.save"
+    places = {"control.outdir": f"'{out.absolute()}'", "control.pseudo_dir": f"'{given.pseudo_dir}'"}
+    zero = {"control.calculation": "'scf'", "electrons.electron_maxstep": "0", "electrons.startingpot": "'atomic'"}
+    first = _written(out / f"{input.stem}.zero.in", one_point(given.changed({**places, **zero})))
+    _, before = run([PROGRAM, "-in", first.name], out, first.with_suffix(".out"))
+    schema = save / "data-file-schema.xml"
+    if not schema.is_file():
+        raise DataError(f"{PROGRAM} wrote no {schema}; see {first.with_suffix('.out')}")
+    for name in ("charge-density.dat", "charge-density.hdf5"):
+        if (save / name).is_file():
+            write(save / name, density)
+    second = _written(out / f"{input.stem}.bands.in", given.changed(places))
+    status, seconds = run([PROGRAM, "-in", second.name], out, second.with_suffix(".out"))
+    log = second.with_suffix(".out").read_text(encoding="utf-8", errors="replace")
+    if status or "JOB DONE" not in log:
+        raise DataError(f"{PROGRAM} ended with status {status}; see {second.with_suffix('.out')}")
+    metal = "occupations" in given.variables["system"] and given.variables["system"]["occupations"] != "fixed"
+    whole = abs(given.electrons / 2 - round(given.electrons / 2)) < 1e-9 and not metal
+    return read_bands(schema, round(given.electrons / 2) if whole else None, before + seconds)
+
+
+def read_bands(schema: Path, occupied: int | None, seconds: float) -> Bands:
+    """The bands in a ``data-file-schema.xml``. Raises DataError where it has none."""
+    try:
+        found = ET.parse(schema).getroot().findall("output/band_structure/ks_energies")
+        points = [[float(word) for word in (each.findtext("k_point") or "").split()] for each in found]
+        energies = [[float(word) for word in (each.findtext("eigenvalues") or "").split()] for each in found]
+        return Bands(np.array(points).reshape(-1, 3), HARTREE * np.array(energies), occupied, seconds)
+    except (ET.ParseError, OSError, ValueError) as error:
+        raise DataError(f"{schema} cannot be read ({error})") from error
+
+
+def one_point(text: str) -> str:
+    """An input with Γ as its only k-point."""
+    kept = re.sub(rf"(?ims)^\s*K_POINTS\b.*?(?=^\s*(?:{CARDS})\b|\Z)", "", text)
+    return kept.rstrip("\n") + "\n" + ONE_POINT
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
