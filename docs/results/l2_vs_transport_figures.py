@@ -25,7 +25,7 @@ def ratios(effects: Sequence[Effect], called: Mapping[str, str]) -> bytes:
     conditions = list(dict.fromkeys(effect.condition for effect in effects))
     variants = list(dict.fromkeys(effect.variant for effect in effects))
     with styled():
-        figure, axes = panels(len(called), 11, 1.3 + 0.15 * len(variants) * len(conditions))
+        figure, axes = panels(len(called), 11, 1.3 + 0.19 * len(variants) * len(conditions))
         for ax, (metric, name) in zip(axes, called.items(), strict=True):
             here = [effect for effect in effects if effect.metric == metric]
             for effect in here:
@@ -33,13 +33,14 @@ def ratios(effects: Sequence[Effect], called: Mapping[str, str]) -> bytes:
                 colour = COLOURS[(place + 1) % len(COLOURS)]  # the first is the reference's, as in a comparison
                 row = conditions.index(effect.condition) + 0.75 * ((place + 0.5) / len(variants) - 0.5)
                 middle, low, high = _ratios(effect)
-                ax.plot([max(low, 1e-3), high], [row, row], color=colour, linewidth=1)
-                ax.plot(middle, row, "o", color=colour, markersize=4, label=effect.variant,
+                ax.plot([max(low, 1e-3), high], [row, row], color=colour, linewidth=1.6)
+                ax.plot(middle, row, "o", color=colour, markersize=6, markeredgewidth=1.5, label=effect.variant,
                         markerfacecolor=colour if effect.claimed else "white")  # fmt: skip
             ax.axvline(1, color=INK, linewidth=0.7, zorder=0)
             ax.set(title=name.replace(" where ", "\nwhere "), xscale="log", ylim=(len(conditions) - 0.5, -0.5))
             ax.set_xlim(0.4, max(5.0, 1.1 * max(_ratios(effect)[2] for effect in here)))
-            ticks = [tick for tick in (0.5, 1, 2, 4, 10, 100, 1000) if tick <= ax.get_xlim()[1]]
+            wide = ax.get_xlim()[1] > 20
+            ticks = [t for t in ((1, 10, 100, 1000) if wide else (0.5, 1, 2, 4)) if t <= ax.get_xlim()[1]]
             ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             ax.minorticks_off()
             ax.set_yticks(range(len(conditions)), [])

@@ -85,8 +85,10 @@ def show(
 
         caption = "Along the line between two atoms." if line else (
             "In a plane through the atoms; those away from it are hollow. Densities are on a logarithmic scale with a "
-            "contour at each power of ten, differences linear up to 1% of the largest and logarithmic above."
+            "contour at each power of ten."
         )  # fmt: skip
+        if reference is not None and not line:
+            caption += " The difference is linear up to 1% of its largest value and logarithmic above."
         picture = Picture("line" if line else "plane", image, f"Density of {density.structure.formula}", caption)
         content = page(shown.title, density, reference, shown.metrics, [picture]).encode()
     with replacing(target) as file:

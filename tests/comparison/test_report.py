@@ -170,6 +170,19 @@ def test_a_fold_of_more_samples_counts_more_as_in_the_sentences(run):
     assert row.means["nmae"].value != pytest.approx(np.mean([outcome.mean("nmae") for outcome in runs[:2]]), rel=1e-6)
 
 
+def test_the_matrix_has_every_effect_and_colours_what_is_claimed(outcomes, tmp_path, monkeypatch, undrawn):
+    """Of nmae, dipole and l1, good is 20% below bad, and same is not claimed to differ from it."""
+    text = (written(tmp_path / "out", outcomes, monkeypatch) / "compare.html").read_text()
+    table = text[text.index('<table id="effects"') : text.index("</table>", text.index('<table id="effects"'))]
+    rows = table.split("<tr")[2:]
+    assert [re.search(r'class="id">(\w+)', row)[1] for row in rows] == ["good", "same"]
+    good, same = (re.findall(r'<td class="n( lower| higher)?">(?:<strong>)?([+−\d.]+)', row) for row in rows)
+    assert good == [(" lower", "−20")] * 3
+    assert [way for way, _ in same] == [""] * 3
+    assert all(abs(float(value.replace("−", "-"))) < 1 for _, value in same)
+    assert "<details open>" not in text[text.index('id="said"') : text.index('id="training"')]
+
+
 def test_the_lowest_is_not_marked_when_chance_explains_it(outcomes):
     pair = [outcome for outcome in outcomes if outcome.variant != "good"]
     assert all(not row.best for row in rows(pair, effects(pair, "bad"), "bad"))

@@ -99,12 +99,10 @@ def sizes(outcomes: Sequence[Outcome], looks: Mapping[str, Look]) -> list[Pictur
                 ax.set_xlabel("training samples")
             legend(figure, axes[0])
             image = png(figure)
-        where = f"Under {condition_label(condition)}: " if condition else ""
-        text = f"{where}mean error on the test samples against the number of training samples, both logarithmic: a "
-        text += (
-            "straight line is a power law. Marks: mean over the runs, with Student's 95% interval; faint: the runs. "
-        )
-        text += "Where an interval leaves its panel, the runs are too few to bound the mean."
+        text = f"Under {condition_label(condition)}: mean" if condition else "Mean"
+        text += " error on the test samples against the number of training samples, both logarithmic: a straight line "
+        text += "is a power law. Marks: mean over the runs, with Student's 95% interval; faint: the runs. Where an "
+        text += "interval leaves its panel, the runs are too few to bound the mean."
         text += f" Shown are {SHOWN} of {len(rest)} conditions." if len(rest) > SHOWN and index == 0 else ""
         alt = "Errors against the number of training samples: " + ", ".join(called(name) for name in names)
         pictures.append(Picture(f"sizes-{index + 1}", image, alt, text))
@@ -128,7 +126,7 @@ def _sizes(ax: Axes, outcomes: Sequence[Outcome], metric: str, looks: Mapping[st
         aside = counts * 1.035 ** (place - (len(variants) - 1) / 2)  # beside each other instead of on top
         look = looks[variant]
         for x, runs in zip(aside, errors, strict=True):
-            ax.plot([x] * len(runs), runs, look.marker, color=look.colour, alpha=0.3, markersize=2.5, linewidth=0)
+            ax.plot([x] * len(runs), runs, look.marker, color=look.colour, alpha=0.55, markersize=3.5, linewidth=0)
             everything += runs
         middles |= set(counts.round())
         values = np.array([mean.value for mean in means])

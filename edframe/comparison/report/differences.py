@@ -36,7 +36,7 @@ def differences(
         return None
     with styled():
         columns = abreast(len(names))
-        figure, axes = tiles(len(names), columns, 10 / columns, 0.95 + 0.26 * len(lines))
+        figure, axes = tiles(len(names), columns, 10 / columns, 0.95 + 0.32 * len(lines))
         for index, (ax, name) in enumerate(zip(axes, names, strict=True)):
             by_line = {(e.condition, e.variant): e for e in effects if e.metric == name}
             _differences(ax, [by_line[line] for line in lines], outcomes, looks)
@@ -69,10 +69,10 @@ def _differences(ax: Axes, effects: Sequence[Effect], outcomes: Sequence[Outcome
         look, scale = looks[effect.variant], 100 / effect.reference_mean if effect.reference_mean else np.nan
         points = scale * run_differences(outcomes, effect)
         middle = scale * effect.difference
-        ax.plot(points, [place + 0.22] * len(points), "o", color=look.colour, alpha=0.5, markersize=2.6,
+        ax.plot(points, [place + 0.27] * len(points), "o", color=look.colour, alpha=0.8, markersize=3.6,
                 markeredgewidth=0)  # fmt: skip
-        ax.plot([scale * effect.low, scale * effect.high], [place] * 2, color=look.colour, linewidth=1.3)
-        ax.plot(middle, place, "o", markeredgecolor=look.colour, markersize=5.5, markeredgewidth=1.3,
+        ax.plot([scale * effect.low, scale * effect.high], [place] * 2, color=look.colour, linewidth=1.8)
+        ax.plot(middle, place, "o", markeredgecolor=look.colour, markersize=7, markeredgewidth=1.6,
                 markerfacecolor=look.colour if effect.claimed else "white")  # fmt: skip
         largest = float(np.nanmax(np.abs([*points, middle]), initial=0.0))
         bar = np.nan_to_num([scale * effect.low, scale * effect.high])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from edframe.comparison.statistics import Effect
 from edframe.contract.registry import Registry
 from edframe.errors import DataError
 from edframe.io.files import replacing
-from edframe.report.numbers import duration, number
+from edframe.report.numbers import duration, interval, number
 from edframe.report.page import Picture, environment
 from edframe.report.scenes import scripts
 from edframe.runs.directory import Run
@@ -42,6 +43,7 @@ def build(
         metrics=_metrics(units),
         rows=table,
         sentences=_sentences(effects, list(units)),
+        matrix=_matrix(effects, list(units)),
         pairs=any(effect.pairs > 1 for effect in effects),
         pictures=_pictures(outcomes, effects, reference),
         **_examples(shown, outcomes),
@@ -111,6 +113,29 @@ def _sentences(effects: Sequence[Effect], metrics: Sequence[str]) -> list[dict[s
             }
         )
     return grouped
+
+
+def _matrix(effects: Sequence[Effect], metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each condition and variant: how far it is from the reference in each metric of interest, in %."""
+    named = of_interest(metrics)
+    by_line: dict[tuple[Any, str], dict[str, Effect]] = {}
+    for effect in effects:
+        by_line.setdefault((effect.condition, effect.variant), {})[effect.metric] = effect
+    return [
+        {"condition": dict(condition), "variant": variant, "cells": [_cell(line[name]) for name in named]}
+        for (condition, variant), line in by_line.items()
+    ]
+
+
+def _cell(effect: Effect) -> dict[str, str]:
+    """way: lower or higher where a difference is claimed, else empty."""
+    scale = 100 / effect.reference_mean if effect.reference_mean else math.nan
+    value = scale * effect.difference
+    return {
+        "value": number(value, 2) if value < 0 or not math.isfinite(value) else f"+{number(value, 2)}",
+        "interval": interval(scale * effect.low, scale * effect.high),
+        "way": "" if not effect.claimed else "lower" if effect.difference < 0 else "higher",
+    }
 
 
 def _metrics(units: Mapping[str, str]) -> list[dict[str, Any]]:
