@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load(path: str | Path, *, device: str | None = None, symmetrise: bool = False) -> Trained:
-    """The trained model of a run directory, or of an ensemble's.
+    """The trained model of a run directory, of an ensemble's, or the installed one of this name.
 
     device: auto, cpu, cuda or mps; None: that of the run. symmetrise: average over the symmetries of each cell. Raises
     RunError where there is no such run, or it has no trained model yet.

@@ -34,6 +34,14 @@ def any_component(incomplete: str) -> list[str]:
     return [name for kind in KINDS for name, _ in component_names(kind)(incomplete)]
 
 
+def model_names(incomplete: str) -> list[tuple[str, str]]:
+    """Names of the trained models that are installed."""
+    from edframe.contract.registry import Registry
+
+    shipped = Registry.discover().shipped
+    return [(name, owners[0].model.summary) for name, owners in shipped.items() if name.startswith(incomplete)]
+
+
 def kinds(incomplete: str) -> list[str]:
     """The four kinds of component."""
     return [kind for kind in KINDS if kind.startswith(incomplete)]

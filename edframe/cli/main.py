@@ -8,7 +8,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edframe.cli import bands, compare, config, data, ensemble, plugins, predict, report, restart, run, runs, show, tune
+from edframe.cli import (
+    bands,
+    compare,
+    config,
+    data,
+    ensemble,
+    models,
+    plugins,
+    predict,
+    report,
+    restart,
+    run,
+    runs,
+    show,
+    tune,
+)
 from edframe.cli.signals import leave_at_once
 from edframe.errors import EdframeError
 from edframe.memory import by_words, free_memory, is_out_of_memory
@@ -50,12 +65,14 @@ app.command("compare")(compare.compare)
 app.command("ensemble")(ensemble.ensemble)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
+app.command("export")(models.export)
 app.command("restart")(restart.restart)
 app.command("bands")(bands.bands)
 app.command("show")(show.show)
 app.command("charges")(show.charges)
 app.command("report")(report.report)
 app.command("runs")(runs.runs)
+app.add_typer(models.app, name="models")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edframe.cli import options
+from edframe.cli.complete import model_names
 from edframe.cli.progress import stopping_keeps_what_is_done
 from edframe.errors import ConfigError, DataError, EdframeError
 
@@ -24,15 +25,24 @@ PARTS, SPLIT = 4, 16
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a trained model, or an ensemble's.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Run directory of a trained model, an ensemble's, or the name of an installed one, see `edframe "
+            "models`; left out: the installed one that covers the elements.",
+            autocompletion=model_names,
+        ),
+    ],
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="STRUCTURE FILE",
             help="POSCAR, CIF, CHGCAR, cube, xyz, …, then the density to write: CHGCAR…, ….cube or ….xsf. With --out, "
             "any number of structures.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the densities of many structures.")
     ] = None,
@@ -95,30 +105,38 @@ def predict(
 
     Examples:
 
+      edframe predict POSCAR density.cube
+
       edframe predict runs/20260101T120000Z-li-o-li-unet-sinkhorn-1a2b3c POSCAR CHGCAR
 
       edframe predict runs/20260101T120000Z-li-o-li-unet-sinkhorn-1a2b3c *.xyz --out densities
     """
     from edframe import io
+    from edframe.predict.pretrained import located
 
+    structures = [run, *(paths or [])] if run.is_file() else list(paths or [])
     if charge is not None and electrons is not None:
         raise ConfigError("--electrons says how many there are, and --charge that they differ; give one of the two")
-    if out is None and len(paths) != 2:
+    if out is None and len(structures) != 2:
         raise ConfigError(
-            f"give a structure and the file to write, not {len(paths)} paths; for many structures: --out DIR"
+            f"give a structure and the file to write, not {len(structures)} paths; for many structures: --out DIR"
         )
+    if not structures:
+        raise ConfigError("give at least one structure to predict")
     if out is None and (workers != 1 or scheduler is not None):
         raise ConfigError("--workers and --scheduler are for many structures; give them with --out DIR")
     from edframe.io.boxes import vacuum_for
     from edframe.predict.files import Asked, Said, predictions, trained_vacuum
 
     if scheduler is not None and out is not None:  # whose workers may be in another folder
-        run, paths, out = run.resolve(), [path.resolve() for path in paths], out.resolve()
-    pairs = [(paths[0], paths[1])] if out is None else _named(paths, out, ending)
+        structures, out = [path.resolve() for path in structures], out.resolve()
+    pairs = [(structures[0], structures[1])] if out is None else _named(structures, out, ending)
     io.format_of(pairs[0][1])
     shape = _asked(grid, like, spacing)
-    around = vacuum_for(vacuum, trained_vacuum(run))
-    asked = Asked(run, device, symmetrise, around, shape, spacing, electrons, charge, spin, force, out is not None)
+    folder = _for_elements([path for path, _ in pairs]) if run.is_file() else located(run)
+    folder = folder.resolve() if scheduler is not None else folder
+    around = vacuum_for(vacuum, trained_vacuum(folder))
+    asked = Asked(folder, device, symmetrise, around, shape, spacing, electrons, charge, spin, force, out is not None)
     if out is None:
         (job,) = _jobs(*pairs[0], asked)
         for said in predictions(job):
@@ -141,6 +159,29 @@ def predict(
             failed += said.kind == "error"
     if failed:
         raise DataError(f"{failed} of {total} structures could not be predicted; the others are in {out}")
+
+
+def _for_elements(structures: Sequence[Path]) -> Path:
+    """The files of the installed model that covers the elements of all structures. Says which it is."""
+    from edframe.contract.registry import Registry
+    from edframe.io.boxes import vacuum_for
+    from edframe.predict.files import frames_of
+    from edframe.predict.pretrained import covering, folder_of
+
+    species: set[str] = set()
+    errors: list[EdframeError] = []
+    for path in structures:
+        try:
+            frames = frames_of(path, vacuum_for(None, None)).structures
+        except EdframeError as error:  # of many files this one fails later, with its name
+            errors.append(error)
+        else:
+            species.update(site.specie.symbol for atoms in frames for site in atoms)
+    if not species:
+        raise errors[0]
+    chosen = covering(Registry.discover(), species)
+    typer.echo(f"model: {chosen.label}, trained on the level {chosen.model.level}")
+    return folder_of(chosen)
 
 
 def _all(jobs: Sequence[Job], workers: int, scheduler: str | None) -> Iterator[Said]:

@@ -1,4 +1,4 @@
-"""The four hooks a plugin may implement; each returns an iterable of Component records."""
+"""The hooks a plugin may implement: four return an iterable of Component records, one of trained models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pluggy
 
 from edframe.contract.component import Component
+from edframe.contract.pretrained import Pretrained
 
 __all__ = [
     "PROJECT",
@@ -14,6 +15,7 @@ __all__ = [
     "edframe_featurizers",
     "edframe_losses",
     "edframe_models",
+    "edframe_pretrained",
     "hookimpl",
     "hookspec",
 ]
@@ -43,3 +45,8 @@ def edframe_losses() -> Iterable[Component]:  # type: ignore[empty-body]
 @hookspec
 def edframe_datasets() -> Iterable[Component]:  # type: ignore[empty-body]
     """Components that deliver samples: structures with their densities."""
+
+
+@hookspec
+def edframe_pretrained() -> Iterable[Pretrained]:  # type: ignore[empty-body]
+    """Trained models, with their weights."""

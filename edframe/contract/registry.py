@@ -16,10 +16,11 @@ import pluggy
 
 from edframe.contract import hookspecs
 from edframe.contract.component import KINDS, Component, ComponentConfig, Kind, OptionsOf
+from edframe.contract.pretrained import Pretrained
 from edframe.errors import PluginError
 from edframe.version import API_VERSION
 
-__all__ = ["HOOKS", "Broken", "Printed", "Provided", "Registry", "suggest"]
+__all__ = ["HOOKS", "Broken", "Printed", "Provided", "Registry", "Shipped", "suggest"]
 
 HOOKS: dict[Kind, str] = {
     "featurizer": "edframe_featurizers",
@@ -27,6 +28,9 @@ HOOKS: dict[Kind, str] = {
     "loss": "edframe_losses",
     "dataset": "edframe_datasets",
 }
+PRETRAINED = "edframe_pretrained"
+ALL_HOOKS = (*HOOKS.values(), PRETRAINED)
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 """What a component's name looks like. It is a key: dots and equals signs, for instance, part the words of ``--set``."""
@@ -44,6 +48,20 @@ class Provided:
     def label(self) -> str:
         """Kind, name and distribution, as errors call it."""
         return f"{self.component.kind} '{self.component.name}' of {self.distribution} {self.version}"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A trained model together with the distribution that ships it."""
+
+    model: Pretrained
+    distribution: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        """Name, version and distribution, as messages call it."""
+        return f"{self.model.name} {self.model.version} ({self.distribution} {self.version})"
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,7 @@ class Registry:
     """Components by kind and name. A plain object: made once by ``Registry.discover`` and passed in."""
 
     provided: dict[tuple[Kind, str], list[Provided]] = field(default_factory=dict)
+    shipped: dict[str, list[Shipped]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
     printed: list[Printed] = field(default_factory=list)
 
@@ -111,7 +130,7 @@ class Registry:
         except pluggy.PluginValidationError as error:
             raise PluginError(f"a hook has the wrong arguments ({error}); hooks of edframe take none") from error
         if not manager.get_hookcallers(plugin):
-            raise PluginError(f"it implements no hook; mark one of {', '.join(HOOKS.values())} with @hookimpl")
+            raise PluginError(f"it implements no hook; mark one of {', '.join(ALL_HOOKS)} with @hookimpl")
         checked: list[Component] = []
         for kind, hook in HOOKS.items():
             for returned in getattr(manager.hook, hook)():
@@ -120,8 +139,11 @@ class Registry:
         for kind, name in keys:
             if keys.count((kind, name)) > 1:
                 raise PluginError(f"it offers {kind} '{name}' twice; rename one")
+        models = [_check_model(record) for returned in manager.hook.edframe_pretrained() for record in returned]
         for key, component in zip(keys, checked, strict=True):
             self.provided.setdefault(key, []).append(Provided(component, distribution, version))
+        for model in models:
+            self.shipped.setdefault(model.name, []).append(Shipped(model, distribution, version))
 
     def names(self, kind: Kind) -> list[str]:
         """Names of all components of one kind, sorted."""
@@ -142,6 +164,18 @@ class Registry:
         if not providers:
             raise PluginError(self._unknown(kind, name))
         return providers[0]
+
+    def model(self, name: str) -> Shipped:
+        """The trained model of a name. Raises PluginError where there is none, with the nearest names, or two."""
+        owners = self.shipped.get(name, [])
+        if len(owners) > 1:
+            raise PluginError(
+                f"model '{name}' is shipped by both {owners[0].distribution} and {owners[1].distribution}: "
+                "uninstall one"
+            )
+        if not owners:
+            raise PluginError(f"there is no trained model '{name}'{suggest(name, sorted(self.shipped))}")
+        return owners[0]
 
     def _unknown(self, kind: Kind, name: str) -> str:
         sentence = f"there is no {kind} '{name}'{suggest(name, self.names(kind))}"
@@ -179,10 +213,10 @@ def _is_mark(metadata: object) -> bool:
 def _check_hook_names(plugin: object) -> None:
     for attribute, value in vars(plugin).items():
         marked = inspect.isroutine(value) and hasattr(value, f"{hookspecs.PROJECT}_impl")
-        if (marked or attribute.startswith("edframe_")) and callable(value) and attribute not in HOOKS.values():
-            near = suggest(attribute, HOOKS.values())
+        if (marked or attribute.startswith("edframe_")) and callable(value) and attribute not in ALL_HOOKS:
+            near = suggest(attribute, ALL_HOOKS)
             raise PluginError(f"it has a hook '{attribute}' that edframe does not know{near}")
-        if attribute in HOOKS.values() and not marked:
+        if attribute in ALL_HOOKS and not marked:
             raise PluginError(f"its function '{attribute}' is not marked: add @edframe.plugin.hookimpl above it")
 
 
@@ -216,4 +250,19 @@ def _check_record(record: object, kind: Kind, hook: str) -> Component:
         raise PluginError(f"{where}: options of other components are held by one field, not by {', '.join(holders)}")
     if record.factory.count(":") != 1:
         raise PluginError(f"{where}: its factory must read 'module:Class', not '{record.factory}'")
+    return record
+
+
+def _check_model(record: object) -> Pretrained:
+    if not isinstance(record, Pretrained):
+        raise PluginError(f"{PRETRAINED} returned a {type(record).__name__} where a Pretrained record belongs")
+    where = f"trained model '{record.name}'"
+    if not NAME.fullmatch(record.name):
+        raise PluginError(f"{where}: a name has lower case letters and digits joined by '-' or '_', such as 'li-o-li'")
+    if not record.files or not all(SHA256.fullmatch(checksum) for checksum in record.files.values()):
+        raise PluginError(f"{where}: each of its files needs its SHA-256, 64 hexadecimal digits; see `edframe export`")
+    if any(path.startswith("/") or ".." in path.split("/") for path in record.files):
+        raise PluginError(f"{where}: its files lie in its source, so their paths have no '..' and begin with no '/'")
+    if record.source.count(":") != 1 or (record.remote and not record.source.startswith("https://")):
+        raise PluginError(f"{where}: its source reads 'package:folder' or 'https://…/', not '{record.source}'")
     return record

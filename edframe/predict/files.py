@@ -121,9 +121,15 @@ def trained_vacuum(run: Path) -> float | None:
 
 
 def saved(run: Path) -> Run | Ensemble:
-    """What lies in the directory of a run or of an ensemble. Raises RunError where it is neither."""
+    """What lies in the directory of a run or of an ensemble, or the installed model of this name.
+
+    Raises RunError where it is neither.
+    """
     from edframe.predict.ensemble import Ensemble
+    from edframe.predict.pretrained import located
     from edframe.runs.directory import Run
+
+    run = located(run)
 
     return Ensemble.open(run) if Ensemble.at(run) else Run.open(run)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -42,18 +42,25 @@ def make(kind: str, name: str, registry: Registry, folder: Path) -> Path:
     """
     checked = _kind(kind)
     _require_free(checked, name, registry)
-    distribution = f"{PROJECT}-{name}"
-    target = folder / distribution
+    values = _values(checked, name)
+    texts = {place: text.encode() for room in ("every", checked) for place, text in templates(room, values)}
+    return place_whole(folder / values["distribution"], texts)
+
+
+def place_whole(target: Path, contents: Mapping[Path, bytes]) -> Path:
+    """Make the folder ``target`` with these files, whole or not at all.
+
+    Raises PluginError where it exists or cannot be made.
+    """
     if target.exists():
         raise PluginError(f"{target} exists already: give another name, or go on in that folder")
-    values = _values(checked, name, distribution)
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{distribution}-") as unfinished:
-            whole = Path(unfinished) / distribution
-            for place, text in _templates(checked, values["module"]):
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as unfinished:
+            whole = Path(unfinished) / target.name
+            for place, data in contents.items():
                 file = whole / place
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(Template(text).substitute(values), encoding="utf-8")
+                file.write_bytes(data)
             whole.rename(target)
     except OSError as error:
         raise PluginError(f"{target} cannot be made ({error.strerror or error}); work in another folder") from error
@@ -72,49 +79,59 @@ def _kind(kind: str) -> Kind:
     raise PluginError(f"there is no kind of component '{kind}'{suggest(kind, KINDS)}")
 
 
-def _require_free(kind: Kind, name: str, registry: Registry) -> None:
+def require_name(name: str) -> None:
+    """Raises PluginError for what cannot be the name of a component or a model, or is that of a distribution."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST:
         raise PluginError(
             f"'{name}' cannot be a name: it takes lower case letters and digits, words joined by hyphens, such as "
             f"'li-o-li', {LONGEST} characters at most"
         )
-    for owner in registry.provided.get((kind, name), []):
-        raise PluginError(f"{owner.label} has that name: choose another one")
     distribution = f"{PROJECT}-{name}"
     own = {re.split(r"[^\w-]", need, maxsplit=1)[0] for need in importlib.metadata.requires(PROJECT) or []}
     installed = {one.name for one in importlib.metadata.distributions()}
     if distribution in own | installed:
         raise PluginError(f"there is a distribution {distribution} already: choose another name")
+
+
+def _require_free(kind: Kind, name: str, registry: Registry) -> None:
+    require_name(name)
+    for owner in registry.provided.get((kind, name), []):
+        raise PluginError(f"{owner.label} has that name: choose another one")
     if kind == "loss" and name in RESERVED | UNITS.keys() | {"baseline_nmae"}:
         raise PluginError(f"'{name}' is the name of something else among the metrics of a sample: choose another one")
 
 
-def _values(kind: Kind, name: str, distribution: str) -> dict[str, str]:
-    """What stands for each ``$word`` of the templates."""
-    major, minor = __version__.split(".")[:2]
+def _values(kind: Kind, name: str) -> dict[str, str]:
+    """What stands for each ``$word`` of a component's templates."""
     bounds = {re.split(r"[^\w-]", need, maxsplit=1)[0]: need for need in importlib.metadata.requires(PROJECT) or []}
-    needs = [f"{PROJECT}>={major}.{minor},<{major}.{int(minor) + 1}", *(bounds[need] for need in NEEDS[kind])]
     words = name.removesuffix(f"-{kind}").split("-")
-    return {
+    return distribution_values(name, [bounds[need] for need in NEEDS[kind]]) | {
         "kind": kind,
-        "name": name,
-        "distribution": distribution,
-        "module": distribution.replace("-", "_"),
         "class": "".join(word.capitalize() for word in (*words, kind)),
         "flag": FLAGS[kind],
-        "needs": ", ".join(f'"{need}"' for need in needs),
+    }
+
+
+def distribution_values(name: str, needs: Iterable[str]) -> dict[str, str]:
+    """What stands for the ``$word`` that every distribution has. needs: requirements beside edframe."""
+    major, minor = __version__.split(".")[:2]
+    all_needs = [f"{PROJECT}>={major}.{minor},<{major}.{int(minor) + 1}", *needs]
+    return {
+        "name": name,
+        "distribution": f"{PROJECT}-{name}",
+        "module": f"{PROJECT}-{name}".replace("-", "_"),
+        "needs": ", ".join(f'"{need}"' for need in all_needs),
         "api": str(API_VERSION),
         "year": str(datetime.now(UTC).year),
     }
 
 
-def _templates(kind: Kind, module: str) -> Iterator[tuple[Path, str]]:
-    """Place and text of each template of a kind. ``module`` in a place is that of the distribution."""
-    for room in ("every", kind):
-        root = files("edframe.scaffold") / "templates" / room
-        for parts, file in _walk(root):
-            place = Path(*(module if part == "module" else part for part in parts))
-            yield place.with_name(place.name.removesuffix(".txt")), file.read_text(encoding="utf-8")
+def templates(room: str, values: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Place and text of each template in a room, filled in. ``module`` in a place is that of the distribution."""
+    for parts, file in _walk(files("edframe.scaffold") / "templates" / room):
+        place = Path(*(values["module"] if part == "module" else part for part in parts))
+        text = Template(file.read_text(encoding="utf-8")).substitute(values)
+        yield place.with_name(place.name.removesuffix(".txt")), text
 
 
 def _walk(folder: Traversable, parts: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Traversable]]:
