@@ -52,7 +52,7 @@ DESCRIPTIONS = {
     "dipole_error": "length of the difference of the dipole moments, |∫r(ρ̂−ρ)|; none in a crystal or a slab",
     "low_density_nmae": f"NMAE where ρ < {LOW_DENSITY} e/Å^d, relative to the electrons there",
     "basin_error": "difference of the electrons nearest to an atom, |ΔN|, mean over the atoms",
-    "coulomb_error": "electrostatic energy of the error per electron, ½∫∫ δρ(r) δρ(r′) / |r−r′|",
+    "coulomb_error": "½∫∫ δρ(r) δρ(r′) / |r−r′| of the error δρ, per electron",
     "low_g_error": f"the part of the Coulomb energy that is in waves of |G| < {LOW_G:g} Å⁻¹",
 }
 """What each metric is, for tables."""
