@@ -9,6 +9,7 @@ import typer
 
 from edframe.cli import options
 from edframe.errors import DataError
+from edframe.restart import CODES
 
 if TYPE_CHECKING:
     from edframe.io.volume import Volume
@@ -17,14 +18,20 @@ if TYPE_CHECKING:
 
 
 def restart(
-    code: Annotated[str, typer.Argument(metavar="CODE", help="qe or abinit.")],
+    code: Annotated[str, typer.Argument(metavar="CODE", help=f"{', '.join(CODES)}.")],
     source: Annotated[
         Path,
         typer.Argument(
             metavar="RUN|DENSITY", help="Run directory of a trained model or an ensemble, or a file with a density."
         ),
     ],
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="Input file of the calculation.")],
+    input: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="Input file of the calculation; vasp: its folder; pyscf: a script that makes the mean field `mf`.",
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Folder for all files; default: where the input has its own."),
@@ -48,6 +55,8 @@ def restart(
       edframe restart qe runs/20260101T120000Z-qe-unet-l1-1a2b3c scf.in --out restart --run
 
       edframe restart qe density.cube scf.in
+
+      edframe restart pyscf density.cube li2o.py --run
     """
     from edframe.restart import code_of
     from edframe.restart.outlook import kind_of, outlook

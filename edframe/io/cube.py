@@ -85,13 +85,13 @@ def read(path: Path) -> Volume:
     )
 
 
-def write(path: Path, volume: Volume) -> None:
+def write(path: Path, volume: Volume, digits: int = 6) -> None:
     """Write a cube. Densities are written in e/bohr³, potentials in hartree, and several fields as a list of orbitals.
 
     Few programs read such a list: ``edframe.io.write`` gives each field of a density a file of its own.
 
-    The comment becomes the title of two lines. Raises DataError for a grid that has not three axes, for atoms that are
-    no elements, and for values that are not finite or 1e99 and above.
+    digits: of the values, 6, 10 or 14. The comment becomes the title of two lines. Raises DataError for a grid that has
+    not three axes, for atoms that are no elements, and for values that are not finite or 1e99 and above.
     """
     grid, structure = volume.grid, volume.structure
     if grid.dimension != 3:
@@ -114,7 +114,7 @@ def write(path: Path, volume: Volume) -> None:
     with replacing(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
         try:
-            file.writelines(scientific(runs, 6, 13, 1 / UNIT[volume.quantity]))
+            file.writelines(scientific(runs, digits, digits + 7, 1 / UNIT[volume.quantity]))
         except ValueError as error:
             raise DataError(f"{path} cannot be written: {error}") from error
 

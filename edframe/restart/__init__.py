@@ -4,6 +4,10 @@
 |--------|----------------------------------------------|-----------------------|
 | qe     | ``prefix.save/charge-density.dat``, ``.hdf5`` | ``espresso``          |
 | abinit | ``…_DEN.nc``                                 | ``abinit``            |
+| pyscf  | a density matrix, ``mf.kernel(dm0=…)``       | ``pyscf``, ``fock``   |
+| vasp   | ``CHGCAR`` with occupancies                  | ``vasp``              |
+| cp2k   | a cube on its grid                           | ``cp2k``              |
+| siesta | ``Rho.IN.grid.nc``                           | ``siesta``            |
 
 A code is a class with the methods of ``edframe.restart.code.Code``, listed in ``CODES``.
 """
@@ -16,7 +20,14 @@ import importlib
 from edframe.errors import ConfigError
 from edframe.restart.code import Code
 
-CODES = {"qe": "edframe.restart.espresso:Espresso", "abinit": "edframe.restart.abinit:Abinit"}
+CODES = {
+    "qe": "edframe.restart.espresso:Espresso",
+    "abinit": "edframe.restart.abinit:Abinit",
+    "pyscf": "edframe.restart.pyscf:PySCF",
+    "vasp": "edframe.restart.vasp:Vasp",
+    "cp2k": "edframe.restart.cp2k:Cp2k",
+    "siesta": "edframe.restart.siesta:Siesta",
+}
 """Code and the class that writes for it."""
 
 __all__ = ["CODES", "Code", "code_of"]

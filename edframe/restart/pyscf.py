@@ -1,0 +1,102 @@
+"""PySCF: the density matrix ``dm0`` that ``mf.kernel`` starts from, and a script that starts from it.
+
+A calculation of PySCF is a script, which cannot be changed safely. So the input is a script that makes the mean field
+``mf`` and does not run it, or runs it under ``if __name__ == "__main__":`` alone. A second script takes ``mf`` from it.
+In a script of your own: ``mf.kernel(dm0=edframe.restart.fock.dm0(mf, "density.cube"))``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edframe.errors import DataError, imported
+from edframe.io.units import HARTREE
+from edframe.io.volume import Volume
+from edframe.restart.code import Needs, Outcome, Written
+from edframe.restart.fock import SEMILOCAL, matrix, needs_of
+from edframe.restart.process import run
+
+SCRIPT = '''\
+"""The calculation of {input} from a density; written by edframe."""
+
+import runpy
+
+import numpy
+
+mf = runpy.run_path({input!r})["mf"]
+mf.verbose = max(mf.verbose, 4)
+mf.kernel(dm0=numpy.load({matrix!r}))
+'''
+
+
+class PySCF:
+    """PySCF, by scripts."""
+
+    name = "pyscf"
+    title = "PySCF"
+
+    def __init__(self) -> None:
+        self._made: dict[Path, Any] = {}
+
+    def needs(self, input: Path) -> Needs:
+        return needs_of(self._mean_field(input))
+
+    def write(self, density: Volume, input: Path, out: Path | None, *, may_run: bool, force: bool) -> Written:
+        mf = self._mean_field(input)
+        folder = (out or input.parent).absolute()
+        found, target = folder / f"{input.stem}.dm0.npy", folder / f"{input.stem}.restart.py"
+        there = [str(file) for file in (found, target) if file.exists()]
+        if there and not force:
+            raise DataError(f"{', '.join(there)} exists already; write into another folder by --out, or use --force")
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(found, matrix(mf, density), allow_pickle=False)
+        target.write_text(SCRIPT.format(input=str(input.absolute()), matrix=str(found)), encoding="utf-8")
+        notes = []
+        xc = getattr(mf, "xc", "")
+        if not xc or mf._numint.libxc.is_hybrid_xc(xc) or mf._numint._xc_type(xc) == "MGGA":
+            notes.append(f"the start has the potential of {SEMILOCAL.upper()}, because {xc or 'Hartree-Fock'} needs "
+                         "more than the density")  # fmt: skip
+        if not hasattr(mf.mol, "lattice_vectors"):
+            notes.append("a start from a density does not pay for a molecule in PySCF: its Fock matrices, on a grid, "
+                         "take longer than the cycles that they save")  # fmt: skip
+        return Written((found,), target, {"dm0": f"numpy.load('{found.name}')"}, tuple(notes))
+
+    def run(self, written: Written) -> Outcome:
+        log = written.input.with_suffix(".out")
+        status, seconds = run([sys.executable, written.input.name], written.input.parent, log)
+        text = log.read_text(encoding="utf-8", errors="replace")
+        energies = [HARTREE * float(energy) for energy in re.findall(r"^cycle= \d+ E= (\S+)", text, re.MULTILINE)]
+        if status or not energies or "converged SCF energy" not in text:
+            raise DataError(f"{written.input} ended with status {status} and did not converge; see {log}")
+        return Outcome(len(energies), seconds, tuple(energies))
+
+    def check(self, log: str) -> str | None:
+        return None if "cycle=" in log else "PySCF did not begin its cycles"
+
+    def _mean_field(self, input: Path) -> Any:
+        """``mf`` of a script, which is executed once."""
+        imported("pyscf", "pyscf", f"{input}")
+        if input not in self._made:
+            if input.suffix != ".py" or not input.is_file():
+                raise DataError(f"{input} is no Python script; give one that makes a mean field `mf` of PySCF")
+            try:
+                with contextlib.chdir(input.absolute().parent):
+                    made = runpy.run_path(input.name, run_name="edframe")
+            except Exception as error:  # whatever the script raises
+                raise DataError(f"{input} ends with {type(error).__name__}: {error}") from error
+            mf = made.get("mf")
+            if mf is None:
+                raise DataError(f"{input} makes no mean field `mf`; name it so, outside of functions")
+            if getattr(mf, "e_tot", 0):
+                raise DataError(
+                    f'{input} has run its calculation; put `mf.kernel()` under `if __name__ == "__main__":`'
+                )
+            self._made[input] = mf
+        return self._made[input]
