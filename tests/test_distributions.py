@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -107,10 +108,48 @@ def test_installed_wheels_run_the_quick_recipe_away_from_the_repository(dist, tm
     assert (run / "report.html").exists()
 
 
-@pytest.mark.slow
-def test_wheels_and_their_dependencies_in_an_empty_environment_run_the_quick_recipe(dist, tmp_path):
-    """As a user would: `pip install edframe[all]`, here from the folder of wheels, in the versions that are tested."""
+@pytest.fixture(scope="module")
+def python(dist, tmp_path_factory):
+    """The Python of an environment in which a user gave `pip install edframe[all]`: here from the folder of wheels, in
+    the versions that are tested.
+    """
     wheels = ("--find-links", dist, "--constraint", ROOT / "constraints.txt", "edframe[all]")
-    python = environment(tmp_path / "env", *wheels)
+    return environment(tmp_path_factory.mktemp("empty") / "env", *wheels)
+
+
+@pytest.mark.slow
+def test_wheels_and_their_dependencies_in_an_empty_environment_run_the_quick_recipe(python, tmp_path):
     run = run_quick(python, tmp_path)
     assert (run / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_wheels_of_third_parties_are_checked_and_train_in_that_environment(python, tmp_path):
+    """A loss, a model and a featurizer that the installed edframe made, each built and installed as a wheel."""
+    edframe, wheels = python.with_name("edframe"), tmp_path / "wheels"
+    made = {"loss": "lawful", "model": "modest", "featurizer": "faithful"}
+    for kind, name in made.items():
+        subprocess.run([edframe, "plugins", "new", kind, name], cwd=tmp_path, check=True, capture_output=True)
+        build = "import sys; from flit_core.buildapi import build_wheel; build_wheel(sys.argv[1])"
+        wheels.mkdir(exist_ok=True)
+        subprocess.run([sys.executable, "-c", build, wheels], cwd=tmp_path / f"edframe-{name}", check=True)
+    assert len(list(wheels.iterdir())) == 3
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", *wheels.iterdir()]
+    subprocess.run([*map(str, install), "--disable-pip-version-check"], check=True)
+    for kind, name in made.items():
+        command = [edframe, "plugins", "check", f"edframe-{name}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"{kind} '{name}' of edframe-{name} 0.1.0:")
+        assert done.stdout.endswith(" passed, 0 failed, 0 skipped\n")
+    run = run_quick(python, tmp_path, *(word for kind, name in made.items() for word in (f"--{kind}", name)))
+    first, last = (read_losses(run)[i] for i in (0, -1))
+    assert last < first
+    assert {kind: yaml.safe_load((run / "config.yaml").read_text())[kind]["name"] for kind in made} == made
+    assert (run / "report.html").exists()
+
+
+def read_losses(run):
+    """The mean of the loss at each validation."""
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [event["loss"] for event in events if event["event"] == "validation"]
