@@ -45,12 +45,12 @@ def fitting(shape: Sequence[int], share: float) -> tuple[int, ...]:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, NumPy or PyTorch says that there was not enough memory."""
     words = ("can't allocate memory", "not enough memory", "out of memory")
-    told = isinstance(error, RuntimeError) and any(part in str(error) for part in words)
-    return isinstance(error, MemoryError) or told
+    by_text = isinstance(error, RuntimeError) and any(part in str(error) for part in words)
+    return isinstance(error, MemoryError) or by_text
 
 
 @contextlib.contextmanager
-def told_where_memory_ends(sentence: str, kind: type[EdframeError] = RunError) -> Iterator[None]:
+def out_of_memory_as(sentence: str, kind: type[EdframeError] = RunError) -> Iterator[None]:
     """Raise ``kind`` with the sentence where the block runs out of memory."""
     try:
         yield

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from edframe.errors import DataError, RunError
-from edframe.memory import by_words, fitting, free_memory, is_out_of_memory, told_where_memory_ends
+from edframe.memory import by_words, fitting, free_memory, is_out_of_memory, out_of_memory_as
 
 HELD = """
 import resource
@@ -64,9 +64,9 @@ def test_errors_that_mean_memory_are_told_from_others():
         (caught.value, DataError),
         (RuntimeError("shapes"), RuntimeError),
     ):
-        with pytest.raises(raised, match=r"no room|shapes"), told_where_memory_ends("no room", DataError):
+        with pytest.raises(raised, match=r"no room|shapes"), out_of_memory_as("no room", DataError):
             raise error
-    with pytest.raises(RunError, match="of its own"), told_where_memory_ends("no room"):
+    with pytest.raises(RunError, match="of its own"), out_of_memory_as("no room"):
         raise RunError("of its own")
 
 

@@ -1,4 +1,4 @@
-"""A kept test sample of a run, as densities to look at."""
+"""A test sample that a run has saved, as densities to look at."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ class PreparedDataset(Dataset):
 
     @property
     def _remedy(self) -> str:
-        return f"delete {self.folder}, and the same command makes it anew"
+        return f"delete {self.folder}, and the same command makes it again"
 
     def _keep(self, writer: StoreWriter, job: Job, result: Sample | Exception) -> None:
         if isinstance(result, Exception):

@@ -27,7 +27,7 @@ from edframe.errors import DataError
 from edframe.io.files import plain_name
 from edframe.io.spin import by_file
 from edframe.io.volume import Quantity, Volume
-from edframe.memory import told_where_memory_ends
+from edframe.memory import out_of_memory_as
 
 FORMATS = {
     "chgcar": "edframe.io.vasp",
@@ -56,7 +56,7 @@ def read(
     from edframe.io.meaning import meant
 
     path, chosen = Path(path), format or format_of(path)
-    with told_where_memory_ends(f"{path}: there is not enough memory for its grid; use a coarser one", DataError):
+    with out_of_memory_as(f"{path}: there is not enough memory for its grid; use a coarser one", DataError):
         return meant(_module(path, chosen).read(path), path, unit, quantity, open_unit=chosen == "xsf")
 
 

@@ -57,11 +57,11 @@ def packing(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error})") from error
     packed = next((ending for magic, ending in MAGIC.items() if start.startswith(magic)), "")
-    told = packed_ending(path.name).lower()
-    if not packed and told == ".lzma":  # the old form has no magic number
-        return told
-    if told and not packed:
-        raise DataError(f"{path} cannot be read: its name ends in {told}, and it is not packed so; correct its name")
+    ending = packed_ending(path.name).lower()
+    if not packed and ending == ".lzma":  # the old form has no magic number
+        return ending
+    if ending and not packed:
+        raise DataError(f"{path} cannot be read: its name ends in {ending}, and it is not packed so; correct its name")
     return packed
 
 

@@ -47,7 +47,7 @@ def basin_electrons(density: Float[Tensor, "*grid"], grid: Grid, positions: Floa
     for atom in atoms[1:]:
         nearest = nearest.minimum(distance(atom))
     nearest += TIE
-    # Once more rather than kept: the distances of 100 atoms take 100 times the memory of the density.
+    # Computed again rather than stored: the distances of 100 atoms take 100 times the memory of the density.
     owned = [distance(atom) <= nearest for atom in atoms]
     share = density / sum(mine.double() for mine in owned)
     return density.new_tensor([float((share * mine).sum()) for mine in owned]) * grid.voxel_volume

@@ -20,7 +20,7 @@ from edframe.errors import DataError, RunError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, Featurizer
 from edframe.io.patterns import PREDICTED
-from edframe.memory import by_points, told_where_memory_ends
+from edframe.memory import by_points, out_of_memory_as
 from edframe.predict.memory import advice, require_memory
 from edframe.predict.novelty import Novelty, TrainingSet
 from edframe.predict.symmetry import Symmetrised
@@ -121,7 +121,7 @@ class Predictor:
         grid = Grid.of(structure.lattice.matrix, chosen)
         inner = self.model.model if isinstance(self.model, Symmetrised) else self.model
         require_memory(inner, len(self.featurizer.channels), self.contents.spins, grid, self.device)
-        with told_where_memory_ends(_too_large(grid)):
+        with out_of_memory_as(_too_large(grid)):
             features = self.featurizer([structure], grid, self.device)
         check_features(features, self.featurizer.channels, grid, 1, self._label)
         if electrons is None:
@@ -143,7 +143,7 @@ class Predictor:
         """The density ``[s, x, y, z]`` in e/Å³."""
         count = torch.tensor([inputs.electrons], device=self.device)
         features = inputs.features
-        with told_where_memory_ends(_too_large(inputs.grid)):
+        with out_of_memory_as(_too_large(inputs.grid)):
             density = self.model(features.channels, features.baseline, inputs.grid, count)[0]
         return np.asarray(density.float().cpu().numpy())
 

@@ -66,7 +66,7 @@ def build(directory: Path) -> Path:
         _replace(page, _render(run, numbers, structures).encode())
     except OSError as error:
         raise RunError(
-            f"the report cannot be written to {directory}: {error.strerror or error}; mend that, then write it by "
+            f"the report cannot be written to {directory}: {error.strerror or error}; fix that, then write it by "
             f"`edframe report {directory}`"
         ) from error
     return page

@@ -84,7 +84,7 @@ def _bare(line: str) -> Iterator[tuple[int, str]]:
 
 
 def _value(word: str) -> Any:
-    """Text without quotes, a truth value, a number; anything else as it stands."""
+    """Text without quotes, a truth value, a number; anything else as it is."""
     if word[0] in "'\"":
         return word[1:-1].strip()
     if re.fullmatch(r"(?i)\.?[tf]\w*\.?", word):

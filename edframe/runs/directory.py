@@ -93,7 +93,7 @@ class Run:
 
     def _write_error(self, name: str, error: OSError) -> RunError:
         return RunError(
-            f"{self.path / name} cannot be written: {_reason(error)}; what was saved before is intact: mend that, then "
+            f"{self.path / name} cannot be written: {_reason(error)}; what was saved before is intact: fix that, then "
             f"continue by {command('edframe', 'run', '--resume', self.path)}"
         )
 

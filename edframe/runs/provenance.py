@@ -33,7 +33,7 @@ def record_start(run: Run, facts: Mapping[str, Any]) -> None:
     if facts["dataset"] != known["dataset"]:
         raise RunError(
             f"{run.path} was made from other data (fingerprint {then[:12]}, now "
-            f"{facts['dataset']['fingerprint'][:12]}); start anew by {run.again}"
+            f"{facts['dataset']['fingerprint'][:12]}); start again by {run.again}"
         )
     changed = {key: value for key, value in facts.items() if value != known.get(key)}
     run.record(status="running", resumed=[*known.get("resumed", []), changed])

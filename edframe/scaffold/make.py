@@ -102,7 +102,7 @@ def _require_free(kind: Kind, name: str, registry: Registry) -> None:
 
 
 def _values(kind: Kind, name: str) -> dict[str, str]:
-    """What stands for each ``$word`` of a component's templates."""
+    """What replaces each ``$word`` of a component's templates."""
     bounds = {re.split(r"[^\w-]", need, maxsplit=1)[0]: need for need in importlib.metadata.requires(PROJECT) or []}
     words = name.removesuffix(f"-{kind}").split("-")
     return distribution_values(name, [bounds[need] for need in NEEDS[kind]]) | {
@@ -113,7 +113,7 @@ def _values(kind: Kind, name: str) -> dict[str, str]:
 
 
 def distribution_values(name: str, needs: Iterable[str]) -> dict[str, str]:
-    """What stands for the ``$word`` that every distribution has. needs: requirements beside edframe."""
+    """What replaces the ``$word`` that every distribution has. needs: requirements beside edframe."""
     major, minor = __version__.split(".")[:2]
     all_needs = [f"{PROJECT}>={major}.{minor},<{major}.{int(minor) + 1}", *needs]
     return {

@@ -74,7 +74,7 @@ class Checkpoint:
         for difference in _differences({**then, "device": ""}, {**now, "device": ""}):
             raise RunError(
                 f"{run.path / 'config.yaml'} was edited since the checkpoint was saved ({difference}); undo that to "
-                f"continue, or start anew by {run.again}"
+                f"continue, or start again by {run.again}"
             )
         return checkpoint
 
@@ -96,7 +96,7 @@ class Checkpoint:
         except RuntimeError as error:
             raise RunError(
                 f"the checkpoint does not fit the model ({str(error).splitlines()[-1].strip()}): its plugin changed "
-                "since; install the versions named in provenance.json, or start anew from config.yaml"
+                "since; install the versions named in provenance.json, or start again from config.yaml"
             ) from error
         for part in (model, average):
             require_finite(part, "the checkpoint")
@@ -117,7 +117,7 @@ def require_finite(model: nn.Module, what: str) -> None:
     for name, weight in model.named_parameters():
         if not weight.isfinite().all():
             raise RunError(
-                f"{what} holds a weight that is not finite, in '{name}'; restore it from a copy, or start anew from "
+                f"{what} holds a weight that is not finite, in '{name}'; restore it from a copy, or start again from "
                 "config.yaml"
             )
 

@@ -23,7 +23,7 @@ from edframe.data.splits import Split
 from edframe.errors import RunError
 from edframe.grid import Grid
 from edframe.interfaces import Loss
-from edframe.memory import by_points, fitting, told_where_memory_ends
+from edframe.memory import by_points, fitting, out_of_memory_as
 from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import nmae
 from edframe.runs.directory import Run
@@ -95,7 +95,7 @@ def train(
             clock.start()
             batch = next(batches)
             clock.lap("data")
-            with told_where_memory_ends(_too_large(batch, step)):
+            with out_of_memory_as(_too_large(batch, step)):
                 wrapped.train()
                 torch.manual_seed(seed_for(seed, "dropout", step, fabric.global_rank))
                 predicted = _predict_wrapped(wrapped, batch)

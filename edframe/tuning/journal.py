@@ -49,7 +49,7 @@ def loaded(folder: Path, sampler: Any = None, pruner: Any = None) -> optuna.Stud
 
 
 def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Trials with a result, or cut short for want of one, by number; not those that were stopped or killed."""
+    """Trials with a result, or cut short without one, by number; not those that were stopped or killed."""
     states = library().trial.TrialState
     return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED))
 

@@ -254,7 +254,7 @@ def test_a_report_that_cannot_be_written_is_not_announced_and_the_run_is_finishe
     path = the_run(tmp_path / "runs")
     assert result.code == 2
     assert result.err == (
-        f"Error: the report cannot be written to {path}: No space left on device; mend that, then write it by "
+        f"Error: the report cannot be written to {path}: No space left on device; fix that, then write it by "
         f"`edframe report {path}`\n"
     )
     assert "report:" not in result.out
@@ -374,7 +374,7 @@ def test_full_disk_is_one_sentence_and_space_makes_the_run_go_on(edframe, tiny, 
     file = f"checkpoints/{name}" if name.endswith("safetensors") else name
     assert result.code == 2
     assert result.err == (
-        f"Error: {path}/{file} cannot be written: the disk is full; what was saved before is intact: mend that, then "
+        f"Error: {path}/{file} cannot be written: the disk is full; what was saved before is intact: fix that, then "
         f"continue by `edframe run --resume {path}`\n"
     )
     assert not list(path.rglob("*.tmp"))

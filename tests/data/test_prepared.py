@@ -236,7 +236,7 @@ def flip(file):
 def test_advice_on_a_damaged_cache_can_be_followed(damage):
     folder = built([3, 2]).folder
     damage(folder / "samples.zarr")
-    with pytest.raises(DataError, match=f"delete {folder}, and the same command makes it anew"):
+    with pytest.raises(DataError, match=f"delete {folder}, and the same command makes it again"):
         [Cubes([3, 2])[index] for index in range(2)]
     shutil.rmtree(folder)
     assert len(built([3, 2])) == 2

@@ -79,7 +79,7 @@ def test_failed_write_leaves_the_old_file_and_no_temporary(run, monkeypatch, fai
             run.write("checkpoints/last.safetensors", b"new")
     assert str(caught.value) == (
         f"{run.path}/checkpoints/last.safetensors cannot be written: the disk is full; what was saved before is "
-        f"intact: mend that, then continue by `edframe run --resume {run.path}`"
+        f"intact: fix that, then continue by `edframe run --resume {run.path}`"
     )
     assert (run.path / "checkpoints/last.safetensors").read_bytes() == b"old"
     assert files(run) == ["checkpoints/last.safetensors", "config.yaml", "provenance.json"]

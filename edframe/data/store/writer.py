@@ -56,7 +56,7 @@ class StoreWriter:
 
     It commits by itself when a shard's worth of samples has come, and with the first sample that comes 10 s after the
     last commit. In a local folder a second writer is refused; elsewhere, take care that there is one. about: plain
-    facts kept with a new store; a store that exists keeps its own. remedy: what errors say to do about damage.
+    facts saved with a new store; a store that exists keeps its own. remedy: what errors say to do about damage.
     Raises DataError for a folder that is no store, and when it cannot be written.
     """
 
