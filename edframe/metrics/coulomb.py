@@ -90,10 +90,10 @@ def _short(squared: NDArray[np.float64], dimension: int, alpha: float) -> NDArra
     x = squared / (4 * alpha**2)
     safe = np.where(x > 0, x, 1.0)
     if dimension == 3:
-        found = np.where(x > 0, -np.expm1(-safe) / safe, 1.0) * (np.pi / alpha**2)
+        values = np.where(x > 0, -np.expm1(-safe) / safe, 1.0) * (np.pi / alpha**2)
     else:
-        found = np.where(x > 0, erf(np.sqrt(safe)) / np.sqrt(safe), 2 / np.sqrt(np.pi)) * (np.pi / alpha)
-    return np.asarray(found)
+        values = np.where(x > 0, erf(np.sqrt(safe)) / np.sqrt(safe), 2 / np.sqrt(np.pi)) * (np.pi / alpha)
+    return np.asarray(values)
 
 
 def _gaussians(
@@ -112,9 +112,9 @@ def _gaussians(
     t, weights = _quadrature(NODES, alpha)
     weights = 2 / np.sqrt(np.pi) * weights * (np.sqrt(np.pi) / t) ** along
     decay = -((t[:, None] * distances) ** 2)
-    found = weights * np.exp(-((waves[:, None] / (2 * t)) ** 2)) @ np.exp(decay)
-    found[waves == 0] = weights @ np.expm1(decay)
-    return np.asarray(found)
+    values = weights * np.exp(-((waves[:, None] / (2 * t)) ** 2)) @ np.exp(decay)
+    values[waves == 0] = weights @ np.expm1(decay)
+    return np.asarray(values)
 
 
 def _long_waves(
@@ -129,7 +129,7 @@ def _long_waves(
         return np.asarray(np.where(distances > 0, integral / safe, below * (2 / np.pi if dimension == 3 else 1.0)))[
             None
         ]
-    found = np.zeros((len(waves), len(distances)))
+    values = np.zeros((len(waves), len(distances)))
     for row in np.flatnonzero(waves < below):
         end = np.sqrt(below**2 - waves[row] ** 2)
         k, weights = _quadrature(NODES + int(end * distances.max()), end)
@@ -139,8 +139,8 @@ def _long_waves(
         else:
             weights, shape = weights * k / (2 * np.pi), j0(phases)
         weights = weights * _transform(k**2 + waves[row] ** 2, dimension)
-        found[row] = weights @ (shape - (waves[row] == 0))
-    return found
+        values[row] = weights @ (shape - (waves[row] == 0))
+    return values
 
 
 def _quadrature(nodes: int, end: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

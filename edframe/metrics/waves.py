@@ -130,8 +130,8 @@ def sampled(grid: Grid, shape: tuple[int, ...], kernel: PartlyTransformed) -> ND
         values = values * np.exp(1j * waves @ parallel.T)
     order = (*along, *across)
     values = np.moveaxis(values.reshape([shape[axis] for axis in order]), range(grid.dimension), order)
-    found: NDArray[np.float64] = np.fft.fftn(values, axes=across).real * (grid.voxel_volume / area)
-    return found
+    components: NDArray[np.float64] = np.fft.fftn(values, axes=across).real * (grid.voxel_volume / area)
+    return components
 
 
 def shortest_waves(edges: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64]:
@@ -139,17 +139,17 @@ def shortest_waves(edges: NDArray[np.float64], shape: Sequence[int]) -> NDArray[
     counts = np.stack(np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij"), axis=-1).reshape(-1, len(shape))
     reciprocal = 2 * np.pi * np.linalg.pinv(edges).T
     own = np.linalg.qr(reciprocal.T)[1].T  # the same vectors in as many dimensions
-    found: NDArray[np.float64] = counts @ reciprocal
+    waves: NDArray[np.float64] = counts @ reciprocal
     for image in nearer_images(Grid.of(own, 1), np.full(len(shape), 0.5)):
         other = (counts + image) @ reciprocal
-        shorter = np.linalg.norm(other, axis=1) < np.linalg.norm(found, axis=1)
-        found[shorter] = other[shorter]
-    return found
+        shorter = np.linalg.norm(other, axis=1) < np.linalg.norm(waves, axis=1)
+        waves[shorter] = other[shorter]
+    return waves
 
 
 def displacements(grid: Grid, shape: Sequence[int], axes: Sequence[int]) -> NDArray[np.float64]:
     """Differences of points along some axes, padded to ``shape``, ``[steps, d]`` in Å, in the order of a transform."""
     steps = [np.fft.fftfreq(shape[axis], 1 / shape[axis]) for axis in axes]
     counts = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    found: NDArray[np.float64] = counts @ grid.voxel[list(axes)]
-    return found
+    vectors: NDArray[np.float64] = counts @ grid.voxel[list(axes)]
+    return vectors

@@ -44,8 +44,8 @@ def test_every_kind_is_counted():
 
 
 def test_what_is_the_same_everywhere_is_said_once():
-    found = overview(facts_of(Given((["He"], 3.0, 6, 2.0))))
-    assert (found["spacing"], found["atoms per structure"]) == ("0.500 Å", "1")
+    facts = overview(facts_of(Given((["He"], 3.0, 6, 2.0))))
+    assert (facts["spacing"], facts["atoms per structure"]) == ("0.500 Å", "1")
 
 
 def test_long_lists_end_with_a_count():

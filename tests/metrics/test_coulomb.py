@@ -105,16 +105,16 @@ def neutral(grid: Grid):
 @pytest.mark.parametrize("grid", MIXED)
 def test_of_gaussians_is_the_sum_over_their_images(grid):
     q = neutral(grid)
-    found = coulomb_energy(charges(grid, q), grid)
-    assert found.item() == pytest.approx(summed_over_images(grid, q), rel=2e-7)
+    energy = coulomb_energy(charges(grid, q), grid)
+    assert energy.item() == pytest.approx(summed_over_images(grid, q), rel=2e-7)
 
 
 @pytest.mark.parametrize("grid", [*MIXED, Grid.of(BOX, SHAPE), Grid.of(SKEWED, SHAPE)])
 @pytest.mark.parametrize("below", [1.0, 2.5])
 def test_long_waves_of_gaussians_are_the_integral_over_them(grid, below):
     q = neutral(grid)
-    found = coulomb_energy(charges(grid, q), grid, below)
-    assert found.item() == pytest.approx(by_waves(grid, q, below), rel=1e-6, abs=1e-9)
+    energy = coulomb_energy(charges(grid, q), grid, below)
+    assert energy.item() == pytest.approx(by_waves(grid, q, below), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("cell", [BOX, SKEWED])
@@ -164,10 +164,10 @@ def test_a_cell_is_neutralised_and_its_energy_is_never_negative(periodic):
 def test_any_precision_in_a_batch(dtype):
     grid = Grid.of([4.0, 3.0, 5.0], (6, 5, 8), (True, False, False))
     field = torch.randn(3, *grid.shape, generator=torch.Generator().manual_seed(0)).to(dtype)
-    found = coulomb_energy(field, grid)
-    assert found.dtype == torch.float32
+    energies = coulomb_energy(field, grid)
+    assert energies.dtype == torch.float32
     expected = [coulomb_energy(one[None].double(), grid).item() for one in field]
-    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    assert energies.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("periodic", [True, False, (True, False)])
@@ -192,9 +192,9 @@ def test_the_metrics_are_energies_of_the_error_per_electron():
     here, there = (charges(grid, [5.0, 5, 5, 5], 0.5, AWAY + shift) for shift in (0, np.array([0.4, 0, 0])))
     predicted, reference = 0.9 * here + 0.1 * there, here
     error = predicted - reference
-    for below, found in (
+    for below, metric in (
         (None, standard.coulomb_error(predicted[None], reference[None], grid)),
         (1.0, standard.low_g_error(predicted[None], reference[None], grid)),
     ):
-        assert found.dtype == torch.float64
-        assert found.item() == pytest.approx(coulomb_energy(error, grid, below).item() / 20, rel=1e-6)
+        assert metric.dtype == torch.float64
+        assert metric.item() == pytest.approx(coulomb_energy(error, grid, below).item() / 20, rel=1e-6)

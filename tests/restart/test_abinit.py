@@ -58,9 +58,9 @@ def test_the_template_says_what_is_needed_and_gets_the_density(h2, tmp_path):
     density = io.Volume(needs.structure, grid, {"total": values})
     written = code.write(density, h2, None, may_run=False, force=False)
     with h5py.File(written.files[0]) as file:
-        found = file["density"][0, :, 3, 5, 0]  # z is the slowest axis
+        line = file["density"][0, :, 3, 5, 0]  # z is the slowest axis
     z = np.arange(8) / 8
-    np.testing.assert_allclose(found, 2 / 729 * (1 + 0.5 * np.cos(2 * np.pi * z)), rtol=1e-9)
+    np.testing.assert_allclose(line, 2 / 729 * (1 + 0.5 * np.cos(2 * np.pi * z)), rtol=1e-9)
     text = written.input.read_text()
     assert text.endswith(f'getden_filepath "{written.files[0]}"\nnnsclo -1\n')
     with pytest.raises(DataError, match="exists already"):

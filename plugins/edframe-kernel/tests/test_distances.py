@@ -81,11 +81,11 @@ def test_energy_on_a_ring_is_the_sum_over_pairs_of_points():
 def test_mmd_in_a_box_is_the_double_sum_of_geomloss(d):
     grid = Grid.of(CELL[:d, :d], (9, 8, 7)[:d], False)
     predicted, reference = torch.rand(2, 1, 1, *grid.shape, dtype=torch.float64)
-    found = MMDLoss(MMDConfig(blur=0.9))(predicted, reference, grid)
+    value = MMDLoss(MMDConfig(blur=0.9))(predicted, reference, grid)
     points = torch.tensor(grid.coordinates()).reshape(-1, d)
     a, b = (density.flatten() * grid.voxel_volume for density in (predicted, reference))
     expected = SamplesLoss("gaussian", blur=0.9, backend="tensorized")(a, points, b, points) / b.sum()
-    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-9)
 
 
 @pytest.mark.parametrize("periodic", [True, (True, False, True), (False, True, False)])

@@ -66,14 +66,14 @@ def test_conformance(check, inputs):
 
 
 def test_a_sample_is_what_the_code_found_and_knows_its_level(inputs):
-    found = module.Qe(QeConfig(inputs=(inputs,)))
-    found.build(lambda done, total: None)
-    assert list(found.ids) == ["a.in", "b.in"]
-    assert "does not converge" in found.failures["c.in"]
-    sample = found[1]
+    dataset = module.Qe(QeConfig(inputs=(inputs,)))
+    dataset.build(lambda done, total: None)
+    assert list(dataset.ids) == ["a.in", "b.in"]
+    assert "does not converge" in dataset.failures["c.in"]
+    sample = dataset[1]
     x = np.arange(8) / 8
     np.testing.assert_allclose(sample.density[0, :, 0, 0], 2 / 125 * (1 + 0.5 * np.cos(2 * np.pi * x)), rtol=1e-6)
-    assert Level.of([found[0], sample]) == Level("pbe", {"He": "He.UPF"})
+    assert Level.of([dataset[0], sample]) == Level("pbe", {"He": "He.UPF"})
     assert (sample.source["iterations"], sample.source["seconds"]) == (7, 1.23)
 
 
@@ -82,8 +82,8 @@ def test_a_sample_is_what_the_code_found_and_knows_its_level(inputs):
 def test_by_pw_x(tmp_path):
     for side in (5.43, 5.5):
         (tmp_path / f"{side}.in").write_text(SI.format(pseudo=SHIPPED, side=side))
-    found = module.Qe(QeConfig(inputs=(f"{tmp_path}/*.in",)))
-    found.build(lambda done, total: None)
-    assert [sample.electrons for sample in found] == [8.0, 8.0]
-    assert found[0].source["pseudopotential"] == {"Si": "Si.pz-vbc.UPF"}
-    assert found[0].source["functional"] == "lda"
+    dataset = module.Qe(QeConfig(inputs=(f"{tmp_path}/*.in",)))
+    dataset.build(lambda done, total: None)
+    assert [sample.electrons for sample in dataset] == [8.0, 8.0]
+    assert dataset[0].source["pseudopotential"] == {"Si": "Si.pz-vbc.UPF"}
+    assert dataset[0].source["functional"] == "lda"

@@ -84,8 +84,8 @@ def gaussian(grid: Grid, sigma: float) -> Spectrum:
 
     def kernel(waves: NDArray[np.float64], distances: NDArray[np.float64], along: int) -> NDArray[np.float64]:
         height = (2 * np.pi * sigma**2) ** (along / 2)
-        found: NDArray[np.float64] = height * np.exp(-((waves[:, None] * sigma) ** 2 + (distances / sigma) ** 2) / 2)
-        return found
+        values: NDArray[np.float64] = height * np.exp(-((waves[:, None] * sigma) ** 2 + (distances / sigma) ** 2) / 2)
+        return values
 
     shape = padded(grid)
     if all(grid.periodic):

@@ -63,13 +63,13 @@ def label(job: Job) -> Sample:
     """
     code, input = code_of(job.inputs["code"]), Path(job.inputs["input"])
     with tempfile.TemporaryDirectory(prefix="edframe-") as folder:
-        found = code.converged(input, Path(folder))
-    level, outcome = found.needs.level, found.outcome
+        result = code.converged(input, Path(folder))
+    level, outcome = result.needs.level, result.outcome
     return as_label(
         sample_of(
-            found.density,
+            result.density,
             str(input),
-            found.needs.electrons,
+            result.needs.electrons,
             file=str(input),
             functional=level.functional,
             pseudopotential=dict(level.pseudopotentials),
