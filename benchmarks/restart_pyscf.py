@@ -10,14 +10,14 @@ import sys
 import time
 
 import numpy as np
+from edframe_pyscf.levels import PBE_DZVP
+from edframe_pyscf.scf import build_cell
 from pyscf.pbc import dft
 
 from edframe.grid import Grid
 from edframe.io.units import BOHR
 from edframe.io.volume import Volume
 from edframe.restart.fock import _sampled, dm0, needs_of
-from edframe_pyscf.levels import PBE_DZVP
-from edframe_pyscf.scf import build_cell
 
 SIDE = 7.2
 SYSTEMS = {

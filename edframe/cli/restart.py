@@ -101,6 +101,8 @@ def density_for(source: Path, needs: Needs, anyway: bool) -> tuple[Volume, tuple
 
 
 def _start(source: Path, needs: Needs) -> Start:
+    from edframe.predict.pretrained import located
     from edframe.restart.start import from_file, from_run
 
-    return from_run(source, needs, "cpu") if source.is_dir() else from_file(source)
+    place = source if source.exists() or source.suffix else located(source)
+    return from_run(place, needs, "cpu") if place.is_dir() else from_file(place)

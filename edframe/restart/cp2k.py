@@ -24,7 +24,7 @@ from edframe.errors import DataError
 from edframe.io.cube import write as write_cube
 from edframe.io.units import BOHR
 from edframe.io.volume import Volume
-from edframe.restart.code import Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written
 
 DIGITS = 10
 """Of the values in the cube: six would leave an error of 1e-6 in the number of electrons."""
@@ -38,7 +38,7 @@ class Cp2k:
     name = "cp2k"
     title = "CP2K"
 
-    def needs(self, input: Path) -> Needs:
+    def needs(self, input: Path, out: Path | None = None, *, may_run: bool = False) -> Needs:
         return _Input.read(input).needs
 
     def write(self, density: Volume, input: Path, out: Path | None, *, may_run: bool, force: bool) -> Written:
@@ -58,10 +58,13 @@ class Cp2k:
         ]
         if out:
             notes.append(f"run CP2K in {input.absolute().parent}, where the files are that the input names")
-        return Written((file,), target, changes, tuple(notes))
+        return Written((file,), target, changes, input.absolute().parent, tuple(notes))
 
     def run(self, written: Written) -> Outcome:
         raise DataError(f"CP2K is not run from here: run it with {written.input}, in the folder of the input")
+
+    def converged(self, input: Path, folder: Path) -> Converged:
+        raise DataError("CP2K is not run from here; give a cube that it wrote")
 
     def check(self, log: str) -> str | None:
         return (

@@ -19,7 +19,7 @@ import numpy as np
 from edframe.errors import DataError, imported
 from edframe.io.units import HARTREE
 from edframe.io.volume import Volume
-from edframe.restart.code import Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written
 from edframe.restart.fock import SEMILOCAL, matrix, needs_of
 from edframe.restart.process import run
 
@@ -45,7 +45,7 @@ class PySCF:
     def __init__(self) -> None:
         self._made: dict[Path, Any] = {}
 
-    def needs(self, input: Path) -> Needs:
+    def needs(self, input: Path, out: Path | None = None, *, may_run: bool = False) -> Needs:
         return needs_of(self._mean_field(input))
 
     def write(self, density: Volume, input: Path, out: Path | None, *, may_run: bool, force: bool) -> Written:
@@ -66,7 +66,7 @@ class PySCF:
         if not hasattr(mf.mol, "lattice_vectors"):
             notes.append("a start from a density does not pay for a molecule in PySCF: its Fock matrices, on a grid, "
                          "take longer than the cycles that they save")  # fmt: skip
-        return Written((found,), target, {"dm0": f"numpy.load('{found.name}')"}, tuple(notes))
+        return Written((found,), target, {"dm0": f"numpy.load('{found.name}')"}, folder, tuple(notes))
 
     def run(self, written: Written) -> Outcome:
         log = written.input.with_suffix(".out")
@@ -76,6 +76,9 @@ class PySCF:
         if status or not energies or "converged SCF energy" not in text:
             raise DataError(f"{written.input} ended with status {status} and did not converge; see {log}")
         return Outcome(len(energies), seconds, tuple(energies))
+
+    def converged(self, input: Path, folder: Path) -> Converged:
+        raise DataError("PySCF is run by scripts of one's own; give a density that one wrote")
 
     def check(self, log: str) -> str | None:
         return None if "cycle=" in log else "PySCF did not begin its cycles"

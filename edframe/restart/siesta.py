@@ -24,7 +24,7 @@ from edframe.data.level import Level
 from edframe.errors import DataError, imported
 from edframe.io.units import BOHR
 from edframe.io.volume import Volume
-from edframe.restart.code import Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written
 
 FILE = "Rho.IN.grid.nc"
 """SIESTA looks for it where it is run."""
@@ -39,7 +39,7 @@ class Siesta:
     name = "siesta"
     title = "SIESTA"
 
-    def needs(self, input: Path) -> Needs:
+    def needs(self, input: Path, out: Path | None = None, *, may_run: bool = False) -> Needs:
         return _Fdf(input).needs
 
     def write(self, density: Volume, input: Path, out: Path | None, *, may_run: bool, force: bool) -> Written:
@@ -64,11 +64,14 @@ class Siesta:
         mesh = "[" + " ".join(map(str, density.grid.shape)) + "]"
         changes = {"SCF.Read.Charge.NetCDF": "true", "Mesh.Sizes": mesh}
         target.write_text(given.changed(changes), encoding="utf-8")
-        return Written((file,), target, changes, tuple(notes))
+        return Written((file,), target, changes, folder.absolute(), tuple(notes))
 
     def run(self, written: Written) -> Outcome:
         raise DataError(f"SIESTA is not run from here: run it with {written.input} in {written.files[0].parent}, and "
                         f"look in its output for `Reading Rho from file: {FILE}`")  # fmt: skip
+
+    def converged(self, input: Path, folder: Path) -> Converged:
+        raise DataError("SIESTA is not run from here; give a density that it wrote")
 
     def check(self, log: str) -> str | None:
         return None if f"Reading Rho from file: {FILE}" in log else f"SIESTA does not say that it read {FILE}"

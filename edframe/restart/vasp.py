@@ -25,7 +25,7 @@ from edframe.io.units import BOHR
 from edframe.io.vasp import read as read_chgcar
 from edframe.io.vasp import write as write_chgcar
 from edframe.io.volume import Volume
-from edframe.restart.code import Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written
 
 FUNCTIONALS = {"pe": "pbe", "ps": "pbesol", "91": "pw91", "ca": "lda", "rp": "rpbe", "re": "revpbe"}
 """GGA in INCAR and LEXCH in POTCAR, in small letters."""
@@ -47,7 +47,7 @@ class Vasp:
     name = "vasp"
     title = "VASP"
 
-    def needs(self, input: Path) -> Needs:
+    def needs(self, input: Path, out: Path | None = None, *, may_run: bool = False) -> Needs:
         return _Inputs(input).needs
 
     def write(self, density: Volume, input: Path, out: Path | None, *, may_run: bool, force: bool) -> Written:
@@ -82,11 +82,14 @@ class Vasp:
                 if (input / name).is_file() and not (out / name).exists():
                     shutil.copyfile(input / name, out / name)
         target.write_text(given.changed(changes), encoding="latin-1")
-        return Written((file,), target, changes, tuple(notes))
+        return Written((file,), target, changes, folder.absolute(), tuple(notes))
 
     def run(self, written: Written) -> Outcome:
         raise DataError(f"VASP is not run from here: run it in {written.input.parent}, and look in its output for "
                         "`charge-density read from file`")  # fmt: skip
+
+    def converged(self, input: Path, folder: Path) -> Converged:
+        raise DataError("VASP is not run from here; give a CHGCAR that it wrote")
 
     def check(self, log: str) -> str | None:
         if "dimensions on CHGCAR file are different" in log:
