@@ -183,6 +183,30 @@ def test_the_matrix_has_every_effect_and_colours_what_is_claimed(outcomes, tmp_p
     assert "<details open>" not in text[text.index('id="said"') : text.index('id="training"')]
 
 
+def test_what_no_sample_has_is_a_dash_and_no_panel(run, tmp_path, monkeypatch):
+    """A crystal has no dipole: under one condition nobody has the metric, under the other all."""
+
+    def without(outcome):
+        samples = {name: {**values, "dipole_error": np.nan} for name, values in outcome.samples.items()}
+        return replace(outcome, samples=samples)
+
+    every = [
+        made_up(variant, level, seed, run=run, condition={"data": data})
+        for data in ("molecules", "crystals") for seed in range(2) for variant, level in (("bad", 5.0), ("good", 4.0))
+    ]  # fmt: skip
+    some = [without(outcome) if outcome.condition["data"] == "crystals" else outcome for outcome in every]
+    for outcomes, columns in ((some, 3), ([without(outcome) for outcome in every], 3)):
+        text = (
+            written(tmp_path / str(len(list(tmp_path.iterdir()))), outcomes, monkeypatch) / "compare.html"
+        ).read_text()
+        start = text.index('<table id="effects"')
+        rows = text[start : text.index("</table>", start)].split("<tr")[2:]
+        values = [re.findall(r'<td class="n[^"]*">(?:<strong>)?([+−–\d.]+)', row) for row in rows]
+        assert [len(row) for row in values] == [columns] * 2
+        assert values[1][1] == "–"
+        assert (values[0][1] == "–") == (outcomes is not some)
+
+
 def test_the_lowest_is_not_marked_when_chance_explains_it(outcomes):
     pair = [outcome for outcome in outcomes if outcome.variant != "good"]
     assert all(not row.best for row in rows(pair, effects(pair, "bad"), "bad"))

@@ -18,6 +18,9 @@ from edframe.report.style import GREY, INK, png, styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Line = tuple[tuple[tuple[str, str], ...], str]
+"""A condition and a variant."""
+
 BEYOND = 3
 """A panel shows intervals up to this multiple of the largest difference; those of two runs are ten times longer."""
 
@@ -30,7 +33,8 @@ def differences(
     outcomes: Sequence[Outcome], effects: Sequence[Effect], reference: str, looks: Mapping[str, Look]
 ) -> Picture | None:
     """Each variant's difference from the reference in every metric of interest; None where there is no other."""
-    names = of_interest(metrics(outcomes))
+    known = {effect.metric for effect in effects}  # of others no sample has a value, as of a crystal's dipole
+    names = [name for name in of_interest(metrics(outcomes)) if name in known]
     lines = list(dict.fromkeys((effect.condition, effect.variant) for effect in effects))
     if not lines:
         return None
@@ -39,7 +43,7 @@ def differences(
         figure, axes = tiles(len(names), columns, 10 / columns, 0.95 + 0.32 * len(lines))
         for index, (ax, name) in enumerate(zip(axes, names, strict=True)):
             by_line = {(e.condition, e.variant): e for e in effects if e.metric == name}
-            _differences(ax, [by_line[line] for line in lines], outcomes, looks)
+            _differences(ax, lines, [by_line.get(line) for line in lines], outcomes, looks)
             ax.set_title(called(name))
             if index + columns >= len(names):
                 ax.set_xlabel(f"difference from {short(reference, 14)} (%)")
@@ -61,11 +65,19 @@ def differences(
     return Picture("differences", image, alt, text)
 
 
-def _differences(ax: Axes, effects: Sequence[Effect], outcomes: Sequence[Outcome], looks: Mapping[str, Look]) -> None:
+def _differences(
+    ax: Axes,
+    lines: Sequence[Line],
+    effects: Sequence[Effect | None],
+    outcomes: Sequence[Outcome],
+    looks: Mapping[str, Look],
+) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     ends = [0.0]
     for place, effect in enumerate(effects):
+        if effect is None:
+            continue
         look, scale = looks[effect.variant], 100 / effect.reference_mean if effect.reference_mean else np.nan
         points = scale * run_differences(outcomes, effect)
         middle = scale * effect.difference
@@ -78,9 +90,9 @@ def _differences(ax: Axes, effects: Sequence[Effect], outcomes: Sequence[Outcome
         bar = np.nan_to_num([scale * effect.low, scale * effect.high])
         ends += [*points, middle, *np.clip(bar, -BEYOND * largest, BEYOND * largest)]
     ax.axvline(0, color=INK, linewidth=0.8, zorder=0.9)
-    every = list(dict.fromkeys(effect.condition for effect in effects))
-    for place, effect in enumerate(effects):
-        if every.index(effect.condition) % 2:
+    every = list(dict.fromkeys(condition for condition, _ in lines))
+    for place, (condition, _) in enumerate(lines):
+        if every.index(condition) % 2:
             ax.axhspan(place - 0.5, place + 0.5, color="#f2f4f6", linewidth=0, zorder=0)
     margin = 0.07 * float(np.nanmax(ends) - np.nanmin(ends)) or 1.0
     ax.set(xlim=(np.nanmin(ends) - margin, np.nanmax(ends) + margin), ylim=(len(effects) - 0.5, -0.5))
@@ -93,7 +105,7 @@ def _differences(ax: Axes, effects: Sequence[Effect], outcomes: Sequence[Outcome
     ax.set_axisbelow(True)
 
 
-def _name_lines(ax: Axes, lines: Sequence[tuple[tuple[tuple[str, str], ...], str]]) -> None:
+def _name_lines(ax: Axes, lines: Sequence[Line]) -> None:
     names = [short(", ".join(filter(None, (variant, brief(condition)))), 44) for condition, variant in lines]
     ax.set_yticks(range(len(lines)), labels=names)
 

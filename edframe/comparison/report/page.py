@@ -122,13 +122,15 @@ def _matrix(effects: Sequence[Effect], metrics: Sequence[str]) -> list[dict[str,
     for effect in effects:
         by_line.setdefault((effect.condition, effect.variant), {})[effect.metric] = effect
     return [
-        {"condition": dict(condition), "variant": variant, "cells": [_cell(line[name]) for name in named]}
+        {"condition": dict(condition), "variant": variant, "cells": [_cell(line.get(name)) for name in named]}
         for (condition, variant), line in by_line.items()
     ]
 
 
-def _cell(effect: Effect) -> dict[str, str]:
-    """way: lower or higher where a difference is claimed, else empty."""
+def _cell(effect: Effect | None) -> dict[str, str]:
+    """way: lower or higher where a difference is claimed, else empty. A dash where no sample has the metric."""
+    if effect is None:
+        return {"value": "–", "interval": "", "way": ""}
     scale = 100 / effect.reference_mean if effect.reference_mean else math.nan
     value = scale * effect.difference
     return {
