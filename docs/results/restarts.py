@@ -1,10 +1,12 @@
 """Iterations and processor time of DFT calculations that start from densities of known error, and from predictions.
 
 python docs/results/restarts.py FOLDER [CASE ...]
+python docs/results/restarts.py table
 
 Needs Quantum ESPRESSO and ABINIT of Debian 12 (quantum-espresso, quantum-espresso-data, abinit, abinit-data).
 Inputs, labels and runs go to FOLDER, results to restarts.jsonl beside this script. What is there is not computed again,
-so that a stopped command goes on. Seconds are of the processor, user and system, with one thread.
+so that a stopped command goes on. The second form writes the table of docs/restarts.md from restarts.jsonl. Seconds are
+of the processor, user and system, with one thread.
 
 Each case has perturbed geometries of one system: some to train on, others to start. A start is the code's own; the
 converged density itself; the same times 1 + noise of waves longer than about 1 Å, with an NMAE of 0.1 to 3%; or the
@@ -25,40 +27,56 @@ import numpy as np
 
 from edframe.data.level import Level
 from edframe.errors import DataError
-from edframe.io import Volume
+from edframe.io import Volume, read
+from edframe.io.units import BOHR
 from edframe.restart import code_of
+from edframe.restart.espresso_input import PwInput
+from edframe.restart.process import run as run_code
 from edframe.restart.start import Start, fitted
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 QE = "/usr/share/espresso/pseudo"
 HSCV = "/usr/share/doc/quantum-espresso/examples/CPV/EXX-wf-example"
 DOJO = "/usr/share/abinit/psp/Pseudodojo_nc_sr_04_pbe_standard_psp8"
+SIGMA = 0.05
+"""Å, of each coordinate."""
+FIELDS = ("iterations", "seconds", "prediction", "nmae")
+MARKS = ("<!-- measured -->", "<!-- /measured -->")
 NOISE = (0.1, 0.5, 1.0, 3.0)
 """NMAE in %."""
 MODELS = {
+    "krr": ["--featurizer", "atoms", "--model", "krr"],
     "local": ["--featurizer", "local", "--model", "baseline"],
 }
-"""Fitted in closed form."""
+"""Fitted in closed form: superposed atoms corrected by kernel ridge regression, or by what surrounds each point."""
 WATER = (("O", "H", "H"), [[3.70, 3.70, 3.70], [4.45, 4.29, 3.70], [2.95, 4.29, 3.70]])
 LITHIA = (("O", "Li", "Li"), [[3.6, 3.6, 3.6], [1.98, 3.6, 3.6], [5.22, 3.6, 3.6]])
 
 
 @dataclass(frozen=True)
 class Case:
-    """One system in one code. write: input file from symbols and positions ``[atom, 3]`` in Å. sigma: of each
-    coordinate, Å. train, test: geometries."""
+    """One system in one code. write: input file from symbols and positions ``[atom, 3]`` in Å. train, test: numbers of
+    geometries. mended: also start with the waves below 1/bohr of free atoms."""
 
     code: str
     system: tuple[tuple[str, ...], list[list[float]]]
     write: Callable[[Path, tuple[str, ...], np.ndarray], None]
     ending: str
-    sigma: float = 0.05
     train: int = 20
-    test: int = 5
+    test: int = 6
     noise: tuple[float, ...] = NOISE
+    models: tuple[str, ...] = ("krr",)
+    mended: bool = False
 
 
-def pw(system: str, pseudopotentials: dict[str, str], folder: str = QE) -> Callable[..., None]:
+def pw(
+    system: str,
+    pseudopotentials: dict[str, str],
+    folder: str = QE,
+    *,
+    electrons: str = "",
+    tail: str = "K_POINTS gamma\n",
+) -> Callable[..., None]:
     def write(path: Path, symbols: tuple[str, ...], positions: np.ndarray) -> None:
         kinds = "\n".join(f"{symbol} 1.0 {name}" for symbol, name in pseudopotentials.items())
         atoms = "\n".join(
@@ -66,8 +84,9 @@ def pw(system: str, pseudopotentials: dict[str, str], folder: str = QE) -> Calla
         )
         path.write_text(
             f"&control\n prefix='x', outdir='./tmp-{path.stem}', pseudo_dir='{folder}', disk_io='low' /\n"
-            f"&system\n {system}, nat={len(symbols)}, ntyp={len(pseudopotentials)} /\n&electrons\n conv_thr=1e-8 /\n"
-            f"ATOMIC_SPECIES\n{kinds}\nATOMIC_POSITIONS angstrom\n{atoms}\nK_POINTS gamma\n"
+            f"&system\n {system}, nat={len(symbols)}, ntyp={len(pseudopotentials)} /\n"
+            f"&electrons\n conv_thr=1e-8{electrons} /\n"
+            f"ATOMIC_SPECIES\n{kinds}\nATOMIC_POSITIONS angstrom\n{atoms}\n{tail}"
         )
 
     return write
@@ -81,21 +100,35 @@ def water_for_abinit(path: Path, symbols: tuple[str, ...], positions: np.ndarray
     )
 
 
+SIDE, LAYER = 4.05 / 2**0.5, 4.05 / 2
+SLAB = (("Al",) * 8, [[(k % 2) * SIDE / 2, (k % 2) * SIDE / 2, 4 + k * LAYER] for k in range(8)])
+SLAB_CELL = f"K_POINTS automatic\n4 4 1 0 0 0\nCELL_PARAMETERS angstrom\n{SIDE:.6f} 0 0\n0 {SIDE:.6f} 0\n0 0 26\n"
+SMEARED = "ibrav=0, ecutwfc=15, occupations='smearing', smearing='mv', degauss=0.02"
+
+
+def slab(electrons: str) -> Case:
+    write = pw(SMEARED, {"Al": "Al.pz-vbc.UPF"}, electrons=electrons, tail=SLAB_CELL)
+    return Case("qe", SLAB, write, ".in", train=0, test=2, noise=(0.5, 1.0, 3.0), models=(), mended=True)
+
+
 BOX = "ibrav=1, celldm(1)=14, ecutwfc=30"
 CASES = {
     "water, norm-conserving": Case(
-        "qe", WATER, pw(BOX, {"O": "O.UPF", "H": "H.UPF"}, "../pseudo"), ".in", test=10
+        "qe", WATER, pw(BOX, {"O": "O.UPF", "H": "H.UPF"}, "../pseudo"), ".in", train=60, models=("krr", "local")
     ),
     "water, PAW": Case(
-        "qe", WATER, pw(BOX + ", ecutrho=200", {"O": "O.pbe-kjpaw.UPF", "H": "H.pbe-kjpaw.UPF"}), ".in"
+        "qe", WATER, pw(BOX + ", ecutrho=200", {"O": "O.pbe-kjpaw.UPF", "H": "H.pbe-kjpaw.UPF"}), ".in",
+        train=12, test=2, noise=(1.0,),
     ),
     "lithia, ultrasoft": Case(
         "qe", LITHIA,
         pw("ibrav=1, A=7.2, ecutwfc=30, ecutrho=240",
            {"O": "O.pbesol-n-rrkjus_psl.0.1.UPF", "Li": "Li.pbesol-s-rrkjus_psl.0.2.1.UPF"}),
-        ".in", train=14, test=4, noise=(0.5, 1.0),
+        ".in", train=10, test=3, noise=(1.0,),
     ),
-    "water, ABINIT": Case("abinit", WATER, water_for_abinit, ".abi", noise=(0.5, 1.0, 3.0)),
+    "aluminium slab": slab(""),
+    "aluminium slab, local-TF": slab(", mixing_mode='local-TF'"),
+    "water, ABINIT": Case("abinit", WATER, water_for_abinit, ".abi", test=3, noise=(0.5, 1.0, 3.0)),
 }  # fmt: skip
 
 
@@ -114,12 +147,14 @@ def main(folder: Path, names: list[str]) -> None:
 def measure(name: str, case: Case, folder: Path, rows: list[dict[str, object]]) -> None:
     folder.mkdir(exist_ok=True)
     symbols, positions = case.system
-    for number in range(case.train + case.test):
-        path = folder / f"{'train' if number < case.train else 'test'}-{number:02d}{case.ending}"
+    seeds = [*range(min(case.train, 20)), *range(100, 80 + case.train)]
+    parts = [*(("train", seed) for seed in seeds), *(("test", 20 + number) for number in range(case.test))]
+    for part, seed in parts:
+        path = folder / f"{part}-{seed:02d}{case.ending}"
         if not path.exists():
-            moves = np.random.default_rng(number).normal(0, case.sigma, (len(symbols), 3))
+            moves = np.random.default_rng(seed).normal(0, SIGMA, (len(symbols), 3))
             case.write(path, symbols, np.array(positions) + moves)
-    runs = {model: trained(case, folder, model) for model in MODELS}
+    runs = {model: trained(case, folder, model) for model in case.models}
     code = code_of(case.code)
     for path in sorted(folder.glob(f"test-*{case.ending}")):
         one_geometry(name, case, code, path, runs, rows)
@@ -137,7 +172,8 @@ def one_geometry(name, case, code, path, runs, rows) -> None:  # type: ignore[no
 
     done = {row["start"] for row in rows if (row["case"], row["geometry"]) == (name, path.stem)}
     starts = {"own": 0.0, **{f"{level:g}": level for level in case.noise}}
-    if {"default", *starts, *MODELS} <= done:
+    mended = {f"{level:g}, mended": level for level in case.noise if case.mended}
+    if {"default", *starts, *mended, *case.models} <= done:
         return
     found = code.converged(path, work)
     if "default" not in done:
@@ -145,6 +181,11 @@ def one_geometry(name, case, code, path, runs, rows) -> None:  # type: ignore[no
     for start, level in starts.items():
         if start not in done:
             density = noisy(found.density, level, np.random.default_rng(round(1000 * level)))
+            record(start, **started(code, path, work / start, Start(density, Level()), found.density))
+    for start, level in mended.items():
+        if start not in done:
+            density = noisy(found.density, level, np.random.default_rng(round(1000 * level)))
+            density = with_long_waves_of_atoms(density, path, work / "atoms")
             record(start, **started(code, path, work / start, Start(density, Level()), found.density))
     for model, run in runs.items():
         if model not in done:
@@ -195,25 +236,73 @@ def predicted(run: Path, code, path, out) -> Start:  # type: ignore[no-untyped-d
     return from_run(run, code.needs(path, out, may_run=True), experiment, registry)
 
 
+def with_long_waves_of_atoms(volume: Volume, path: Path, folder: Path) -> Volume:
+    """The waves below 1/bohr replaced by those of free atoms, which pw.x writes in a run of no steps."""
+    folder.mkdir(exist_ok=True)
+    changes = {"electrons.electron_maxstep": "0", "control.outdir": f"'{folder.absolute()}'"}
+    (folder / "zero.in").write_text(PwInput.read(path).changed(changes))
+    run_code(["pw.x", "-in", "zero.in"], folder, folder / "zero.out")
+    atoms = np.fft.fftn(read(folder / "x.save" / "charge-density.dat").fields["total"])
+    spectrum = np.fft.fftn(volume.fields["total"])
+    long = wave_vectors(volume) * BOHR < 1
+    spectrum[long] = atoms[long]
+    return replace(volume, fields={**volume.fields, "total": np.fft.ifftn(spectrum).real})
+
+
+def wave_vectors(volume: Volume) -> np.ndarray:
+    """|G| of each wave on the grid of a density, 1/Å."""
+    inverse = 2 * np.pi * np.linalg.inv(volume.grid.vectors).T
+    miller = np.meshgrid(*(np.fft.fftfreq(n, 1 / n) for n in volume.grid.shape), indexing="ij")
+    return np.linalg.norm(np.stack(miller, -1) @ inverse, axis=-1)
+
+
 def noisy(volume: Volume, nmae: float, random: np.random.Generator) -> Volume:
     """ρ (1 + ε η), with η of waves of 1 Å and longer, and ε such that the NMAE in % is ``nmae``; electrons are kept."""
-    total, grid = volume.fields["total"], volume.grid
+    total = volume.fields["total"]
     if not nmae:
         return volume
     waves = np.fft.fftn(random.normal(size=total.shape))
-    inverse = 2 * np.pi * np.linalg.inv(grid.vectors).T
-    miller = np.stack(np.meshgrid(*(np.fft.fftfreq(n, 1 / n) for n in total.shape), indexing="ij"), -1)
-    lengths = np.linalg.norm(miller @ inverse, axis=-1)
-    noise = np.fft.ifftn(waves * np.exp(-((lengths / (2 * np.pi)) ** 2))).real
+    noise = np.fft.ifftn(waves * np.exp(-((wave_vectors(volume) / (2 * np.pi)) ** 2))).real
     change = total * noise
     change -= total * change.sum() / total.sum()
     change *= nmae / 100 * total.sum() / np.abs(change).sum()
     return replace(volume, fields={**volume.fields, "total": total + change})
 
 
+def table() -> None:
+    """Write the medians over geometries between the marks of docs/restarts.md."""
+    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    lines = ["| case | start | geometries | NMAE, % | iterations | s | prediction, s | saved net, % (paired) |"]
+    lines.append("|" + "---|" * 8)
+    for case in cases:
+        own = [row for row in rows if row["case"] == case]
+        default = {row["geometry"]: row for row in own if row["start"] == "default"}
+        for start in dict.fromkeys(row["start"] for row in own):
+            chosen = [row for row in own if row["start"] == start]
+            saved = [
+                100 * (1 - (row["seconds"] + row.get("prediction", 0)) / default[row["geometry"]]["seconds"])
+                for row in chosen
+            ]
+            middle = {key: np.median([row.get(key, 0) for row in chosen]) for key in FIELDS}
+            net = f"{np.median(saved):.0f} ({min(saved):.0f} to {max(saved):.0f})" if start != "default" else ""
+            nmae = f"{middle['nmae']:.2g}" if start != "default" else ""
+            predicted = f"{middle['prediction']:.2f}" if middle["prediction"] else ""
+            lines.append(
+                f"| {case} | {start} | {len(chosen)} | {nmae} | {middle['iterations']:g} | {middle['seconds']:.2f} | "
+                f"{predicted} | {net} |"
+            )
+    page = Path(__file__).parents[1] / "restarts.md"
+    text = page.read_text(encoding="utf-8")
+    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+    page.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n" + MARKS[1] + after, encoding="utf-8")
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
+    if sys.argv[1] == "table":
+        raise SystemExit(table())
     try:
         main(Path(sys.argv[1]), sys.argv[2:])
     except DataError as error:
