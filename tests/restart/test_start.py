@@ -13,7 +13,7 @@ from edframe.data.level import Level
 from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
 from edframe.io.volume import Volume
-from edframe.restart import code_of
+from edframe.restart import CODES, code_of
 from edframe.restart.code import Needs
 from edframe.restart.outlook import kind_of, outlook
 from edframe.restart.start import Start, fitted, refusal
@@ -33,6 +33,16 @@ def wave(shape, electrons=8.0, spins=1):
 def needs(**changes):
     values = {"structure": ATOMS, "shape": (10, 12, 15), "spins": 1, "electrons": 8.0, "charge": 0.0, "level": Level()}
     return Needs(**{**values, **changes})
+
+
+def test_a_code_that_gains_nothing_is_refused_with_its_reason():
+    with pytest.raises(ConfigError, match="without its PAW occupancies"):
+        code_of("gpaw")
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_each_code_is_found_by_its_name(name):
+    assert code_of(name).name == name
 
 
 @pytest.mark.parametrize("shape", [(9, 8, 8), (16, 16, 20), (10, 12, 15)])
