@@ -40,8 +40,8 @@ MEASURED: Mapping[tuple[str, Kind], Outlook] = {
     ("qe", "covalent crystal"): Outlook(-0.06, "Si8: 7 iterations by default, 6 from it, each dearer"),
     ("qe", "metal surface"): Outlook(
         -0.05,
-        "an Al slab: 22 iterations by default, 18 to 25 from it, by its error in long waves, and 30 at 3%; mixing_mode = "
-        "'local-TF' saves a third from atoms already",
+        "an Al slab: 22 iterations by default, 18 to 25 from it, by its error in long waves, and 30 at 3%; "
+        "mixing_mode = 'local-TF' saves a third from atoms already",
     ),
     ("abinit", "molecule"): Outlook(
         -0.1,
