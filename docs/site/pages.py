@@ -6,8 +6,10 @@ that they link to; a notebook beside a tutorial gives its outputs to the page.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -25,6 +27,7 @@ PAGES = (
     "plugins/*/docs/*.md",
 )
 LINK = re.compile(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)")
+BLOCK = re.compile(r"^```(?:python|bash)\n.*?^```$", flags=re.DOTALL | re.MULTILINE)
 TO_FOLDER = re.compile(r"\[([^\]]+)\]\(([^)\s#:]+)\)")
 
 
@@ -53,6 +56,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links to folders, which GitHub shows and a site has not, become plain text."""
-    folder = (ROOT / page.file.src_uri).parent
-    return TO_FOLDER.sub(lambda found: found[1] if (folder / found[2]).is_dir() else found[0], text)
+    """Links to folders, which a site has not, become plain text; the code of a tutorial is followed by its outputs."""
+    path = ROOT / page.file.src_uri
+    text = TO_FOLDER.sub(lambda found: found[1] if (path.parent / found[2]).is_dir() else found[0], text)
+    if not path.with_suffix(".ipynb").exists():
+        return text
+    cells = json.loads(path.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    outputs = (cell["outputs"] for cell in cells if cell["cell_type"] == "code")
+    return BLOCK.sub(lambda found: found[0] + "".join(map(shown, next(outputs))), text)
+
+
+def shown(output: dict[str, Any]) -> str:
+    """An output of a cell in Markdown: its picture, or its text."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        return f'\n\n<img alt="drawn by this code" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">\n'
+    text = "".join(output.get("text", data.get("text/plain", ""))).rstrip()
+    return f"\n\n```text\n{text}\n```" if text else ""

@@ -1,4 +1,4 @@
-"""Commands of the README and the recipes in configs/, executed on data and models made tiny."""
+"""Commands of the front pages, and the recipes in configs/, executed on data and models made tiny."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from edframe.contract.registry import Registry
 from edframe.runs.directory import Run
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "docs" / "install.md", ROOT / "docs" / "running.md"]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 INSTALLATION = {
     "make run",
     "make test",
+    "make install",
+    "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install",
     "python3 -m venv .venv",
     ". .venv/bin/activate",
     "pip install -c constraints.txt -r requirements.txt",
@@ -28,7 +31,7 @@ INSTALLATION = {
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
 
 
 LINES = [line.strip() for block in blocks("bash") for line in block.splitlines() if line.strip()]
@@ -42,14 +45,14 @@ def test_all_other_commands_are_those_of_installation():
     assert others == {shlex.join(shlex.split(line)) for line in INSTALLATION}
 
 
-def test_the_readme_shows_each_command_group():
+def test_the_pages_show_each_command_group():
     shown = {line.split()[1] for line in COMMANDS}
     assert shown == {"run", "report", "predict", "plugins", "data", "config", "tune", "compare", "show", "charges"}
 
 
 @pytest.fixture
 def experiment_file(workplace):
-    """The README's YAML file, in the working directory."""
+    """The YAML file of the page on running, in the working directory."""
     (content,) = blocks("yaml")
     name = re.match(r"# (\S+\.yaml)\n", content).group(1)
     Path(name).write_text(content, encoding="utf-8")
@@ -57,7 +60,7 @@ def experiment_file(workplace):
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_command_of_the_readme_succeeds(line, edframe, tiny_command, workplace, experiment_file, monkeypatch):
+def test_command_of_a_page_succeeds(line, edframe, tiny_command, workplace, experiment_file, monkeypatch):
     if "--" in line:  # most of a tiny run's time is its report, which the commands without options write
         monkeypatch.setattr("edframe.runs.execute.write_report", lambda path: path / "report.html")
     words = tiny_command(line, workplace)
@@ -98,6 +101,6 @@ def test_recipe_of_a_comparison_is_valid_and_says_how_many_runs_it_has(name):
     assert f"{len(runs)} runs" in text.partition("\n\n")[0].replace("\n# ", " ")
 
 
-def test_each_recipe_is_named_in_the_readme():
-    assert [name for name in RECIPES if f"configs/{name}" not in README] == []
-    assert [name for name in COMPARISONS if f"configs/comparisons/{name}" not in README] == []
+def test_each_recipe_is_named():
+    assert [name for name in RECIPES if f"configs/{name}" not in TEXT] == []
+    assert [name for name in COMPARISONS if f"configs/comparisons/{name}" not in TEXT] == []
