@@ -70,6 +70,7 @@ def shown(output: dict[str, Any]) -> str:
     """An output of a cell in Markdown: its picture, or its text."""
     data = output.get("data", {})
     if "image/png" in data:
-        return f'\n\n<img alt="drawn by this code" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">\n'
+        picture = "".join(data["image/png"]).strip()
+        return f'\n\n<img alt="drawn by this code" width="480" src="data:image/png;base64,{picture}">\n'
     text = "".join(output.get("text", data.get("text/plain", ""))).rstrip()
     return f"\n\n```text\n{text}\n```" if text else ""
