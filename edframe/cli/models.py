@@ -31,15 +31,14 @@ def listed() -> None:
     registry = Registry.discover()
     require_models(registry)
     table = Table()
-    for heading in ("name", "version", "elements", "level", "for", "licence", "distribution"):
+    for heading in ("name", "elements", "level", "for", "licence"):
         table.add_column(heading, overflow="fold")
     for _, owners in sorted(registry.shipped.items()):
         for one in owners:
             model = one.model
             table.add_row(
-                model.name, model.version, " ".join(model.species), model.level, model.summary, model.licence,
-                f"{one.distribution} {one.version}",
-            )  # fmt: skip
+                f"{model.name} {model.version}", " ".join(model.species), model.level, model.summary, model.licence
+            )
     Console(highlight=False).print(table)
 
 

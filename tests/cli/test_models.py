@@ -60,10 +60,20 @@ def density(file):
     return io.read(file).fields["total"]
 
 
-def test_the_model_predicts_what_its_run_does_by_name_and_by_elements(edframe, finished, site, poscar, tmp_path):
+def test_the_model_predicts_what_its_run_does_by_name_and_by_elements(
+    edframe, finished, site, poscar, tmp_path, monkeypatch
+):
+    asked = []
+
+    def covering(registry, species):
+        asked.append(species)
+        return registry.model("tried")
+
+    monkeypatch.setattr(pretrained, "covering", covering)
     for number, model in enumerate([[finished], ["tried"], []]):
         result = edframe("predict", *model, poscar, tmp_path / f"{number}.cube")
         assert (result.code, result.err) == (0, "")
+    assert asked == [{"Li", "O"}]
     assert "model: tried 1 (edframe-tried 1.0.0), trained on the level " in result.out
     np.testing.assert_array_equal(density(tmp_path / "1.cube"), density(tmp_path / "0.cube"))
     np.testing.assert_array_equal(density(tmp_path / "2.cube"), density(tmp_path / "0.cube"))
@@ -79,7 +89,7 @@ def test_from_python(site, poscar, finished):
 def test_it_is_listed_and_shown_with_the_errors_of_its_run(edframe, finished, site):
     listed = edframe("models")
     assert listed.code == 0
-    assert re.search(r"tried\s+│ 1 ", listed.out)
+    assert re.search(r"│ tried 1 +│ Li O +│", listed.out)
     shown = edframe("models", "show", "tried")
     assert (shown.code, shown.err) == (0, "")
     results = [json.loads(line) for line in (finished / "metrics.jsonl").read_text(encoding="utf-8").splitlines()][-1]
@@ -118,7 +128,7 @@ def test_its_own_test_passes(site, distribution, monkeypatch):
     ("arguments", "sentence"),
     [
         (["predict", "treid", "POSCAR", "a.cube"], "nor the name of an installed model; did you mean 'tried'"),
-        (["predict", "heavy.xyz", "a.cube"], "no installed model covers Au (tried: Li, O"),
+        (["predict", "heavy.xyz", "a.cube"], "no installed model covers Au (li-o-li: Li, O; tried: Li, O"),
         (["predict", "POSCAR", "a.cube", "b.cube"], "give a structure and the file to write, not 3 paths"),
         (["models", "show", "treid"], "there is no trained model 'treid'; did you mean 'tried'"),
         (["export", "FINISHED", "tried", "--domain", "x"], "tried 1 (edframe-tried 1.0.0) has that name"),
@@ -149,6 +159,17 @@ def test_an_unfinished_run_is_not_exported(edframe, finished, tmp_path):
 GIVEN = Pretrained(
     "small", "1", "a model", "https://example.org/small/", {"config.yaml": "0" * 64}, ("H",), "water", "MIT", "m:c.md"
 )
+
+
+def test_of_several_models_that_of_the_fewest_elements_is_taken():
+    registry = Registry()
+    sets = {"broad": ("H", "C", "O"), "b": ("H", "O"), "a": ("H", "O"), "narrow": ("H",)}
+    records = [replace(GIVEN, name=name, species=species) for name, species in sets.items()]
+    registry.add(shipping(*records), "edframe-several", "1.0")
+    for species, name in (({"H"}, "narrow"), ({"O"}, "a"), ({"C", "H"}, "broad")):
+        assert pretrained.covering(registry, species).model.name == name
+    with pytest.raises(PluginError, match="no installed model covers He, O"):
+        pretrained.covering(registry, {"O", "He"})
 
 
 def shipping(*records):

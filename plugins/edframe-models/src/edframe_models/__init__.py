@@ -1,0 +1,1 @@
+"""Trained models for edframe, with their weights."""
