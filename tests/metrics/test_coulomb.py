@@ -110,11 +110,10 @@ def test_of_gaussians_is_the_sum_over_their_images(grid):
 
 
 @pytest.mark.parametrize("grid", [*MIXED, Grid.of(BOX, SHAPE), Grid.of(SKEWED, SHAPE)])
-@pytest.mark.parametrize("below", [1.0, 2.5])
-def test_long_waves_of_gaussians_are_the_integral_over_them(grid, below):
+def test_long_waves_of_gaussians_are_the_integral_over_them(grid):
     q = neutral(grid)
-    energy = coulomb_energy(charges(grid, q), grid, below)
-    assert energy.item() == pytest.approx(by_waves(grid, q, below), rel=1e-6, abs=1e-9)
+    energy = coulomb_energy(charges(grid, q), grid, 2.0)
+    assert energy.item() == pytest.approx(by_waves(grid, q, 2.0), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("cell", [BOX, SKEWED])

@@ -9,7 +9,7 @@ WIDE = {"blur": 2.4, "scaling": 0.9}
 """geomloss does not iterate until it has converged: with a narrower blur its gradient is off by more than 2%."""
 
 
-@pytest.mark.parametrize("distance", ["sinkhorn", "energy", "gaussian", "laplacian"])
+@pytest.mark.parametrize("distance", ["sinkhorn", "energy"])
 @pytest.mark.parametrize("check", checks("loss"), ids=str)
 def test_conformance(check, distance):
     skewed = str(check) == "skewed_cell_is_exact_or_refused"
