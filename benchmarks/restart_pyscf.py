@@ -1,7 +1,7 @@
 """Cycles and processor seconds of PySCF from densities with a smooth error of known size, and from its own start.
 
 Periodic, PBE, GTH pseudopotentials, gth-dzvp, multigrid integration on 80³ points in 7.2 Å. The error is a random
-factor of waves of about 1 Å; electrons are kept. The last row is the exact density on 48³ points, as models predict it.
+factor of waves of about 1 Å; electrons are kept. In the last two rows the density has 48³ points, as models predict it.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def _potentials(mf: Any, integrator: Any, spins: Float[np.ndarray, "s r"]) -> Co
     tools = importlib.import_module("pyscf.pbc.tools")
     cell, mesh = mf.cell, [int(n) for n in integrator.mesh]
     half = np.s_[..., : mesh[2] // 2 + 1]
-    vectors = [np.reshape(axis, mesh)[half] for axis in cell.get_Gv(mesh).T]
+    vectors = [np.reshape(axis, mesh)[half] for axis in _slopes_of_waves(cell, mesh)]
     waves = [rfftn(each.reshape(mesh)) for each in spins]
     hartree = sum(waves) * np.reshape(tools.get_coulG(cell, mesh=mesh), mesh)[half]
     name, kind = _functional(mf, integrator)
@@ -167,6 +167,18 @@ def _potentials(mf: Any, integrator: Any, spins: Float[np.ndarray, "s r"]) -> Co
         smooth = hartree - sum(1j * axis * rfftn(part) for axis, part in zip(vectors, parts, strict=False))
         found.append(tools.fft((irfftn(smooth, mesh) + local).ravel(), mesh))
     return np.stack(found)
+
+
+def _slopes_of_waves(cell: Any, mesh: list[int]) -> Float[np.ndarray, "3 r"]:
+    """Vectors of the waves, 1/bohr, without the part of the shortest waves of an even axis, whose slope is 0 at all
+    points."""
+    whole = [np.fft.fftfreq(n, 1 / n) for n in mesh]
+    for numbers in whole:
+        if len(numbers) % 2 == 0:
+            numbers[len(numbers) // 2] = 0
+    return np.asarray(
+        np.stack(np.meshgrid(*whole, indexing="ij"), axis=-1).reshape(-1, 3) @ cell.reciprocal_vectors()
+    ).T
 
 
 def _matrix_of(mf: Any, integrator: Any, potential: Complex[np.ndarray, " r"], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -84,7 +84,7 @@ def test_the_own_density_leads_to_the_energy_at_once(make):
     found = energies(again, dm0(again, density))
     # PySCF's own integrator of k-points has gradients of orbitals, and the potential here those of waves; LDA has none.
     assert found[0] == pytest.approx(default[-1], abs=1e-6)
-    assert len(found) < len(default)
+    assert len(found) <= (2 if make is restricted else len(default) - 1)
 
 
 def test_a_coarse_grid_costs_little():
