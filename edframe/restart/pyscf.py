@@ -64,8 +64,8 @@ class PySCF:
             notes.append(f"the start has the potential of {SEMILOCAL.upper()}, because {xc or 'Hartree-Fock'} needs "
                          "more than the density")  # fmt: skip
         if not hasattr(mf.mol, "lattice_vectors"):
-            notes.append("a start from a density does not pay for a molecule in PySCF: its Fock matrices, on a grid, "
-                         "take longer than the cycles that they save")  # fmt: skip
+            notes.append("whether this saves time for a molecule that is not periodic has not been measured; its own "
+                         "start, minao, costs nothing")  # fmt: skip
         return Written((found,), target, {"dm0": f"numpy.load('{found.name}')"}, folder, tuple(notes))
 
     def run(self, written: Written) -> Outcome:
