@@ -36,6 +36,11 @@ def test_import_is_light(code):
     assert imported(code) == []
 
 
+def test_prediction_does_without_the_library_of_training():
+    """It imports PyTorch's compiler, which takes as long as all else that a small prediction needs."""
+    assert "lightning_fabric" not in imported("import edframe.predict.ensemble, edframe.runs.build")
+
+
 def test_heavy_imports_would_be_seen():
     assert imported("import torch") == ["torch"]
 

@@ -36,13 +36,13 @@ def ensemble(
         raise RunError(f"{target} is there already; choose another folder by --out, or remove it")
     from edframe.contract.registry import Registry
     from edframe.predict.ensemble import calibrate, open_members, write
-    from edframe.runs.build import build, fabric_for
+    from edframe.runs.build import build, device_for
 
     raise_interrupts()
     members = open_members(runs)
     registry = Registry.discover()
     experiment = options.resolved(registry, members[0].path / "config.yaml", {}, device=device)
-    where = fabric_for(experiment).device
+    where = device_for(experiment)
     with progress(f"{experiment.data.name}: densities") as advance:
         parts = build(experiment, registry, advance)
     with progress("predictions") as advance:

@@ -27,7 +27,7 @@ from edframe.io.files import replacing
 from edframe.predict.calibration import Calibration, expected_nmae
 from edframe.predict.predictor import Predictor, load_best, predicted_sample
 from edframe.report.calibration import calibration_figure
-from edframe.runs.build import fabric_for
+from edframe.runs.build import device_for
 from edframe.runs.directory import Run
 from edframe.runs.events import Evaluated
 from edframe.runs.tensors import positive
@@ -236,7 +236,7 @@ def predictor_of(
     runs = saved.members if isinstance(saved, Ensemble) else (saved,)
     flags = {} if device is None else {"device": device}
     experiment, _ = resolve(registry, runs[0].path / "config.yaml", flags=flags)
-    where = fabric_for(experiment).device
+    where = device_for(experiment)
     members = [Predictor(run, experiment, registry, where, symmetrise=symmetrise) for run in runs]
     return EnsemblePredictor(saved, members) if isinstance(saved, Ensemble) else members[0]
 

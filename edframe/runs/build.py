@@ -6,9 +6,9 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from edframe.config.experiment import Experiment
@@ -19,6 +19,9 @@ from edframe.interfaces import Dataset, Featurizer, FittedModel, Loss
 from edframe.metrics.standard import UNITS
 from edframe.runs.events import RESERVED
 from edframe.seeds import seed_for
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,10 @@ def fabric_for(experiment: Experiment) -> Fabric:
 
     Raises ConfigError when the device is not there.
     """
+    from lightning_fabric import Fabric  # imports a third of what a prediction otherwise does
+
+    device_for(experiment)
     count, kind = _processes(experiment), experiment.device.rpartition("x")[2]
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device '{experiment.device}': this machine has no CUDA device; use --device cpu")
-    if kind == "cuda" and count > torch.cuda.device_count():
-        raise ConfigError(f"device '{experiment.device}': this machine has {torch.cuda.device_count()} CUDA devices")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"device '{experiment.device}': this machine has no MPS device; use --device cpu")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision that was asked for
     return Fabric(
         accelerator=kind,
@@ -100,6 +100,20 @@ def fabric_for(experiment: Experiment) -> Fabric:
         strategy="ddp" if count > 1 else "auto",
         precision=experiment.training.precision,
     )
+
+
+def device_for(experiment: Experiment) -> torch.device:
+    """The first device of ``device``, on which one process computes. Raises ConfigError when it is not there."""
+    count, kind = _processes(experiment), experiment.device.rpartition("x")[2]
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device '{experiment.device}': this machine has no CUDA device; use --device cpu")
+    if kind == "cuda" and count > torch.cuda.device_count():
+        raise ConfigError(f"device '{experiment.device}': this machine has {torch.cuda.device_count()} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"device '{experiment.device}': this machine has no MPS device; use --device cpu")
+    if kind == "auto":
+        kind = "mps" if torch.backends.mps.is_available() else "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cpu") if kind == "cpu" else torch.device(kind, 0)
 
 
 def _processes(experiment: Experiment) -> int:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import overload
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, overload
 
 from edframe.errors import DataError, RunError
 from edframe.interfaces import Dataset, Featurizer, FittedFeaturizer
 from edframe.runs.directory import Run
 from edframe.runs.events import FeaturizerFit, Progress, Show
 from edframe.sample import Sample
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FITTED = "checkpoints/featurizer.safetensors"
 """Written whole before the first checkpoint, and never again: it belongs to every checkpoint of the run."""

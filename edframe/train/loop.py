@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from edframe.config.experiment import Training
@@ -35,6 +34,7 @@ from edframe.train.visits import Visits
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+    from lightning_fabric import Fabric
 
 
 class Interrupted(Exception):

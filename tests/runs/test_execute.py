@@ -15,7 +15,7 @@ from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.errors import ConfigError, DataError
 from edframe.runs import execute as under_test
-from edframe.runs.build import build, fabric_for
+from edframe.runs.build import build, device_for, fabric_for
 from edframe.runs.directory import Run
 from edframe.runs.provenance import git_commit
 
@@ -77,8 +77,15 @@ LOAD = type(Registry.discover().get("model", "unet")).load
 def test_device_that_is_not_there_is_refused(plugins, monkeypatch, device, sentence):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     chosen, _ = resolve(plugins, flags={"device": device})
-    with pytest.raises(ConfigError, match=f"device '{device}': {sentence}"):
-        fabric_for(chosen)
+    for make in (fabric_for, device_for):
+        with pytest.raises(ConfigError, match=f"device '{device}': {sentence}"):
+            make(chosen)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "2xcpu"])
+def test_the_device_of_one_process_is_that_of_fabric(plugins, device):
+    chosen, _ = resolve(plugins, flags={"device": device})
+    assert device_for(chosen) == fabric_for(chosen).device
 
 
 @pytest.mark.parametrize(("device", "count"), [("cpu", 1), ("2xcpu", 2)])
