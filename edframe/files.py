@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -51,7 +52,11 @@ def locked(lock: Path, *, wait: bool = False) -> Iterator[None]:
     wait: until the other has left; else BlockingIOError is raised. The system lets go when a process is killed.
     The lock's folder is made. Raises OSError when the file cannot be made.
     """
-    from filelock import FileLock, Timeout
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # said where the system has no locks: then a file that exists is one
+        from filelock import FileLock, Timeout
 
     held = FileLock(lock, timeout=-1 if wait else 0)
     lock.parent.mkdir(parents=True, exist_ok=True)
