@@ -12,8 +12,12 @@ def compare(predicted: Density, reference: Density) -> dict[str, float]:
     """The standard metrics of ``predicted`` against ``reference``, by name, with their units in
     ``edframe.metrics.standard.units``: NMAE in %, RMSE in e/Å³, electrons, dipole in e·Å, …
 
-    Raises DataError for densities of other cells, points or atoms.
+    Raises DataError for densities of other cells, points or atoms, and for what is no Density.
     """
+    for each in (predicted, reference):
+        if not isinstance(each, Density):
+            raise DataError(f"{type(each).__name__} is not a Density; read a file by edframe.read(file) first")
+
     import torch
 
     from edframe.metrics.standard import standard

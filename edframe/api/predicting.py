@@ -82,6 +82,8 @@ class Trained:
 
         structure = structure_of(atoms, vacuum_for(options.get("vacuum"), self._first.vacuum))
         electrons, charge = options.get("electrons"), options.get("charge")
+        if electrons is not None and charge is not None:
+            raise DataError("electrons says how many there are, and charge that they differ; give one of the two")
         if charge is None:
             charge = charge_of(structure) if electrons is None else 0.0
         predicted = self._predictor(

@@ -117,6 +117,8 @@ class Predictor:
         """What the model sees of a structure; arguments and errors as of a call."""
         if self.contents.dimension != 3:
             raise RunError(f"{self.name} was trained in {self.contents.dimension} dimensions, a structure has 3")
+        if spacing is not None and not spacing > 0:
+            raise DataError(f"a spacing of {spacing:g} Å makes no grid; give a positive one, such as {self.spacing:g}")
         chosen = shape or [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
         grid = Grid.of(structure.lattice.matrix, chosen)
         inner = self.model.model if isinstance(self.model, Symmetrised) else self.model

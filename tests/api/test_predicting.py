@@ -84,6 +84,19 @@ def test_an_unknown_option_is_refused(trained):
         trained(Molecule(SYMBOLS, PLACES), gird=(8, 8, 8))
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"spacing": 0}, "a spacing of 0 Å makes no grid"),
+        ({"spacing": -0.2}, "a spacing of -0.2 Å makes no grid"),
+        ({"electrons": 11, "charge": 1}, "give one of the two"),
+    ],
+)
+def test_an_option_that_cannot_be_met_is_refused(trained, options, sentence):
+    with pytest.raises(DataError, match=sentence):
+        trained(Molecule(SYMBOLS, PLACES), **options)
+
+
 def test_the_calculator_of_ase_has_charges_and_dipole(trained):
     atoms = Atoms(SYMBOLS, PLACES)
     atoms.calc = trained.calculator(vacuum=7.0)
