@@ -15,6 +15,11 @@ from edframe.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from edframe.api.density import Density
 
+NO_DIPOLE = (
+    "there is no dipole moment, because the density does not vanish between the atoms and their images: it is that of "
+    "a crystal or a slab, or of a molecule in a narrow box; predict that with a wider one, by --vacuum 5"
+)
+
 Files = Annotated[
     list[Path],
     typer.Argument(
@@ -152,7 +157,7 @@ def charges(
     """Print the electrons of each atom, its charge, and the dipole moment.
 
     voronoi: each point belongs to the nearest atom. hirshfeld: points are shared in proportion to free atoms. bader:
-    basins of the density. Crystals and slabs have no dipole moment, which is a dash.
+    basins of the density. Crystals, slabs and molecules in a narrow box have no dipole moment, which is a dash.
     """
     density = _opened(file, unit)
     electrons = density.electrons_of_atoms(method, atoms_of=atoms_of)
@@ -160,6 +165,8 @@ def charges(
     try:
         partial = [f"{round(value, 4) + 0:+.4f}" for value in density.valence - electrons]
         dipole = density.dipole
+        if dipole is None:
+            typer.secho(f"Note: {NO_DIPOLE}.", err=True)
     except DataError as error:
         typer.secho(f"Note: {error}.", err=True)
         partial = ["–"] * len(electrons)

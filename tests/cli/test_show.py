@@ -126,6 +126,7 @@ def test_a_crystal_has_no_dipole(edframe, tmp_path):
     io.write(tmp_path / "mgo.cube", io.Volume(structure, grid, {"total": np.full(grid.shape, 8 / grid.volume)}))
     result = edframe("charges", tmp_path / "mgo.cube")
     assert (result.code, result.out.splitlines()[-1]) == (0, "dipole: –")
+    assert "Note: there is no dipole moment, because the density does not vanish" in result.err.replace("\n", " ")
 
 
 def test_runs_are_listed_sorted_and_chosen(edframe, finished):
