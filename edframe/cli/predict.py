@@ -117,6 +117,8 @@ def predict(
     structures = [run, *(paths or [])] if run.is_file() else list(paths or [])
     if charge is not None and electrons is not None:
         raise ConfigError("--electrons says how many there are, and --charge that they differ; give one of the two")
+    if out is None and len(structures) == 1 and not run.exists():
+        _require_model(run)
     if out is None and len(structures) != 2:
         raise ConfigError(
             f"give a structure and the file to write, not {len(structures)} paths; for many structures: --out DIR"
@@ -159,6 +161,14 @@ def predict(
             failed += said.kind == "error"
     if failed:
         raise DataError(f"{failed} of {total} structures could not be predicted; the others are in {out}")
+
+
+def _require_model(run: Path) -> None:
+    """Raise ConfigError for what is no file and no model, such as a misspelt structure."""
+    from edframe.contract.registry import Registry
+
+    if len(run.parts) != 1 or str(run) not in Registry.discover().shipped:
+        raise ConfigError(f"{run}: there is no such file, no such run, and no installed model of that name")
 
 
 def _for_elements(structures: Sequence[Path]) -> Path:

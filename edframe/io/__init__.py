@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def read(
     """
     from edframe.io.meaning import meant
 
-    path, chosen = Path(path), format or format_of(path)
+    path = Path(path)
+    _require_file(path)
+    chosen = format or format_of(path)
     with out_of_memory_as(f"{path}: there is not enough memory for its grid; use a coarser one", DataError):
         return meant(_module(path, chosen).read(path), path, unit, quantity, open_unit=chosen == "xsf")
 
@@ -105,6 +108,18 @@ def format_of(path: str | Path) -> str:
     if name.endswith(".gpw"):
         return "gpaw"
     raise DataError(f"{path}: its name shows no known format; name it CHGCAR, ….cube or ….xsf, or say which it is")
+
+
+def _require_file(path: Path) -> None:
+    """Raise DataError for what is not there and for a folder, whatever the name; the readers say what else is wrong."""
+    try:
+        folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except (OSError, ValueError):
+        return
+    if folder:
+        raise DataError(f"{path} is a folder; give a file in it")
 
 
 def _module(path: Path, format: str | None) -> Any:

@@ -66,17 +66,22 @@ def numbers(path: Path, record: bytes, kind: str, count: int, what: str, start: 
     return values
 
 
-def require_same_atoms(path: Path, run: Structure, given: Structure) -> None:
-    """Raise DataError unless the run that a file belongs to has the given atoms and cell."""
+def require_same_atoms(
+    path: Path,
+    run: Structure,
+    given: Structure,
+    fix: str = "make a run with the atoms and the cell of the density first",
+) -> None:
+    """Raise DataError unless the run that a file belongs to has the given atoms and cell. fix: what to do then."""
     if np.abs(run.lattice.matrix - given.lattice.matrix).max() > NEAR:
-        raise DataError(f"{path} belongs to a run with another cell; make a run with the cell of the density first")
+        raise DataError(f"{path} is of another cell; {fix}")
     if sorted(run.atomic_numbers) != sorted(given.atomic_numbers):
-        raise DataError(f"{path} belongs to a run of {run.formula}, and the density is of {given.formula}")
+        raise DataError(f"{path} is of {run.formula}, and the density is of {given.formula}")
     distances = run.lattice.get_all_distances(given.frac_coords, run.frac_coords)
     distances[np.not_equal.outer(given.atomic_numbers, run.atomic_numbers)] = np.inf
     if distances.min(axis=1).max() > NEAR:
         atom = int(distances.min(axis=1).argmax())
         raise DataError(
-            f"{path} belongs to a run with other positions: atom {atom + 1} ({given[atom].specie.symbol}) has none "
-            f"within {NEAR} Å; make a run with the atoms of the density first"
+            f"{path} is of other positions: atom {atom + 1} ({given[atom].specie.symbol}) has none "
+            f"within {NEAR} Å; {fix}"
         )

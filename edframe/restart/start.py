@@ -77,7 +77,8 @@ def fitted(start: Start, needs: Needs, name: str) -> tuple[Volume, tuple[str, ..
     of magnetisation.
     """
     volume, notes = start.density, list(start.notes)
-    require_same_atoms(Path(name), volume.structure, needs.structure)
+    fix = "give a density of the atoms and the cell of the input, or a model, which predicts it"
+    require_same_atoms(Path(name), volume.structure, needs.structure, fix)
     if "magnetisation_x" in volume.fields:
         raise DataError(f"{name} is noncollinear; use the density of a collinear calculation")
     fields = {key: values for key, values in volume.fields.items() if key in ("total", "magnetisation")}

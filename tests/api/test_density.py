@@ -191,6 +191,20 @@ def test_comparing_has_the_nmae_of_its_definition(hydroxyl):
         edframe.compare(coarse, hydroxyl)
 
 
+def test_comparing_a_path_says_to_read_it_first(hydroxyl):
+    with pytest.raises(DataError, match=r"str is not a Density; read a file by edframe\.read"):
+        edframe.compare(hydroxyl, "density.cube")
+
+
+@pytest.mark.parametrize("name", ["density", "density.cube", "CHGCAR"])
+def test_a_missing_file_and_a_folder_are_said_to_be_so(tmp_path, name):
+    with pytest.raises(DataError, match=f"{name}: there is no such file"):
+        edframe.read(tmp_path / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=f"{name} is a folder; give a file in it"):
+        edframe.read(tmp_path / name)
+
+
 def test_a_notebook_shows_a_picture_and_a_surface_encloses_nine_tenths(hydroxyl):
     from edframe.api.isosurface import enclosing
 

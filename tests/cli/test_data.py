@@ -143,7 +143,7 @@ def test_a_store_is_a_copy_that_goes_on_where_it_was_stopped(edframe, silicon, m
     [
         (["export", "vasp", "Si-9", "CHGCAR"], "vasp has no sample 'Si-9'; did you mean 'Si-7'"),
         (["export", "vasp", "Si-1", "density.txt"], "density.txt: its name shows no known format"),
-        (["convert", "absent.cube", "CHGCAR"], "absent.cube cannot be read (No such file"),
+        (["convert", "absent.cube", "CHGCAR"], "absent.cube: there is no such file"),
         (["convert", "silicon/Si-8/CHGCAR", "si.cube"], "silicon/Si-8/CHGCAR:"),
         (["convert", "silicon/Si-1/CHGCAR", "si.txt"], "si.txt: its name shows no known format"),
         (["check", "absent.zarr"], "absent.zarr: there is no store of samples"),
