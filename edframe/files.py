@@ -53,9 +53,7 @@ def locked(lock: Path, *, wait: bool = False) -> Iterator[None]:
     The lock's folder is made. Raises OSError when the file cannot be made.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # said where the system has no locks: then a file that exists is one
+        warnings.simplefilter("ignore")  # said where the system has no locks: then a file that exists is one
         from filelock import FileLock, Timeout
 
     held = FileLock(lock, timeout=-1 if wait else 0)

@@ -27,7 +27,8 @@ def vacuum_for(asked: float | None, trained: float | None) -> float:
 def boxed(symbols: Sequence[str], positions: ArrayLike, vacuum: float, charge: float | None = None) -> Structure:
     """A rectangular box with ``vacuum`` Å between the outermost atoms and each side.
 
-    positions: ``[atom, 3]`` in Å. Raises DataError for a vacuum that is too narrow for a molecule.
+    positions: ``[atom, 3]`` in Å. Raises DataError for an atom without a place, and for a vacuum that is too
+    narrow for a molecule.
     """
     from pymatgen.core.lattice import Lattice
     from pymatgen.core.structure import Structure
@@ -35,6 +36,8 @@ def boxed(symbols: Sequence[str], positions: ArrayLike, vacuum: float, charge: f
     if not CROWDED <= vacuum < np.inf:
         raise DataError(f"a vacuum of {vacuum:g} Å around a molecule is too narrow; give {CROWDED} or more, such as 4")
     places = np.asarray(positions, dtype=float).reshape(-1, 3)
+    if (lost := np.flatnonzero(~np.isfinite(places).all(axis=1))).size:
+        raise DataError(f"atom {lost[0] + 1} ({symbols[lost[0]]}) has no place: {places[lost[0]]}")
     low, high = places.min(axis=0), places.max(axis=0)
     lattice = Lattice(np.diag(high - low + 2 * vacuum))
     return Structure(lattice, list(symbols), places - low + vacuum, coords_are_cartesian=True, charge=charge or None)

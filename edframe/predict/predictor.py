@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MULTIPLE = 8
 """Points per axis are a multiple of this where no grid is given: a U-Net halves it fastest."""
+NEAREST = 0.2
+"""Å; two atoms that are nearer are one that was written twice."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Predictor:
             raise RunError(f"{self.name} was trained in {self.contents.dimension} dimensions, a structure has 3")
         if spacing is not None and not spacing > 0:
             raise DataError(f"a spacing of {spacing:g} Å makes no grid; give a positive one, such as {self.spacing:g}")
+        _require_places(structure)
         chosen = shape or [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
         grid = Grid.of(structure.lattice.matrix, chosen)
         inner = self.model.model if isinstance(self.model, Symmetrised) else self.model
@@ -176,6 +179,20 @@ def _restore(model: nn.Module, tensors: Mapping[str, Tensor], run: Run) -> None:
             f"versions named in provenance.json, or repeat the run by {run.again}"
         ) from error
     require_finite(model, str(run.path / BEST))
+
+
+def _require_places(structure: Structure) -> None:
+    """Raises DataError for atoms without a place, and for two in one."""
+    if not np.isfinite(structure.cart_coords).all():
+        atom = int(np.flatnonzero(~np.isfinite(structure.cart_coords).all(1))[0])
+        raise DataError(f"atom {atom + 1} ({structure[atom].species_string}) of {structure.formula} has no place")
+    first, second, _, apart = structure.get_neighbor_list(NEAREST)
+    if len(apart):
+        a, b = int(first[0]), int(second[0])
+        raise DataError(
+            f"atoms {a + 1} ({structure[a].species_string}) and {b + 1} ({structure[b].species_string}) of "
+            f"{structure.formula} are {apart[0]:.2g} Å apart, which no two atoms are; leave one of them out"
+        )
 
 
 def _too_large(grid: Grid) -> str:

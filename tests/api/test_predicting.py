@@ -72,6 +72,11 @@ def test_grid_and_charge_are_options(trained):
         (42, "int is not a structure; give a pymatgen Structure"),
         ([Atoms("Fe", [[0, 0, 0]])], "structure 0: .*Fe"),
         (Atoms("Li", [[0, 0, 0]], cell=[3, 3, 0]), "has 2 vectors"),
+        (Atoms("LiO", [[0, 0, 0], [float("nan"), 0, 0]]), r"atom 2 \(O\) has no place"),
+        (
+            Atoms("LiO", [[0, 0, 0], [7.1, 0, 0]], cell=[7.2, 7.2, 7.2], pbc=True),
+            r"\(Li\) and 2 \(O\) .* are 0.1 Å apart",
+        ),
     ],
 )
 def test_what_is_no_structure_is_refused(trained, atoms, sentence):
