@@ -238,7 +238,7 @@ def test_what_is_broken_is_named_with_its_line(read_text, text, line, what):
 
 
 def test_what_is_no_file_or_no_gzip_is_said(read_text, tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="there is no such file"):
         io.read(tmp_path / "absent.cube")
     with pytest.raises(DataError, match="cannot be read"):
         read_text(text_of(), "unpacked.cube.gz")
