@@ -80,6 +80,6 @@ def export(
     from edframe.scaffold.export import export as made
 
     folder = made(run, name, Path(), Registry.discover(), domain=domain, licence=licence)
-    typer.echo(f"{folder} is made; complete its README.md, which is the model card. Next:")
+    typer.echo(f"{folder} is made; complete the model card, card.md beside the weights. Next:")
     for line in (f"pip install ./{folder}", f"edframe models show {name}", f"edframe predict {name} STRUCTURE FILE"):
         typer.echo(f"  {line}")

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edframe.runs.tensors import numbers
+
 if TYPE_CHECKING:
     from edframe.sample import Sample
 
@@ -47,6 +49,11 @@ class Level:
     def load(cls, facts: Mapping[str, Any]) -> Level:
         """What ``vars`` of one gave, from JSON."""
         return cls(facts["functional"], facts["pseudopotentials"])
+
+    @classmethod
+    def of_header(cls, header: Mapping[str, str]) -> Level:
+        """That of a checkpoint; not known where its header has none. Raises ValueError for a damaged one."""
+        return cls.load(numbers(header["level"])) if "level" in header else cls()
 
     def contradiction(self, other: Level, species: Iterable[str]) -> str | None:
         """How another level differs, in words, for structures of these elements; None where it does not, as far as

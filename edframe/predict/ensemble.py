@@ -21,7 +21,7 @@ from edframe.config.leaves import leaves
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
-from edframe.errors import DataError, RunError, command
+from edframe.errors import DataError, RunError
 from edframe.interfaces import FittedFeaturizer
 from edframe.io.files import replacing
 from edframe.predict.calibration import Calibration, expected_nmae
@@ -85,10 +85,7 @@ def open_members(paths: Sequence[Path]) -> list[Run]:
     if len(runs) < 2:
         raise RunError("an ensemble needs at least two runs; repeat the first by `edframe run … --set seed=1`")
     for run in runs:
-        status = run.provenance().get("status")
-        if status != "finished":
-            how = command("edframe", "run", "--resume", run.path)
-            raise RunError(f"{run.path} is {status}, not finished; continue it by {how}")
+        run.require_finished()
     first, seeds = runs[0], {runs[0].config().get("seed"): runs[0]}
     for run in runs[1:]:
         ours, theirs = (dict(leaves(run.config())) for run in (first, run))

@@ -70,7 +70,7 @@ class Predictor:
             self.contents = Contents(**{**facts, "species": tuple(facts["species"])})
             self.spacing = positive(header["spacing"], "spacing")
             self.valence = Valence.load(numbers(header["valence"])) if "valence" in header else None
-            self.level = Level.load(numbers(header["level"])) if "level" in header else Level()
+            self.level = Level.of_header(header)
             self.vacuum: float | None = numbers(header.get("vacuum", "null"))
         self.device = device
         self.name = run.path.name

@@ -19,7 +19,7 @@ from edframe.io import abinit as files
 from edframe.io.hdf5 import opened
 from edframe.io.units import HARTREE
 from edframe.io.volume import Volume
-from edframe.restart.code import Converged, Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written, require_new
 from edframe.restart.process import installed, run
 
 PROGRAM = "abinit"
@@ -62,9 +62,7 @@ class Abinit:
         template = self._template(input, out, may_run)
         folder = (out or input.parent).absolute()
         place, target = folder / f"{input.stem}.start_DEN.nc", folder / f"{input.stem}.restart{input.suffix or '.abi'}"
-        there = [str(file) for file in (place, target) if file.exists()]
-        if there and not force:
-            raise DataError(f"{', '.join(there)} exists already; write into another folder by --out, or use --force")
+        require_new((place, target), force)
         shutil.copyfile(template, place)
         files.write(place, density)
         changes = {"getden_filepath": f'"{place}"', **FIRST}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from edframe.errors import DataError
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -64,6 +66,13 @@ class Converged:
     density: Volume
     needs: Needs
     outcome: Outcome
+
+
+def require_new(files: Iterable[Path], force: bool) -> None:
+    """Raises DataError for files that are there, unless they may be written over."""
+    there = [str(file) for file in files if file.exists()]
+    if there and not force:
+        raise DataError(f"{', '.join(there)} exists already; write into another folder by --out, or use --force")
 
 
 class Code(Protocol):

@@ -24,7 +24,7 @@ from edframe.errors import DataError
 from edframe.io.cube import write as write_cube
 from edframe.io.units import BOHR
 from edframe.io.volume import Volume
-from edframe.restart.code import Converged, Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written, require_new
 
 DIGITS = 10
 """Of the values in the cube: six would leave an error of 1e-6 in the number of electrons."""
@@ -45,9 +45,7 @@ class Cp2k:
         given = _Input.read(input)
         folder = out or input.parent
         target, file = folder / f"{input.stem}.restart{input.suffix or '.inp'}", folder / f"{input.stem}.density.cube"
-        there = [str(path) for path in (file, target) if path.exists()]
-        if there and not force:
-            raise DataError(f"{', '.join(there)} exists already; write into another folder by --out, or use --force")
+        require_new((file, target), force)
         folder.mkdir(parents=True, exist_ok=True)
         write_cube(file, density, digits=DIGITS)
         named = str(file.absolute()) if out else file.name
@@ -223,6 +221,16 @@ class _Input:
 
 def _lines(text: str) -> Iterator[tuple[int, str, str]]:
     """Number of the line, section, and each keyword with its values. The parameter of &KIND is in its name."""
+    return (each for each in _read_through(text) if each[2])
+
+
+def _sections(text: str) -> Iterator[tuple[int, str]]:
+    """Number of the line in which each section begins."""
+    return ((number, section) for number, section, line in _read_through(text) if not line)
+
+
+def _read_through(text: str) -> Iterator[tuple[int, str, str]]:
+    """Number of the line, section, and keyword; no keyword where the section begins."""
     stack: list[str] = []
     for number, raw in enumerate(text.splitlines()):
         line = re.split(r"[!#]", raw, maxsplit=1)[0].strip()
@@ -231,20 +239,9 @@ def _lines(text: str) -> Iterator[tuple[int, str, str]]:
         elif line.startswith("&"):
             words = line[1:].split()
             stack.append(f"KIND {words[1]}" if words[0].upper() == "KIND" and len(words) > 1 else words[0].upper())
+            yield number, "/".join(stack), ""
         elif line:
             yield number, "/".join(stack), line
-
-
-def _sections(text: str) -> Iterator[tuple[int, str]]:
-    """Number of the line in which each section begins."""
-    stack: list[str] = []
-    for number, raw in enumerate(text.splitlines()):
-        line = re.split(r"[!#]", raw, maxsplit=1)[0].strip()
-        if line.upper().startswith("&END"):
-            stack = stack[:-1]
-        elif line.startswith("&"):
-            stack.append(line[1:].split()[0].upper())
-            yield number, "/".join(stack)
 
 
 def _lengths(line: str) -> list[float]:

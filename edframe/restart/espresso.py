@@ -15,7 +15,7 @@ from edframe.data.level import Level
 from edframe.errors import DataError
 from edframe.io.espresso import Run, read, write_for
 from edframe.io.volume import Volume
-from edframe.restart.code import Converged, Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written, require_new
 from edframe.restart.espresso_input import PwInput
 from edframe.restart.process import installed, run
 from edframe.restart.pseudopotential import short
@@ -50,9 +50,7 @@ class Espresso:
             changes["control.pseudo_dir"] = f"'{given.pseudo_dir}'"
         target = (out or given.folder) / f"{input.stem}.restart{input.suffix or '.in'}"
         files = [save / "charge-density.dat", save / "charge-density.hdf5"]
-        there = [str(file) for file in (*files, target) if file.exists()]
-        if there and not force:
-            raise DataError(f"{', '.join(there)} exists already; write into another folder by --out, or use --force")
+        require_new((*files, target), force)
         save.mkdir(parents=True, exist_ok=True)
         waves = Run(given.structure, given.shape, given.cutoff, given.gamma, given.spins)
         notes = []

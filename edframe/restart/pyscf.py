@@ -19,7 +19,7 @@ import numpy as np
 from edframe.errors import DataError, imported
 from edframe.io.units import HARTREE
 from edframe.io.volume import Volume
-from edframe.restart.code import Converged, Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written, require_new
 from edframe.restart.fock import SEMILOCAL, matrix, needs_of
 from edframe.restart.process import run
 
@@ -52,9 +52,7 @@ class PySCF:
         mf = self._mean_field(input)
         folder = (out or input.parent).absolute()
         found, target = folder / f"{input.stem}.dm0.npy", folder / f"{input.stem}.restart.py"
-        there = [str(file) for file in (found, target) if file.exists()]
-        if there and not force:
-            raise DataError(f"{', '.join(there)} exists already; write into another folder by --out, or use --force")
+        require_new((found, target), force)
         folder.mkdir(parents=True, exist_ok=True)
         np.save(found, matrix(mf, density), allow_pickle=False)
         target.write_text(SCRIPT.format(input=str(input.absolute()), matrix=str(found)), encoding="utf-8")

@@ -24,7 +24,7 @@ from edframe.data.level import Level
 from edframe.errors import DataError, imported
 from edframe.io.units import BOHR
 from edframe.io.volume import Volume
-from edframe.restart.code import Converged, Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written, require_new
 
 FILE = "Rho.IN.grid.nc"
 """SIESTA looks for it where it is run."""
@@ -46,9 +46,7 @@ class Siesta:
         given = _Fdf(input)
         folder = out or input.parent
         file, target = folder / FILE, folder / f"{input.stem}.restart{input.suffix or '.fdf'}"
-        there = [str(path) for path in (file, target) if path.exists()]
-        if there and not force:
-            raise DataError(f"{', '.join(there)} exists already; write into another folder by --out, or use --force")
+        require_new((file, target), force)
         folder.mkdir(parents=True, exist_ok=True)
         notes = [f"SIESTA looks for {FILE} in the folder where it is run, and must be built with NetCDF"]
         fields = list(density.fields.values())

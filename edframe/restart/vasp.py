@@ -25,7 +25,7 @@ from edframe.io.units import BOHR
 from edframe.io.vasp import read as read_chgcar
 from edframe.io.vasp import write as write_chgcar
 from edframe.io.volume import Volume
-from edframe.restart.code import Converged, Needs, Outcome, Written
+from edframe.restart.code import Converged, Needs, Outcome, Written, require_new
 
 FUNCTIONALS = {"pe": "pbe", "ps": "pbesol", "91": "pw91", "ca": "lda", "rp": "rpbe", "re": "revpbe"}
 """GGA in INCAR and LEXCH in POTCAR, in small letters."""
@@ -55,9 +55,7 @@ class Vasp:
         folder = out or input
         target = folder / ("INCAR" if out else "INCAR.restart")
         file = folder / "CHGCAR"
-        there = [str(path) for path in (file, target) if path.exists()]
-        if there and not force:
-            raise DataError(f"{', '.join(there)} exists already; write into another folder by --out, or use --force")
+        require_new((file, target), force)
         occupancies = given.occupancies
         names = list(density.fields)
         notes = []

@@ -106,6 +106,13 @@ class Run:
                 f"{self.path / 'provenance.json'} cannot be read ({error}); repeat the run by {self.again}"
             ) from error
 
+    def require_finished(self) -> None:
+        """Raises RunError, with the command that continues it, for a run that has not ended."""
+        status = self.provenance().get("status")
+        if status != "finished":
+            how = command("edframe", "run", "--resume", self.path)
+            raise RunError(f"{self.path} is {status}, not finished; continue it by {how}")
+
     def fingerprint(self) -> str:
         """Of the data it was made from. Raises RunError when provenance.json does not have it."""
         with self.reading("provenance.json"):

@@ -11,7 +11,7 @@ from typing import Any
 from edframe.config.experiment import BLOCKS
 from edframe.contract.registry import Registry
 from edframe.data.level import Level
-from edframe.errors import PluginError, RunError, command
+from edframe.errors import PluginError
 from edframe.predict.ensemble import FILE as ENSEMBLE
 from edframe.predict.ensemble import Ensemble
 from edframe.predict.files import saved
@@ -87,16 +87,13 @@ def _facts(runs: Sequence[Run], name: str, domain: str, licence: str) -> dict[st
     """What the record and the card say."""
     run = runs[0]
     for one in runs:
-        status = one.provenance().get("status")
-        if status != "finished":
-            how = command("edframe", "run", "--resume", one.path)
-            raise RunError(f"{one.path} is {status}, not finished; continue it by {how}")
+        one.require_finished()
     events = run.events()
     results = next(event for event in reversed(events) if isinstance(event, Results))
     header, config, provenance = run.header(BEST), run.config(), run.provenance()
     with run.reading(BEST):
         contents = numbers(header["contents"])
-        level = Level.load(numbers(header["level"])) if "level" in header else Level()
+        level = Level.of_header(header)
         spacing = float(header["spacing"])
     potentials = level.pseudopotentials
     family = potentials.get("*") or ", ".join(f"{symbol} {text}" for symbol, text in potentials.items())
