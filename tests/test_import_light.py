@@ -41,6 +41,24 @@ def test_prediction_does_without_the_library_of_training():
     assert "lightning_fabric" not in imported("import edframe.predict.ensemble, edframe.runs.build")
 
 
+def test_a_prediction_does_without_scipy(tmp_path):
+    """Its interpolation imports its optimisers, which takes as long as half of a small prediction without PyTorch."""
+    code = (
+        "import numpy as np\n"
+        "from pymatgen.core.structure import Structure\n"
+        "from edframe.grid import Grid\n"
+        "from edframe.interfaces import Contents\n"
+        "from edframe.predict.novelty import TrainingSet\n"
+        "from edframe.contract.registry import Registry\n"
+        "atoms = Structure(4 * np.eye(3), ['Li', 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]])\n"
+        "sad = Registry.discover().get('featurizer', 'sad')\n"
+        "sad.load()(sad.config(), Contents(('Li', 'O'), 3))([atoms], Grid.of(atoms.lattice.matrix, 8), 'cpu')\n"
+        "known = {'Li': np.zeros((1, 141), np.float32)}\n"
+        "TrainingSet(('Li', 'O'), known, {'Li': 1.0}).judge(atoms)"
+    )
+    assert "scipy" not in imported(code)
+
+
 def test_heavy_imports_would_be_seen():
     assert imported("import torch") == ["torch"]
 

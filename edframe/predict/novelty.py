@@ -108,14 +108,17 @@ class TrainingSet:
 
         Raises DataError for a species that was not among the neighbours.
         """
-        from scipy.spatial.distance import cdist
+        import torch
 
         features = describe(structure, self.neighbours)
         distances = []
         for symbol, unit in self.units.items():
             atoms = [i for i, site in enumerate(structure) if site.specie.symbol == symbol]
             if atoms:
-                nearest = cdist(features[atoms], self.environments[symbol]).min(1) / unit
+                known = torch.from_numpy(self.environments[symbol].astype(np.float64))
+                mine = torch.from_numpy(features[atoms])
+                exact = torch.cdist(mine, known, compute_mode="donot_use_mm_for_euclid_dist")  # SciPy imports slowly
+                nearest = exact.min(1).values.numpy() / unit
                 distances.append((float(nearest.max()), atoms[int(nearest.argmax())], symbol))
         if not distances:
             return None
@@ -163,8 +166,6 @@ def describe(structure: Structure, neighbours: Sequence[str]) -> NDArray[np.floa
     species, and over all, turn with the structure; their norms do not, nor do they depend on the order of the atoms,
     and they are continuous, also where a neighbour enters. Raises DataError for a species not among ``neighbours``.
     """
-    from scipy.sparse import csr_array
-
     symbols = [site.specie.symbol for site in structure]
     unknown = [f"atom {i + 1} ({symbol})" for i, symbol in enumerate(symbols) if symbol not in neighbours]
     if unknown:
@@ -175,17 +176,19 @@ def describe(structure: Structure, neighbours: Sequence[str]) -> NDArray[np.floa
     fall = 0.5 * (1 + np.cos(np.pi * np.minimum(r / CUTOFF, 1)))
     weights = np.column_stack([radial, np.ones_like(r)]) * fall[:, None]
     shape = (len(structure), len(neighbours), -1)
-    gather = csr_array(
-        (np.ones_like(r), (centre * len(neighbours) + kind, np.arange(len(r)))),
-        shape=(len(structure) * len(neighbours), len(r)),
-    )
+    place = centre * len(neighbours) + kind
+    order = np.argsort(place, kind="stable")
+    present, first = np.unique(place[order], return_index=True)
     features = []
     tensor = np.ones((len(r), 1))
     for rank in range(RANK + 1):
         if rank:
             tensor = (tensor[:, :, None] * towards[:, None, :]).reshape(len(r), 3**rank)
         for weight in weights.T:
-            moments = (gather @ (weight[:, None] * tensor)).reshape(shape)
+            sums = np.zeros((len(structure) * len(neighbours), 3**rank))
+            if len(present):  # an atom alone has no neighbours
+                sums[present] = np.add.reduceat((weight[:, None] * tensor)[order], first)
+            moments = sums.reshape(shape)
             features += [np.linalg.norm(moments, axis=2), np.linalg.norm(moments.sum(1, keepdims=True), axis=2)]
     return np.concatenate(features, axis=1)
 
