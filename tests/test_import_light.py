@@ -53,7 +53,7 @@ def test_a_prediction_does_without_scipy(tmp_path):
         "atoms = Structure(4 * np.eye(3), ['Li', 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]])\n"
         "sad = Registry.discover().get('featurizer', 'sad')\n"
         "sad.load()(sad.config(), Contents(('Li', 'O'), 3))([atoms], Grid.of(atoms.lattice.matrix, 8), 'cpu')\n"
-        "known = {'Li': np.zeros((1, 141), np.float32)}\n"
+        "known = {'Li': np.zeros((1, 120), np.float32)}\n"
         "TrainingSet(('Li', 'O'), known, {'Li': 1.0}).judge(atoms)"
     )
     assert "scipy" not in imported(code)
