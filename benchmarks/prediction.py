@@ -24,7 +24,7 @@ from measuring import processor
 from edframe.contract.registry import Registry
 from edframe.grid import Grid
 from edframe.interfaces import Contents
-from edframe.io.structures import read_structure
+from edframe.io.structures import read_structures
 
 GOAL = {"cpu": 0.5, "cuda": 64**3 / 25e6}
 """Seconds for 64³ points: two cores; 25 million voxels a second."""
@@ -58,9 +58,7 @@ def main() -> None:
             )
             model.to(arguments.device).eval()
             for points in arguments.points:
-                laps = [
-                    _predict(file, points, featurizer, model, arguments.device) for _ in range(arguments.repeats + 1)
-                ]
+                laps = [lap(file, points, featurizer, model, arguments.device) for _ in range(arguments.repeats + 1)]
                 parts = [1000 * statistics.median(column) for column in zip(*laps[1:], strict=True)]
                 total = sum(parts)
                 ratio = total / 1000 / GOAL[arguments.device] * 64**3 / points**3
@@ -76,10 +74,10 @@ def main() -> None:
     arguments.out.write_text(json.dumps(table, indent=1) + "\n")
 
 
-def _predict(file: Path, points: int, featurizer: Any, model: Any, device: str) -> list[float]:
+def lap(file: Path, points: int, featurizer: Any, model: Any, device: str) -> list[float]:
     """Seconds of reading, features and model, until the density is in the computer's own memory."""
     times = [time.perf_counter()]
-    structure = read_structure(file)
+    (structure,) = read_structures(file).structures
     times.append(time.perf_counter())
     grid = Grid.of(structure.lattice.matrix, points)
     features = featurizer([structure], grid, device)
