@@ -24,7 +24,7 @@ from edframe.contract.registry import Registry
 from edframe.metrics.standard import nmae
 from edframe.runs.build import build
 
-NETWORK = {"featurizer.steps": 8000, "featurizer.width": 96}
+NETWORK = {"featurizer.steps": 8000}
 ROWS: dict[str, dict[str, Any]] = {
     "local, 25": {"training.size": 25},
     "local, 25, corners": {"training.size": 25, "splits.test": "corners"},
@@ -32,6 +32,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "network, 25": {"training.size": 25, **NETWORK},
     "network, all": NETWORK,
     "network, 100": {"training.size": 100, **NETWORK},
+    "network, all, corners": {"splits.test": "corners", **NETWORK},
     "network, 25, corners": {"training.size": 25, "splits.test": "corners", **NETWORK},
     "network, 100, corners": {"training.size": 100, "splits.test": "corners", **NETWORK},
     "local, clusters of 3 and 4": {"data": "union", "splits.test": "n>2", "training.size": 50},

@@ -37,7 +37,7 @@ SMALL = {
     "products": 20,
     "points": 4000,
 }
-NETWORK = {**SMALL, "steps": 300, "width": 16, "inputs": 20, "table": 4000, "batch": 256}
+NETWORK = {**SMALL, "steps": 300, "width": 16, "inputs": 20, "table": 4000, "batch": 256, "rate": 0.02}
 BASIS = Basis(species=2, dimension=3, cutoff=3.0, pairs=6, radial=3, angular=2, triples=30, products=15)
 SPIN = Contents(("Li", "O"), max_atoms=3, spins=2)
 

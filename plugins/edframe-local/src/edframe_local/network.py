@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from edframe_local.orthogonal import Orthogonal
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -16,6 +18,12 @@ SMALL = 0.02
 """e/Å^d: errors of a density are about as its square root above, and in proportion to it below."""
 UNIT = 0.02
 """Of the network's output, in those errors."""
+COMPONENTS = 400
+"""Principal components of the inputs, at most, that the network is trained on: the rest is noise of rounding."""
+WHITENED = 0.75
+"""0 leaves each component its size, 1 makes all of one size."""
+SLOWING = 0.8
+"""Part of the steps, the last, in which the rate falls to nothing."""
 
 
 class PointNetwork(nn.Module):
@@ -65,6 +73,22 @@ class PointNetwork(nn.Module):
         return correction
 
 
+def components(inputs: Float[Tensor, "p n"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n k"]]:
+    """The mean of ``inputs`` ``[p, n]``, and what projects them on their principal components, ``[n, k]``.
+
+    Radial functions next to each other are nearly the same, so variances of components span six orders of magnitude,
+    and a gradient step sees only the largest. Each is divided by its deviation to the power ``WHITENED``.
+    """
+    centre = inputs.mean(0)
+    some = (inputs[:: max(1, len(inputs) // 100_000)] - centre).double()
+    variances, directions = torch.linalg.eigh(some.T @ some / len(some))
+    variances, directions = variances.flip(0)[:COMPONENTS], directions.flip(1)[:, :COMPONENTS]
+    kept = variances > 1e-8 * variances[0]
+    scale = variances[kept] ** (0.5 * WHITENED)
+    size = (variances[kept].sqrt() / scale).mean()
+    return centre, (directions[:, kept] / scale / size).float()
+
+
 def train(
     network: PointNetwork,
     functions: Float[Tensor, "p inputs"],
@@ -80,27 +104,49 @@ def train(
     show: Callable[[int, float], None] | None = None,
 ) -> float:
     """Trains on ``points`` drawn per step by the mean absolute error, volumes as weights; returns the last mean of it
-    over that of the linear answer. All of ``[p, …]``; deterministic in ``seed`` on one device."""
+    over that of the linear answer. All of ``[p, …]``; deterministic in ``seed`` on one device.
+
+    A first layer on the principal components of the inputs takes the place of the network's own, which is their
+    product in the end. Matrices move by ``Orthogonal``, all else by Adam.
+    """
     network.standardise(functions)
     with torch.no_grad():
         unit = network.unit(base)
         parts = (torch.split(tensor, 8192) for tensor in (functions, base, linear))
         inputs = torch.cat([network.inputs(*part) for part in zip(*parts, strict=True)])
+        centre, projection = components(inputs)
+        inputs = torch.cat([(part - centre) @ projection for part in torch.chunk(inputs, 1 + len(inputs) // 8192)])
         wanted = (target - base - linear) / unit.clamp_min(1e-12)
         weight = volume[:, None] * unit
         weight = weight / weight.mean()
+    own = network.body[0]
+    assert isinstance(own, nn.Linear)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        first = nn.Linear(projection.shape[1], own.out_features).to(inputs.device)
+    body = nn.Sequential(first, *list(network.body)[1:])
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    matrices = [p for p in body.parameters() if p.ndim == 2]
+    others = [*(p for p in body.parameters() if p.ndim < 2), *network.last.parameters()]
+    optimisers = [Orthogonal(matrices, rate), torch.optim.Adam(others, lr=rate)]
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(o, lambda k: min(1.0, 20 * (k + 1) / steps, (1 - k / steps) / SLOWING))
+        for o in optimisers
+    ]
     recent = start = float((weight * wanted.abs()).mean())
     for step in range(steps):
         chosen = torch.randint(len(inputs), (points,), generator=generator).to(inputs.device)
-        value = (weight[chosen] * (network.last(network.body(inputs[chosen])) - wanted[chosen]).abs()).mean()
-        optimiser.zero_grad()
+        value = (weight[chosen] * (network.last(body(inputs[chosen])) - wanted[chosen]).abs()).mean()
+        for optimiser in optimisers:
+            optimiser.zero_grad()
         value.backward()
-        optimiser.step()
-        schedule.step()
+        for optimiser, schedule in zip(optimisers, schedules, strict=True):
+            optimiser.step()
+            schedule.step()
         recent += 0.01 * (value.item() - recent)
         if show is not None:
             show(step + 1, recent / start)
+    with torch.no_grad():
+        own.weight.copy_(first.weight @ projection.T)
+        own.bias.copy_(first.bias - own.weight @ centre)
     return recent / max(start, 1e-30)

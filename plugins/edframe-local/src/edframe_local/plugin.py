@@ -67,22 +67,22 @@ class LocalConfig(ComponentConfig):
 class LocalNetworkConfig(LocalConfig):
     """Options of the featurizer ``local-network``."""
 
-    steps: int = Field(12_000, ge=1)
+    steps: int = Field(8_000, ge=1)
     """Training steps of the network."""
-    width: int = Field(128, ge=1)
+    width: int = Field(192, ge=1)
     """Units in each of its layers."""
-    layers: int = Field(2, ge=1)
+    layers: int = Field(3, ge=1)
     """Its hidden layers."""
     inputs: int = Field(640, ge=1)
     """Terms of three bodies that it sees, those of the lowest degree; it sees all of two."""
-    table: int = Field(200_000, ge=100)
+    table: int = Field(300_000, ge=100)
     """Grid points, about, that it is trained on, of all training samples together; some 3 kB of memory each."""
     batch: int = Field(2048, ge=1)
     """Points of each step."""
-    rate: float = Field(2e-3, gt=0)
+    rate: float = Field(5e-3, gt=0)
     """Largest learning rate."""
 
-    search: ClassVar[Search] = {**LocalConfig.search, "rate": Range(5e-4, 8e-3, log=True)}
+    search: ClassVar[Search] = {**LocalConfig.search, "rate": Range(1e-3, 2e-2, log=True)}
 
 
 class BaselineConfig(ComponentConfig):
