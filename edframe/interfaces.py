@@ -221,7 +221,10 @@ class PointFeaturizer(Protocol):
 class Model(Protocol):
     """Channels in, density out: an ``nn.Module``, trained by gradient, or fitted when it is a FittedModel.
 
-    Its factory raises DataError for spin channels or a dimension that it cannot treat.
+    Its factory raises DataError for spin channels or a dimension that it cannot treat. It is called in the shortest
+    basis of the lattice that the points of a grid allow (``edframe.data.basis``), because what acts on the indices of
+    points sees another crystal in another basis. A model whose density is the same in each says so by an attribute
+    ``any_basis`` that is True, and is called on grids as they are.
     """
 
     def __call__(
@@ -238,7 +241,8 @@ class Model(Protocol):
 @runtime_checkable
 class FittedModel(Model, Protocol):
     """A model in closed form: an ``nn.Module`` that has this method. What it finds are buffers, so that a new model
-    restores it by ``load_state_dict``, also where sizes follow from the samples."""
+    restores it by ``load_state_dict``, also where sizes follow from the samples. It is fitted to, and called on, grids
+    as they are, as with ``any_basis``; it may refuse others than those of the samples."""
 
     def fit(self, samples: Iterable[tuple[Features, Sample]]) -> Mapping[str, float]:
         """Determine everything from the training samples, each a batch of one; returns named numbers worth logging.

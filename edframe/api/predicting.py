@@ -90,11 +90,13 @@ class Trained:
             structure, shape=options.get("grid"), spacing=options.get("spacing"), electrons=electrons, charge=charge
         )
         novelty = self._predictor.novelty(structure)
-        notes = [f"{novelty}"] if novelty is not None and novelty.far else []
+        sample = predicted[0] if isinstance(predicted, tuple) else predicted
+        notes = [*sample.source.get("notes", ()), *([f"{novelty}"] if novelty is not None and novelty.far else [])]
+        density = Density.of(sample, notes)
         if not isinstance(predicted, tuple):
-            return Density.of(predicted, notes)
-        sample, spread, expected = predicted
-        return replace(Density.of(sample, notes), spread=spread, expected_nmae=expected)
+            return density
+        _, spread, expected = predicted
+        return replace(density, spread=spread, expected_nmae=expected)
 
     def _checked(self, atoms: AtomsLike, number: int, options: Options) -> Density:
         try:

@@ -23,7 +23,18 @@ from rich.table import Table
 
 from edframe.cli.progress import Lines
 from edframe.metrics.convergence import in_one_sentence
-from edframe.runs.events import Event, FeaturizerFit, Fit, Progress, Results, Step, Timing, Unconverged, Validation
+from edframe.runs.events import (
+    Event,
+    FeaturizerFit,
+    Fit,
+    Progress,
+    Remark,
+    Results,
+    Step,
+    Timing,
+    Unconverged,
+    Validation,
+)
 
 if TYPE_CHECKING:
     from edframe.config.experiment import Experiment
@@ -88,6 +99,8 @@ class Display:
             case Unconverged():
                 sentence = in_one_sentence(event, self._experiment.loss.name)
                 self._console.print(f"[yellow]Warning:[/yellow] {escape(sentence)}", soft_wrap=True)
+            case Remark():
+                self._console.print(f"[yellow]Warning:[/yellow] {escape(event.sentence)}", soft_wrap=True)
             case Results():
                 self._summary(event)
 

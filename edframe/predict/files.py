@@ -200,5 +200,6 @@ def _written(
         written = io.write(place, io.Volume(atoms, sample.grid, fields, comment=comment, origin=volume.origin))
         yield Said(f"{', '.join(map(str, written))}: spread of {len(model.members)} members; expected NMAE "
                    f"{expected:.3g} %")  # fmt: skip
-    if novelty is not None and novelty.far:
-        yield Said(f"{'' if number is None else f'frame {number}: '}{novelty}.", "warning")
+    warned = [*sample.source.get("notes", ()), *([novelty] if novelty is not None and novelty.far else [])]
+    for each in warned:
+        yield Said(f"{'' if number is None else f'frame {number}: '}{each}.", "warning")

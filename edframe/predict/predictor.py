@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edframe.config.experiment import Experiment
 from edframe.contract.guards import check_features
+from edframe.data.basis import any_basis, in_reduced_basis, reduced
 from edframe.data.level import Level
 from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
@@ -41,11 +42,15 @@ NEAREST = 0.2
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model sees of one structure: features on a grid, and how many electrons the density is to hold."""
+    """What a model sees of one structure: features on a grid, and how many electrons the density is to hold.
+
+    remark: what the grid keeps the model from, see ``edframe.data.basis``; empty: nothing.
+    """
 
     grid: Grid
     features: Features
     electrons: float
+    remark: str = ""
 
 
 class Predictor:
@@ -133,7 +138,7 @@ class Predictor:
             electrons = self._neutral(structure, features, grid) - charge
         if not electrons > 0:
             raise DataError(f"{structure.formula} with a charge of {charge:g} has no electrons, {electrons:g}")
-        return Inputs(grid, features, electrons)
+        return Inputs(grid, features, electrons, "" if any_basis(self.model) else reduced(grid).obstacle)
 
     def _neutral(self, structure: Structure, features: Features, grid: Grid) -> float:
         """The electrons of the neutral atoms; in a run of an older edframe, those of the featurizer's baseline."""
@@ -149,7 +154,7 @@ class Predictor:
         count = torch.tensor([inputs.electrons], device=self.device)
         features = inputs.features
         with out_of_memory_as(_too_large(inputs.grid)):
-            density = self.model(features.channels, features.baseline, inputs.grid, count)[0]
+            density = in_reduced_basis(self.model, features.channels, features.baseline, inputs.grid, count)[0]
         return np.asarray(density.float().cpu().numpy())
 
     def novelty(self, structure: Structure) -> Novelty | None:
@@ -160,9 +165,10 @@ class Predictor:
 def predicted_sample(
     structure: Structure, inputs: Inputs, density: NDArray[np.float32] | NDArray[np.float64], name: str
 ) -> Sample:
-    """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble."""
+    """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble, and has notes."""
     source = {"title": f"{structure.formula}, {PREDICTED}", "run": name}
-    return Sample(structure.formula, structure, inputs.grid, density, inputs.electrons, source)
+    notes = {"notes": [inputs.remark]} if inputs.remark else {}
+    return Sample(structure.formula, structure, inputs.grid, density, inputs.electrons, source | notes)
 
 
 def load_best(model: nn.Module, run: Run) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from edframe.data.augmentation import Motions, move, move_back
+from edframe.data.basis import any_basis
 from edframe.grid import Grid
 
 if TYPE_CHECKING:
@@ -18,13 +19,16 @@ class Symmetrised(nn.Module):
     """The mean of a model's densities over all point operations of the grid's lattice, each turned back.
 
     For every operation that maps the grid onto itself (48 in a cube, 2 in a triclinic cell), the density of the turned
-    atoms is then the turned density, exactly; between grid points, and for other angles, it is not. As the model's
-    densities, the mean is nonnegative and integrates to the electrons. It takes as many times longer.
+    atoms is then the turned density, exactly; between grid points, and for other angles, it is not. In the shortest
+    basis (``edframe.data.basis``) this covers the orders and directions of the vectors in which the lattice is the
+    same, all of a cube, not those in which it is another. As the model's densities, the mean is nonnegative and
+    integrates to the electrons. It takes as many times longer.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.any_basis = any_basis(model)
 
     def forward(
         self,

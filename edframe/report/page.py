@@ -79,7 +79,10 @@ def _render(run: RunFiles, numbers: Mapping[str, Picture], structures: Sequence[
         title=str(run.config.get("name") or run.directory.name),
         composition=[_component(run, block) for block in ("data", "featurizer", "model", "loss")],
         headline=f"{_headline(run)}{_electrostatics(run)}",
-        warnings=[in_one_sentence(event, _component(run, "loss")["name"]) for event in run.unconverged],
+        warnings=[
+            *(in_one_sentence(event, _component(run, "loss")["name"]) for event in run.unconverged),
+            *(remark.sentence for remark in run.remarks),
+        ],
         facts=_facts(run),
         status=str(run.provenance.get("status", "")),
         summary=_summary_rows(run),

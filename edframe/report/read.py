@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edframe.errors import EdframeError, RunError
 from edframe.grid import Grid
 from edframe.metrics.standard import UNITS
-from edframe.runs.events import Evaluated, Fit, Metric, Results, Step, Unconverged, Validation, read
+from edframe.runs.events import Evaluated, Fit, Metric, Remark, Results, Step, Unconverged, Validation, read
 from edframe.runs.tensors import check
 
 ROLES = {"worst": 0, "median": 1, "best": 2}
@@ -53,6 +53,7 @@ class RunFiles:
     samples: Sequence[Evaluated]
     summary: Mapping[str, Metric]
     unconverged: Sequence[Unconverged]
+    remarks: Sequence[Remark]
     predictions: Sequence[Prediction]
 
     @property
@@ -89,6 +90,7 @@ def read_run(directory: Path) -> RunFiles:
         samples=samples,
         summary=results[-1].metrics if results else _summarise(samples),
         unconverged=[event for event in events if isinstance(event, Unconverged)],
+        remarks=[event for event in events if isinstance(event, Remark)],
         predictions=[_prediction(file) for file in sorted((directory / "predictions").glob("*.safetensors"))],
     )
 

@@ -85,6 +85,14 @@ class Unconverged:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What is less exact than it could be in a run, in a sentence without a full stop; from ``step`` on."""
+
+    step: int
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """One test sample: its metrics by name, and the diagnostics of the losses, each after the loss's name and a dot.
 
@@ -126,7 +134,7 @@ class Progress:
     total: int
 
 
-Event = Step | Validation | Fit | FeaturizerFit | Timing | Unconverged | Evaluated | Results
+Event = Step | Validation | Fit | FeaturizerFit | Timing | Unconverged | Remark | Evaluated | Results
 """What is saved."""
 
 Show = Callable[[Event | Progress], None]
@@ -139,6 +147,7 @@ KINDS: dict[str, type[Event]] = {
     "featurizer": FeaturizerFit,
     "timing": Timing,
     "unconverged": Unconverged,
+    "remark": Remark,
     "sample": Evaluated,
     "summary": Results,
 }

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from edframe.data.basis import in_reduced_basis
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import FittedModel
@@ -21,6 +22,8 @@ from edframe.testing.subject import Subject
 
 SHAPE = (12, 10, 8)
 ODD = (10, 9, 7)
+ALIKE = (9, 9, 8)
+"""Equal numbers of points on the axes that are mixed."""
 VACUUM = 128
 """Points along the axis that vacuum is added to: what a model sees around a point must span fewer."""
 
@@ -117,6 +120,31 @@ def vacuum_changes_nothing_without_baseline(subject: Subject) -> None:
     if False not in _baselines(subject):
         raise SkipTest("this model refuses to be without a baseline")
     _assert_vacuum_independent(subject, baseline=False)
+
+
+def another_basis_gives_the_same_density(subject: Subject) -> None:
+    """A skewed cell that describes the same lattice and points gives the same density.
+
+    The model is given the shortest basis, unless it says by ``any_basis``, or by being fitted, that it takes each as it
+    is; a fitted one may refuse it.
+    """
+    grid = examples.box(ALIKE)
+    skewed = examples.sheared(grid)
+    model, example = _model(subject, grid), examples.inputs(grid)
+    with torch.no_grad():
+        expected = in_reduced_basis(model, example.channels, example.baseline, grid, example.electrons)
+        channels, baseline = (examples.relabelled(field, 3) for field in (example.channels, example.baseline))
+        try:
+            density = in_reduced_basis(model, channels, baseline, skewed, example.electrons)
+        except DataError:
+            if isinstance(model, FittedModel):
+                raise SkipTest("this model is fitted in one cell and refuses others") from None
+            raise
+    error = (density - examples.relabelled(expected, 3)).abs().max() / expected.abs().max()
+    assert error <= 1e-5, (
+        f"a cell with b + a in place of b, on the same points, must give the same density; it differs by {error:.3g} "
+        "of its maximum: a model that works on the indices of points must not say any_basis"
+    )
 
 
 def gradient_reaches_every_parameter(subject: Subject) -> None:
@@ -253,6 +281,7 @@ CHECKS = (
     batch_equals_one_by_one,
     vacuum_changes_nothing_with_baseline,
     vacuum_changes_nothing_without_baseline,
+    another_basis_gives_the_same_density,
     gradient_reaches_every_parameter,
     state_survives_a_file,
     inputs_stay_untouched,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from edframe.config.experiment import Training
+from edframe.data.basis import any_basis, in_reduced_basis, reduced
 from edframe.data.loading import Batch, Loader, Schedule
 from edframe.data.splits import Split
 from edframe.errors import RunError
@@ -26,7 +27,7 @@ from edframe.memory import by_points, fitting, out_of_memory_as
 from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import nmae
 from edframe.runs.directory import Run
-from edframe.runs.events import Event, Show, Step, Timing, Validation
+from edframe.runs.events import Event, Remark, Show, Step, Timing, Validation
 from edframe.seeds import seed_for
 from edframe.train.checkpoint import BEST, Checkpoint
 from edframe.train.peak_memory import forget_peak, peak_memory
@@ -90,11 +91,15 @@ def train(
     drawn = (schedule(step - 1)[fabric.global_rank :: processes] for step in steps)
     motions = (seed_for(seed, "augmentation", step, fabric.global_rank) for step in steps)
     batches = loader.stream(drawn, motions if options.augment else None)
+    warned = any_basis(model) or any(isinstance(event, Remark) for event in run.events())
     with _stop_signals() as stopped:
         for step in steps:
             clock.start()
             batch = next(batches)
             clock.lap("data")
+            if not warned and (obstacle := reduced(batch.grid).obstacle):
+                warned = True  # of the first; others are often alike
+                log(Remark(step, f"{batch.samples[0].id}: {obstacle}"))
             with out_of_memory_as(_too_large(batch, step)):
                 wrapped.train()
                 torch.manual_seed(seed_for(seed, "dropout", step, fabric.global_rank))
@@ -159,8 +164,7 @@ def learning_rate(step: int, options: Training) -> float:
 def predict(model: nn.Module, batch: Batch) -> Float[Tensor, "b s *grid"]:
     """The density ``[b, s, x, y, z]`` of a batch, in e/Å^d."""
     features = batch.features
-    density: Tensor = model(features.channels, features.baseline, batch.grid, batch.electrons)
-    return density
+    return in_reduced_basis(model, features.channels, features.baseline, batch.grid, batch.electrons)
 
 
 @torch.no_grad()
@@ -188,8 +192,7 @@ class _TensorsOnly(nn.Module):
         self.model = model
 
     def forward(self, channels: Tensor, baseline: Tensor | None, grid: Callable[[], Grid], electrons: Tensor) -> Tensor:
-        density: Tensor = self.model(channels, baseline, grid(), electrons)
-        return density
+        return in_reduced_basis(self.model, channels, baseline, grid(), electrons)
 
 
 def _predict_wrapped(wrapped: nn.Module, batch: Batch) -> Tensor:

@@ -118,6 +118,20 @@ class Biased(Right):
         return channels + 0.1
 
 
+class Boastful(Right):
+    any_basis = True
+
+    def seen(self, channels):
+        return channels + channels.roll(1, 3)
+
+
+class Neighbourly(Fitted):
+    """In closed form, so that it is called on each basis as it is, and looks at the next index."""
+
+    def forward(self, channels, baseline, grid, electrons):
+        return super().forward(channels + channels.roll(1, 3), baseline, grid, electrons)
+
+
 class Unused(Right):
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
@@ -164,6 +178,8 @@ WRONG = [
     ("batch_equals_one_by_one", BatchNormalised, "others in its batch"),
     ("vacuum_changes_nothing_with_baseline", InstanceNormalised, "with a baseline"),
     ("vacuum_changes_nothing_without_baseline", Biased, "without a baseline"),
+    ("another_basis_gives_the_same_density", Boastful, "must not say any_basis"),
+    ("another_basis_gives_the_same_density", Neighbourly, "must give the same density"),
     ("gradient_reaches_every_parameter", Unused, "'spare' must have a gradient"),
     ("gradient_reaches_every_parameter", Gradientless, "must be differentiable"),
     ("state_survives_a_file", Forgetful, "put all that matters into it"),
