@@ -113,7 +113,7 @@ def test_a_stamp_changes_with_the_file(tmp_path):
 @pytest.mark.parametrize("name", ["CHGCAR", "a.cube", "a.xsf", "CHGCAR.gz"])
 def test_the_file_of_a_prediction_is_known_as_one(tmp_path, name):
     structure = Structure(4 * np.eye(3), ["He"], [[0.5, 0.5, 0.5]])
-    inputs = SimpleNamespace(grid=Grid.of(4 * np.eye(3), 4), electrons=2.0)
+    inputs = SimpleNamespace(grid=Grid.of(4 * np.eye(3), 4), electrons=2.0, remark="")
     sample = predicted_sample(structure, inputs, np.full((1, 4, 4, 4), 2 / 64), "a run")
     (file,) = io.write(tmp_path / name, volume_of(sample))
     assert is_prediction(file)
