@@ -79,6 +79,7 @@ class Trained:
         from edframe.api.atoms import structure_of
         from edframe.io.boxes import vacuum_for
         from edframe.io.structures import charge_of
+        from edframe.predict.predictor import warnings_of
 
         structure = structure_of(atoms, vacuum_for(options.get("vacuum"), self._first.vacuum))
         electrons, charge = options.get("electrons"), options.get("charge")
@@ -89,10 +90,8 @@ class Trained:
         predicted = self._predictor(
             structure, shape=options.get("grid"), spacing=options.get("spacing"), electrons=electrons, charge=charge
         )
-        novelty = self._predictor.novelty(structure)
         sample = predicted[0] if isinstance(predicted, tuple) else predicted
-        notes = [*sample.source.get("notes", ()), *([f"{novelty}"] if novelty is not None and novelty.far else [])]
-        density = Density.of(sample, notes)
+        density = Density.of(sample, warnings_of(sample, self._predictor.novelty(structure)))
         if not isinstance(predicted, tuple):
             return density
         _, spread, expected = predicted

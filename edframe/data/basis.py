@@ -58,13 +58,11 @@ class Basis:
         given = self.given
         return given if self.same else Grid.of(self.matrix @ given.vectors, given.shape, given.periodic)
 
-    @cached_property
+    @property
     def index(self) -> Int[Tensor, "1 point"]:
         """For each point of ``grid`` in order, which of ``given`` it is, ``[1, point]``: source indices of ``move``."""
         shape = np.array(self.given.shape)
-        steps = (
-            self.matrix * shape // shape[:, None]
-        )  # from a point of the new grid to the next, in points of the given
+        steps = self.matrix * shape // shape[:, None]  # between points of the new grid, in points of the given
         along = np.ix_(*(np.arange(n) for n in shape))
         index = np.zeros(self.given.shape, dtype=np.int64)
         for axis, n in enumerate(self.given.shape):

@@ -170,6 +170,7 @@ def _written(
     from edframe.io.spin import beside
     from edframe.io.structures import charge_of
     from edframe.predict.ensemble import EnsemblePredictor
+    from edframe.predict.predictor import warnings_of
 
     model = opened(asked.run, asked.device, asked.symmetrise)
     began = time.perf_counter()
@@ -200,6 +201,5 @@ def _written(
         written = io.write(place, io.Volume(atoms, sample.grid, fields, comment=comment, origin=volume.origin))
         yield Said(f"{', '.join(map(str, written))}: spread of {len(model.members)} members; expected NMAE "
                    f"{expected:.3g} %")  # fmt: skip
-    warned = [*sample.source.get("notes", ()), *([novelty] if novelty is not None and novelty.far else [])]
-    for each in warned:
+    for each in warnings_of(sample, novelty):
         yield Said(f"{'' if number is None else f'frame {number}: '}{each}.", "warning")

@@ -171,6 +171,11 @@ def predicted_sample(
     return Sample(structure.formula, structure, inputs.grid, density, inputs.electrons, source | notes)
 
 
+def warnings_of(sample: Sample, novelty: Novelty | None) -> list[str]:
+    """What makes a prediction less certain: the notes of its sample, and atoms far from the training set."""
+    return [*sample.source.get("notes", ()), *([str(novelty)] if novelty is not None and novelty.far else [])]
+
+
 def load_best(model: nn.Module, run: Run) -> None:
     """Give a model the best weights of a run. Raises RunError when there are none, or none that fit it."""
     _restore(model, run.load_tensors(BEST)[0], run)
