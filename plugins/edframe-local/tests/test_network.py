@@ -34,6 +34,22 @@ def test_a_step_goes_against_the_gradient_and_is_as_large_as_one_of_adam() -> No
     assert float(matrix.detach().square().mean().sqrt()) == pytest.approx(0.2 * 0.05, rel=0.3)
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch has it from 2.9 on; the pinned version does")
+def test_steps_are_those_of_pytorch() -> None:
+    """torch.optim.Muon, which computes in bfloat16."""
+    start, ours, theirs = normal(24, 40), *(torch.nn.Parameter(normal(24, 40)) for _ in range(2))
+    optimisers = [
+        Orthogonal([ours], lr=0.05),
+        torch.optim.Muon([theirs], lr=0.05, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+    ]
+    for step in range(3):
+        ours.grad = theirs.grad = normal(24, 40, seed=step)
+        for optimiser in optimisers:
+            optimiser.step()
+    moved = (theirs - start).detach()
+    assert float((ours - theirs).detach().norm() / moved.norm()) < 0.02
+
+
 def test_components_are_uncorrelated_and_without_directions_that_are_not_there() -> None:
     inputs = normal(4000, 3) @ torch.tensor([[9.0, 1.0, 0.0, 2.0], [0.0, 0.3, 0.0, 1.0], [0.01, 0.0, 0.02, 0.0]])
     inputs = torch.cat([inputs, inputs[:, :1]], 1) + 5

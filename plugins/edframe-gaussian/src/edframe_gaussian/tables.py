@@ -138,5 +138,5 @@ def _clamped_spline(values: NDArray[np.float64]) -> NDArray[np.float64]:
         slopes[i + 1] = right[i] - (slopes[i] / pivots[i - 1] if i else 0.0)
     for i in reversed(range(len(right))):
         slopes[i + 1] = (slopes[i + 1] - slopes[i + 2]) / pivots[i]
-    rise, left, right = np.diff(values), slopes[:-1], slopes[1:]
-    return np.stack([values[:-1], left, 3 * rise - 2 * left - right, left + right - 2 * rise])
+    rise, start, end = np.diff(values), slopes[:-1], slopes[1:]
+    return np.stack([values[:-1], start, 3 * rise - 2 * start - end, start + end - 2 * rise])
