@@ -11,6 +11,8 @@ of the processor, user and system, with one thread.
 Each case has perturbed geometries of one system: some to train on, others to start. A start is the code's own; the
 converged density itself; the same times 1 + noise of waves longer than about 1 Å, with an NMAE of 0.1 to 3%; or the
 prediction of a model that was fitted, in closed form, to densities of the same code, functional and pseudopotentials.
+
+One module, though long: the cases, the runs and the table share the names of what is kept in restarts.jsonl.
 """
 
 from __future__ import annotations
