@@ -190,9 +190,10 @@ def test_a_dask_cluster_does_the_work_and_keeps_no_results(cluster, work, capfd)
 
 def test_ctrl_c_ends_the_workers_without_a_word(work, tmp_path):
     script = f"""
-        import contextlib, sys
+        import contextlib, signal, sys
         from edframe import jobs
         if __name__ == "__main__":
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
             names = [f"job-{{number}}" for number in range(20)]
             try:
                 with contextlib.closing(jobs.run_jobs("{work}:stay", names, workers=2)) as results:
