@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edframe.api.charges import Method, divided
 from edframe.api.sampling import sampled
+from edframe.data.level import Level
 from edframe.errors import DataError
 from edframe.grid import Grid, density_unit
 
@@ -237,7 +238,7 @@ class Density:
 
         fields = dict(zip(("total", "magnetisation"), self.values, strict=False))
         origin = tuple(self.source.get("origin", (0.0, 0.0, 0.0)))
-        title = str(self.source.get("title", self.structure.formula))
+        title = Level.of_source(self.source).in_title(str(self.source.get("title", self.structure.formula)))
         occupancies = dict(self.source.get("augmentation", {}))
         return Volume(self.structure, self.grid, fields, comment=title, origin=origin, augmentation=occupancies)
 

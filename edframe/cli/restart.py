@@ -89,9 +89,13 @@ def density_for(source: Path, needs: Needs, anyway: bool) -> tuple[Volume, tuple
     from edframe.restart.start import fitted, refusal
 
     start = _start(source, needs)
-    if not anyway and (why := refusal(start, needs, str(source))):
+    why = refusal(start, needs, str(source))
+    if why and not anyway:
         raise DataError(why)
     density, notes = fitted(start, needs, str(source))
+    if why:
+        species = sorted({site.specie.symbol for site in needs.structure})
+        notes = (f"used anyway, although {source} belongs to {start.level.contradiction(needs.level, species)}", *notes)
     if not anyway and not start.level.known:
         unknown = (
             f"the functional and the pseudopotentials of {source} are not known, and not compared with the input's"

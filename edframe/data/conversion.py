@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edframe.data.level import Level
 from edframe.errors import DataError
 from edframe.io.electrons import check, number_of
 from edframe.io.volume import Volume
@@ -17,7 +18,8 @@ INTEGER = 2e-3
 
 
 def sample_of(volume: Volume, name: str, electrons: float | None = None, **source: Any) -> Sample:
-    """The density in ``volume`` as a sample, float64 and unchanged, its augmentation and title in ``source``.
+    """The density in ``volume`` as a sample, float64 and unchanged, its augmentation and title in ``source``,
+    and the level that the title states.
 
     electrons: how many there are; None: the integral of the density, rounded where it is within 0.2% of an integer.
     What was decided in reading is in ``source``, as ``unit`` and ``notes``. Raises DataError for what cannot be a
@@ -30,7 +32,12 @@ def sample_of(volume: Volume, name: str, electrons: float | None = None, **sourc
                         "use its total alone, or a collinear calculation")  # fmt: skip
     density = np.stack([fields[key] for key in ("total", "magnetisation") if key in fields])
     integral = number_of(volume)
-    kept: dict[str, Any] = {"title": volume.comment, "integral": integral, **source}
+    kept: dict[str, Any] = {
+        "title": volume.comment,
+        "integral": integral,
+        **Level.of_title(volume.comment).source,
+        **source,
+    }
     if notes:
         kept["notes"] = notes
     if volume.unit:
@@ -49,13 +56,14 @@ def _nearest_count(integral: float) -> float:
 
 
 def volume_of(sample: Sample) -> Volume:
-    """What ``edframe.io.write`` writes of a sample, with the augmentation and title that its file had."""
+    """What ``edframe.io.write`` writes of a sample, with the augmentation and title that its file had; the title also
+    says its level, where that is known."""
     names = ("total", "magnetisation")
     return Volume(
         sample.structure,
         sample.grid,
         {name: values.astype(np.float64) for name, values in zip(names, sample.density, strict=False)},
-        comment=str(sample.source.get("title", sample.id)),
+        comment=Level.of_source(sample.source).in_title(str(sample.source.get("title", sample.id))),
         origin=tuple(sample.source.get("origin", (0.0, 0.0, 0.0))),
         augmentation=dict(sample.source.get("augmentation", {})),
     )

@@ -6,17 +6,20 @@ error than free atoms have.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from edframe.runs.tensors import numbers
 
 if TYPE_CHECKING:
     from edframe.sample import Sample
 
 SAMPLES = 100
 """Samples that are asked at most."""
+
+MARK = "edframe-level"
+"""In the title of a density file, before the level as JSON."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,41 @@ class Level:
     @classmethod
     def of_header(cls, header: Mapping[str, str]) -> Level:
         """That of a checkpoint; not known where its header has none. Raises ValueError for a damaged one."""
+        from edframe.runs.tensors import numbers
+
         return cls.load(numbers(header["level"])) if "level" in header else cls()
+
+    @classmethod
+    def of_source(cls, source: Mapping[str, Any]) -> Level:
+        """What the ``source`` of one sample states."""
+        functional, given = source.get("functional"), source.get("pseudopotential")
+        names = given if isinstance(given, Mapping) else {"*": given} if given else {}
+        return cls(functional.lower() if isinstance(functional, str) else None,
+                   {symbol: str(name) for symbol, name in names.items()})  # fmt: skip
+
+    @classmethod
+    def of_title(cls, title: str) -> Level:
+        """That in the title of a density file, as ``in_title`` leaves it; not known where there is none."""
+        found = re.search(MARK + r" (\{.*?\}\})", " ".join(title.split()))
+        try:
+            facts = json.loads(found[1]) if found else {}
+            return cls(facts.get("functional"), dict(facts.get("pseudopotentials", {})))
+        except (ValueError, TypeError):
+            return cls()
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """As the ``source`` of a sample states it; empty where nothing is known."""
+        facts = {"functional": self.functional, "pseudopotential": dict(self.pseudopotentials)}
+        return {key: value for key, value in facts.items() if value}
+
+    def in_title(self, title: str) -> str:
+        """A title with the level behind it, for files that have no other place for it; unchanged where it has one
+        already, and where nothing is known."""
+        if MARK in title or not self.source:
+            return title
+        facts = {"functional": self.functional, "pseudopotentials": dict(self.pseudopotentials)}
+        return f"{title}\n{MARK} {json.dumps(facts)}"
 
     def contradiction(self, other: Level, species: Iterable[str]) -> str | None:
         """How another level differs, in words, for structures of these elements; None where it does not, as far as

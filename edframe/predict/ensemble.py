@@ -213,7 +213,7 @@ class EnsemblePredictor:
             predicted.append(member.density(inputs))
         densities = np.stack(predicted).astype(np.float64)
         spread = densities.std(0, ddof=1)
-        sample = predicted_sample(structure, inputs, densities.mean(0), self.ensemble.path.name)
+        sample = predicted_sample(structure, inputs, densities.mean(0), self.ensemble.path.name, self.members[0].level)
         expected = expected_nmae(spread[0], self.ensemble.factor, inputs.electrons, inputs.grid)
         return sample, self.ensemble.factor * spread, expected
 

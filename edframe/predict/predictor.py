@@ -110,7 +110,7 @@ class Predictor:
         species that was not trained on, and where the training data do not determine the electrons.
         """
         inputs = self.inputs(structure, shape, spacing, electrons, charge)
-        return predicted_sample(structure, inputs, self.density(inputs), self.name)
+        return predicted_sample(structure, inputs, self.density(inputs), self.name, self.level)
 
     @torch.no_grad()
     def inputs(
@@ -163,10 +163,14 @@ class Predictor:
 
 
 def predicted_sample(
-    structure: Structure, inputs: Inputs, density: NDArray[np.float32] | NDArray[np.float64], name: str
+    structure: Structure,
+    inputs: Inputs,
+    density: NDArray[np.float32] | NDArray[np.float64],
+    name: str,
+    level: Level,
 ) -> Sample:
-    """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble, and has notes."""
-    source = {"title": f"{structure.formula}, {PREDICTED}", "run": name}
+    """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble, and the level; with notes."""
+    source = {"title": f"{structure.formula}, {PREDICTED}", "run": name, **level.source}
     notes = {"notes": [inputs.remark]} if inputs.remark else {}
     return Sample(structure.formula, structure, inputs.grid, density, inputs.electrons, source | notes)
 

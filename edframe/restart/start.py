@@ -35,13 +35,13 @@ class Start:
 
 
 def from_file(path: Path) -> Start:
-    """The density in a file. Raises DataError for a file that holds none."""
+    """The density in a file, and the level in its title. Raises DataError for a file that holds none."""
     from edframe import io
 
     volume = io.read(path)
     if volume.quantity != "density" or "total" not in volume.fields:
         raise DataError(f"{path} holds {', '.join(volume.fields)} ({volume.quantity}), not a density")
-    return Start(volume, Level(), notes=volume.notes)
+    return Start(volume, Level.of_title(volume.comment), notes=volume.notes)
 
 
 def from_run(path: Path, needs: Needs, device: str) -> Start:

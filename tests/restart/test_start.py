@@ -9,6 +9,9 @@ import pytest
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
+from edframe import io
+from edframe.cli.restart import density_for
+from edframe.data.conversion import sample_of, volume_of
 from edframe.data.level import Level
 from edframe.errors import ConfigError, DataError
 from edframe.grid import Grid
@@ -16,7 +19,7 @@ from edframe.io.volume import Volume
 from edframe.restart import CODES, code_of
 from edframe.restart.code import Needs
 from edframe.restart.outlook import kind_of, outlook
-from edframe.restart.start import Start, fitted, refusal
+from edframe.restart.start import Start, fitted, from_file, refusal
 
 CELL = [4.0, 5.0, 6.0]
 ATOMS = Structure(Lattice.orthorhombic(*CELL), ["Si", "Si"], [[0, 0, 0], [0.5, 0.4, 0.5]])
@@ -101,6 +104,43 @@ def test_the_level_of_samples():
 def test_another_level_is_refused(level, said):
     sentence = refusal(Start(wave((8, 8, 8)), level), needs(level=Level("pbe", {"Si": "Si.UPF"})), "runs/a")
     assert (sentence is None) if said is None else (said in sentence and "--anyway" in sentence)
+
+
+LEVELS = [
+    Level("pbe", {"Si": "Si.UPF"}),
+    Level("lda", {"Si": "Si 4a3b2c1d", "O": "O.pbe-kjpaw.UPF"}),
+    Level("pbe"),
+    Level(None, {"*": "gth-pbe"}),
+]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", ["a.cube", "CHGCAR", "a.xsf"])
+def test_a_level_travels_in_the_title_of_a_file(tmp_path, level, name):
+    sample = sample_of(wave((8, 8, 8)), "a", **level.source)
+    io.write(tmp_path / name, volume_of(sample))
+    assert from_file(tmp_path / name).level == level
+    again = sample_of(io.read(tmp_path / name), "a")
+    assert Level.of([again]) == level
+    io.write(tmp_path / name, volume_of(again))
+    assert io.read(tmp_path / name).comment.count("edframe-level") == 1
+
+
+def test_a_title_without_a_level_stays_as_it_is(tmp_path):
+    volume = volume_of(sample_of(wave((8, 8, 8)), "a", title="mine"))
+    assert volume.comment == "mine"
+    io.write(tmp_path / "a.cube", volume)
+    assert not from_file(tmp_path / "a.cube").level.known
+    assert not Level.of_title('edframe-level {"functional": 3}}').known
+
+
+def test_a_file_of_another_level_is_refused_and_the_difference_said_where_it_is_overridden(tmp_path):
+    path, wanted = tmp_path / "a.cube", needs(level=Level("pbe", {"Si": "Si.UPF"}))
+    io.write(path, volume_of(sample_of(wave((10, 12, 15)), "a", **Level("lda", {"Si": "Si.UPF"}).source)))
+    with pytest.raises(DataError, match="a.cube belongs to the functional lda, not pbe"):
+        density_for(path, wanted, anyway=False)
+    _, notes, _ = density_for(path, wanted, anyway=True)
+    assert notes[0] == f"used anyway, although {path} belongs to the functional lda, not pbe"
 
 
 def blob(structure, width=0.5):
