@@ -28,7 +28,8 @@ def bands(
     """Compute bands by Quantum ESPRESSO at a fixed, predicted density.
 
     pw.x makes no SCF: each k-point of the input is diagonalised once in the potential of the density. The energies are
-    written to bands.csv in DIR, a row for each k-point. They have the error of the density, to first order.
+    written to bands.csv in DIR, a row for each k-point. They have the error of the density, to first order; its size in
+    eV is estimated from the Coulomb error of the model on its validation samples.
 
     Example:
 
@@ -37,12 +38,14 @@ def bands(
     from edframe.io.files import replacing
     from edframe.restart import code_of
     from edframe.restart.bands import bands as computed
+    from edframe.restart.bands import expected_error
 
     table = out / "bands.csv"
     options.refuse_to_overwrite([table], force)
     code = code_of("qe")
     needs = code.needs(input, out, may_run=True)
-    density, notes, seconds = density_for(source, needs, anyway)
+    density, notes, start = density_for(source, needs, anyway)
+    seconds = start.seconds
     for note in notes:
         typer.secho(f"Note: {note}.", err=True)
     found = computed(density, input, out)
@@ -59,3 +62,4 @@ def bands(
     if found.gap is not None:
         low, high = found.gap
         typer.echo(f"highest filled {low:.4f} eV, lowest empty {high:.4f} eV, gap {high - low:.4f} eV")
+    typer.echo(expected_error(start.coulomb))

@@ -46,7 +46,8 @@ def restart(
 
     Writes the density as the code reads it, beside a copy of the input with the variables that make the code read it.
     The density is interpolated to the grid of the calculation and scaled to its electrons. What to expect is said
-    beforehand, from measurements on the same kind of system: a restart does not always save time.
+    beforehand, by the electrostatic energy of the model's error on its validation samples and from measurements on the
+    same kind of system: a restart does not always save time.
 
     A density belongs to its functional and pseudopotentials. One that is known to be of others is refused.
 
@@ -63,10 +64,11 @@ def restart(
 
     chosen = code_of(code)
     needs = chosen.needs(input, out, may_run=run)
-    density, notes, seconds = density_for(source, needs, anyway)
+    density, notes, start = density_for(source, needs, anyway)
+    seconds = start.seconds
     typer.echo(f"{input}: {needs.electrons:g} electrons in {needs.structure.formula} on "
                f"{'×'.join(map(str, density.grid.shape))} points, {chosen.title}")  # fmt: skip
-    typer.echo(f"Outlook: {outlook(chosen.name, kind_of(needs.structure, density))}.")
+    typer.echo(f"Outlook: {outlook(chosen.name, kind_of(needs.structure, density), start.coulomb, start.low_g)}.")
     written = chosen.write(density, input, out, may_run=run, force=force)
     for note in (*notes, *written.notes):
         typer.secho(f"Note: {note}.", err=True)
@@ -81,8 +83,9 @@ def restart(
                    f"{outcome.energies[-1]:.6f} eV, {outcome.seconds:.1f} s of the processor{spent}")  # fmt: skip
 
 
-def density_for(source: Path, needs: Needs, anyway: bool) -> tuple[Volume, tuple[str, ...], float]:
-    """The density of a run or a file as a calculation needs it, what is to be said of it, and seconds of prediction.
+def density_for(source: Path, needs: Needs, anyway: bool) -> tuple[Volume, tuple[str, ...], Start]:
+    """The density of a run or a file as a calculation needs it, what is to be said of it, and what it was
+    made from.
 
     Raises DataError for one of another level, unless ``anyway``.
     """
@@ -101,7 +104,7 @@ def density_for(source: Path, needs: Needs, anyway: bool) -> tuple[Volume, tuple
             f"the functional and the pseudopotentials of {source} are not known, and not compared with the input's"
         )
         notes = (unknown, *notes)
-    return density, notes, start.seconds
+    return density, notes, start
 
 
 def _start(source: Path, needs: Needs) -> Start:

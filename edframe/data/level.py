@@ -71,9 +71,9 @@ class Level:
     @classmethod
     def of_title(cls, title: str) -> Level:
         """That in the title of a density file, as ``in_title`` leaves it; not known where there is none."""
-        found = re.search(MARK + r" (\{.*?\}\})", " ".join(title.split()))
+        match = re.search(MARK + r" (\{.*?\}\})", " ".join(title.split()))
         try:
-            facts = json.loads(found[1]) if found else {}
+            facts = json.loads(match[1]) if match else {}
             return cls(facts.get("functional"), dict(facts.get("pseudopotentials", {})))
         except (ValueError, TypeError):
             return cls()

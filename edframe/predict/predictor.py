@@ -57,7 +57,9 @@ class Predictor:
     """Featurizer and best weights of a run. Raises RunError when it has none yet.
 
     spacing, vacuum: voxel edge and empty space around the atoms in the training data, Å; vacuum is None for crystals.
-    symmetrise: average over the symmetries of each structure's cell, see ``Symmetrised``.
+    coulomb, low_g: Coulomb energy of the error on the validation samples, all of it and its long waves, in eV per
+    electron; None where it is not known. symmetrise: average over the symmetries of each structure's cell, see
+    ``Symmetrised``.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Predictor:
             self.spacing = positive(header["spacing"], "spacing")
             self.valence = Valence.load(numbers(header["valence"])) if "valence" in header else None
             self.level = Level.of_header(header)
+            self.coulomb, self.low_g = (_error(header, name) for name in ("coulomb", "low_g"))
             self.vacuum: float | None = numbers(header.get("vacuum", "null"))
         self.device = device
         self.name = run.path.name
@@ -169,7 +172,7 @@ def predicted_sample(
     name: str,
     level: Level,
 ) -> Sample:
-    """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble, and the level; with notes."""
+    """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble and the level."""
     source = {"title": f"{structure.formula}, {PREDICTED}", "run": name, **level.source}
     notes = {"notes": [inputs.remark]} if inputs.remark else {}
     return Sample(structure.formula, structure, inputs.grid, density, inputs.electrons, source | notes)
@@ -194,6 +197,11 @@ def _restore(model: nn.Module, tensors: Mapping[str, Tensor], run: Run) -> None:
             f"versions named in provenance.json, or repeat the run by {run.again}"
         ) from error
     require_finite(model, str(run.path / BEST))
+
+
+def _error(header: Mapping[str, str], name: str) -> float | None:
+    """A mean error in the header of a checkpoint; None in a run of an older edframe."""
+    return float(header[name]) if name in header else None
 
 
 def _require_places(structure: Structure) -> None:

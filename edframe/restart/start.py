@@ -26,12 +26,15 @@ SAME_SPACING = 0.05
 @dataclass(frozen=True)
 class Start:
     """density: as in its source. level: that it belongs to, as far as known. seconds: of the prediction; 0 for a file.
-    notes: of the source."""
+    notes: of the source. coulomb, low_g: Coulomb energy of its error, eV per electron, all of it and the waves below 1
+    Å⁻¹, on the validation samples of the model; None: not known."""
 
     density: Volume
     level: Level
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    coulomb: float | None = None
+    low_g: float | None = None
 
 
 def from_file(path: Path) -> Start:
@@ -67,7 +70,7 @@ def from_run(path: Path, needs: Needs, device: str) -> Start:
             )
     novelty = one.novelty(needs.structure)
     notes = (f"{novelty}",) if novelty is not None and novelty.far else ()
-    return Start(volume_of(sample), one.level, time.process_time() - began, notes)
+    return Start(volume_of(sample), one.level, time.process_time() - began, notes, one.coulomb, one.low_g)
 
 
 def fitted(start: Start, needs: Needs, name: str) -> tuple[Volume, tuple[str, ...]]:

@@ -60,10 +60,10 @@ def fit(
     numbers = model.fit(samples())
     fitted = time.perf_counter()
     log(Fit(1, len(split.train), fitted - began, dict(numbers)))
-    error, value = validation_means(module, loss, loader, split.validation)
+    means = validation_means(module, loss, loader, split.validation)
     seconds = time.perf_counter() - began
-    run.save_tensors(BEST, module.state_dict(), {**header, "step": "1", "nmae": repr(error)})
-    log(Validation(1, error, seconds, value))
+    run.save_tensors(BEST, module.state_dict(), {**header, "step": "1", **means.header})
+    log(Validation(1, means.nmae, seconds, means.loss))
     parts = {"data": reading, "fit": fitted - began - reading, "validation": began + seconds - fitted}
     log(Timing(1, 1, parts, peak_memory(loader.device)))
     return module

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from edframe.grid import Grid
 from edframe.interfaces import Loss
 from edframe.memory import by_points, fitting, out_of_memory_as
 from edframe.metrics.convergence import unconverged
-from edframe.metrics.standard import nmae
+from edframe.metrics.standard import coulomb_error, low_g_error, nmae
 from edframe.runs.directory import Run
 from edframe.runs.events import Event, Remark, Show, Step, Timing, Validation
 from edframe.seeds import seed_for
@@ -130,12 +130,12 @@ def train(
             log(Step(step, value.item(), rate, norm, seconds, _means(fabric, diagnostics)))
             last, stop = step == options.steps, _any(fabric, stopped())
             if last or step % options.evaluate_every == 0:
-                error, validated = validation_means(average, loss, loader, split.validation)
-                log(Validation(step, error, time.perf_counter() - began, validated))
-                if error < best:
-                    best = error
+                means = validation_means(average, loss, loader, split.validation)
+                log(Validation(step, means.nmae, time.perf_counter() - began, means.loss))
+                if means.nmae < best:
+                    best = means.nmae
                     if fabric.is_global_zero:
-                        run.save_tensors(BEST, average.state_dict(), {**header, "step": str(step), "nmae": repr(error)})
+                        run.save_tensors(BEST, average.state_dict(), {**header, "step": str(step), **means.header})
             if last:
                 log(Timing(step, step - start.step, clock.seconds, peak_memory(fabric.device)))
                 diagnosed = [event.diagnostics for event in run.events() if isinstance(event, Step)]
@@ -167,21 +167,39 @@ def predict(model: nn.Module, batch: Batch) -> Float[Tensor, "b s *grid"]:
     return in_reduced_basis(model, features.channels, features.baseline, batch.grid, batch.electrons)
 
 
+class Means(NamedTuple):
+    """Over samples: NMAE in %, the loss, and the Coulomb energy of the error in eV per electron, all of it and the part
+    in long waves (nan on a line)."""
+
+    nmae: float
+    loss: float
+    coulomb: float
+    low_g: float
+
+    @property
+    def header(self) -> dict[str, str]:
+        """Of the checkpoint that has these errors."""
+        known = {"coulomb": self.coulomb, "low_g": self.low_g}
+        return {"nmae": repr(self.nmae), **{name: repr(x) for name, x in known.items() if math.isfinite(x)}}
+
+
 @torch.no_grad()
-def validation_means(model: nn.Module, loss: Loss, loader: Loader, indices: Sequence[int]) -> tuple[float, float]:
-    """Mean NMAE in % and mean ``loss`` over the samples at ``indices``. Raises RunError when the NMAE is not finite.
+def validation_means(model: nn.Module, loss: Loss, loader: Loader, indices: Sequence[int]) -> Means:
+    """Mean errors and ``loss`` over the samples at ``indices``. Raises RunError when the NMAE is not finite.
 
     The loss is evaluated as a metric is: it gets no visit, so that it neither recalls nor stores anything.
     """
-    errors, values = [], []
+    errors, values, energies = [], [], []
     for batch in loader.stream([index] for index in indices):
         predicted = predict(model, batch)
         errors.append(float(nmae(predicted, batch.density)))
         values.append(float(loss(predicted, batch.density, batch.grid)))
+        energies.append([float(one(predicted, batch.density, batch.grid)) for one in (coulomb_error, low_g_error)])
     error = sum(errors) / len(indices)
     if not math.isfinite(error):
         raise RunError(f"the validation NMAE is not finite ({error}); lower training.learning_rate and run again")
-    return error, sum(values) / len(indices)
+    coulomb, low_g = (sum(column) / len(indices) for column in zip(*energies, strict=True))
+    return Means(error, sum(values) / len(indices), coulomb, low_g)
 
 
 class _TensorsOnly(nn.Module):

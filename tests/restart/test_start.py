@@ -137,7 +137,7 @@ def test_a_title_without_a_level_stays_as_it_is(tmp_path):
 def test_a_file_of_another_level_is_refused_and_the_difference_said_where_it_is_overridden(tmp_path):
     path, wanted = tmp_path / "a.cube", needs(level=Level("pbe", {"Si": "Si.UPF"}))
     io.write(path, volume_of(sample_of(wave((10, 12, 15)), "a", **Level("lda", {"Si": "Si.UPF"}).source)))
-    with pytest.raises(DataError, match="a.cube belongs to the functional lda, not pbe"):
+    with pytest.raises(DataError, match=r"a\.cube belongs to the functional lda, not pbe"):
         density_for(path, wanted, anyway=False)
     _, notes, _ = density_for(path, wanted, anyway=True)
     assert notes[0] == f"used anyway, although {path} belongs to the functional lda, not pbe"
@@ -168,8 +168,11 @@ def test_kinds_of_systems(structure, width, kind):
 
 
 def test_what_does_not_pay_is_not_recommended():
-    assert "not recommended" in outlook("qe", "metal surface")
-    assert "saves" in outlook("qe", "molecule")
+    assert "not recommended" in outlook("qe", "metal surface", low_g=2e-3)
+    assert "saves about 2" in outlook("qe", "metal surface", coulomb=1.0, low_g=3e-5)
+    assert "saves about 30%" in outlook("qe", "molecule", coulomb=1e-5, low_g=1.0)
+    assert "not known" in outlook("qe", "molecule")
+    assert "not recommended" in outlook("abinit", "molecule")
     assert "not been measured" in outlook("another", "molecule")
 
 
