@@ -11,7 +11,7 @@ from edframe.plugin import Component, ComponentConfig, hookimpl
 from edframe_pyscf.options_clusters import CrystalsConfig, Li2OClustersConfig
 from edframe_pyscf.references import GTH, LI_2025, MD17, MOLOPT, PBE, PYSCF, QM9_GEOMETRIES
 
-LevelName = Literal["pbe-dzvp", "pbe-tzv2p-200", "pbe-dzvp-molopt"]
+LevelName = Literal["pbe-dzvp", "pbe-tzv2p-200", "pbe-tzv2p-quick", "pbe-dzvp-molopt"]
 """Names of ``edframe_pyscf.levels.LEVELS``."""
 
 
@@ -53,6 +53,13 @@ class QM9Config(ComponentConfig):
     """File of geometries, xyz or extended xyz."""
     samples: int | None = Field(None, ge=1)
     """Number of geometries, spread evenly over the file; null: all."""
+
+
+class HCNOFConfig(ComponentConfig):
+    """Options of the dataset ``molecules-hcnof``."""
+
+    samples: int | None = Field(None, ge=1)
+    """Number of molecules, the first ones of the list; null: all."""
 
 
 class EthanolConfig(ComponentConfig):
@@ -113,6 +120,14 @@ def edframe_datasets() -> Iterable[Component]:
             QM9Config,
             "qm9:QM9",
             (QM9_GEOMETRIES, LI_2025),
+            featurizer="sad",
+        ),
+        _dataset(
+            "molecules-hcnof",
+            "600 molecules of H, C, N, O and F of up to seven heavy atoms, at the level of qm9-li2025",
+            HCNOFConfig,
+            "hcnof:HCNOF",
+            (LI_2025,),
             featurizer="sad",
         ),
         _dataset(

@@ -19,7 +19,7 @@ import numpy as np
 
 from edframe.data.prepared import Job, PreparedDataset
 from edframe_pyscf.geometries import Molecule, read
-from edframe_pyscf.levels import PBE_TZV2P_200
+from edframe_pyscf.levels import PBE_TZV2P_200, Level
 from edframe_pyscf.molecules import job
 from edframe_pyscf.plugin import QM9Config
 
@@ -44,17 +44,20 @@ class QM9(PreparedDataset):
         super().__init__("qm9-li2025", config)
 
     def jobs(self) -> Sequence[Job]:
-        return [_job(m) for m in read(Path(self.config.file).expanduser(), self.config.samples, PBE_TZV2P_200)]
+        molecules = read(Path(self.config.file).expanduser(), self.config.samples, PBE_TZV2P_200)
+        return [boxed(molecule, PBE_TZV2P_200) for molecule in molecules]
 
     def describe(self) -> Mapping[str, Any]:
         return {**PBE_TZV2P_200.facts(), "cutoff (hartree)": 200, **super().describe()}
 
 
-def _job(molecule: Molecule) -> Job:
+def boxed(molecule: Molecule, level: Level) -> Job:
+    """The label of a molecule in the protocol's box and on its grid; at the level's own mesh for ``pbe-tzv2p-200``."""
     from pyscf.data.nist import BOHR
 
     coarse = math.pi / math.sqrt(2 * 50) * BOHR
     counts = np.ceil((np.ptp(molecule.positions, axis=0) + VACUUM) / coarse).astype(int)
     sides = counts * coarse - SHORTER
     positions = molecule.positions - molecule.positions.mean(axis=0) + sides / 2
-    return job(molecule, positions, sides, 2 * counts, PBE_TZV2P_200, 2 * counts)
+    mesh = 2 * counts if level is PBE_TZV2P_200 else level.mesh(sides.tolist())
+    return job(molecule, positions, sides, 2 * counts, level, mesh)
