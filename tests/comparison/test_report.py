@@ -233,7 +233,7 @@ def test_differences_of_runs_are_those_of_their_shared_samples(outcomes):
 def test_files_hold_every_sample_of_every_run(outcomes, tmp_path, monkeypatch, undrawn):
     pyarrow = pytest.importorskip("pyarrow.parquet")
     folder = written(tmp_path / "out", outcomes, monkeypatch)
-    csv = pandas.read_csv(folder / "compare.csv")
+    csv = pandas.read_csv(folder / "compare.csv", float_precision="round_trip")
     parquet = pyarrow.read_table(folder / "compare.parquet").to_pandas()
     pandas.testing.assert_frame_equal(csv, parquet, check_dtype=False, check_exact=True)
     assert len(csv) == sum(len(outcome.samples) for outcome in outcomes)
