@@ -37,6 +37,7 @@ test-lowest: install
 	$(BIN)/python -c "from importlib.metadata import version as v; print('torch==' + v('torch'))" > .venv-lowest/torch.txt
 	UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install --quiet --python .venv-lowest/bin/python \
 	    --resolution lowest-direct -c .venv-lowest/torch.txt -r requirements.txt
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps -r oracles.txt
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest $(TESTS)
 
 check: install
