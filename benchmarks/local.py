@@ -29,6 +29,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "local, 25": {"training.size": 25},
     "local, 25, corners": {"training.size": 25, "splits.test": "corners"},
     "local, 100": {"training.size": 100, "featurizer.points": 60_000, "featurizer.products": 1500},
+    "local, all": {},
     "network, 25": {"training.size": 25, **NETWORK},
     "network, all": NETWORK,
     "network, 100": {"training.size": 100, **NETWORK},
