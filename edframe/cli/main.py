@@ -104,7 +104,8 @@ def root(
 
 WAITING = ("GOMP_SPINCOUNT", "10000")
 """How long threads of OpenMP wait busily for the next piece of work before they sleep. By default they spin for
-milliseconds, and where other processes share the cores, they spin on time that these and the working thread need."""
+milliseconds, and where other processes share the cores, they spin on time that these and the working thread need.
+What it is worth depends on the machine: see benchmarks/README.md."""
 
 
 def main() -> None:
