@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from edframe.run.build import build
+from edframe.runs.build import build
 from edframe_gaussian import superposition
 from edframe_gaussian.superposition import Fit, fit_atoms
 from edframe_gaussian.tables import load_atomic_densities
