@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from edframe.errors import DataError
 
-__all__ = ["Grid", "density_unit"]
+__all__ = ["Grid", "Region", "density_unit", "slabs"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box of grid points: ``shape`` of them, the first at index ``start``.
+
+    Along a periodic axis it may begin before the first point of the grid or end behind the last, and is no longer than
+    the axis; along an open axis it lies within the grid.
+    """
+
+    start: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def indices(self, grid: Grid) -> list[NDArray[np.int64]]:
+        """Per axis, which points of ``grid`` these are, ``[n]``."""
+        axes = zip(self.start, self.shape, grid.shape, strict=True)
+        return [np.arange(first, first + count) % n for first, count, n in axes]
 
 
 @dataclass(frozen=True)
@@ -105,6 +122,16 @@ class Grid:
         scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
         return bool((np.abs(metric - np.diag(np.diag(metric))) <= 1e-9 * scale).all())
 
+    def region(self) -> Region:
+        """All of its points."""
+        return Region((0,) * self.dimension, self.shape)
+
+    def part(self, region: Region) -> Grid:
+        """The points of ``region`` as a grid of their own: open along each axis of which it has but a part."""
+        whole = [a == b for a, b in zip(region.shape, self.shape, strict=True)]
+        periodic = [p and w for p, w in zip(self.periodic, whole, strict=True)]
+        return Grid.of(self.voxel * np.array(region.shape)[:, None], region.shape, periodic)
+
     def fractions(self) -> NDArray[np.float64]:
         """Fractional coordinates of all points, ``[n1, …, nd, d]``, each in [0, 1)."""
         axes = [np.arange(n) / n for n in self.shape]
@@ -164,6 +191,15 @@ class Grid:
             "shape": list(self.shape),
             "periodic": list(self.periodic),
         }
+
+
+def slabs(grid: Grid, points: int) -> Iterator[Region]:
+    """The grid in slices of its first axis, each of at most ``points`` points, or one layer."""
+    layer = grid.points // grid.shape[0]
+    step = max(1, points // layer)
+    for first in range(0, grid.shape[0], step):
+        count = min(step, grid.shape[0] - first)
+        yield Region((first, *[0] * (grid.dimension - 1)), (count, *grid.shape[1:]))
 
 
 def in_dimension(unit: str, dimension: int) -> str:

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
     from torch import Tensor
 
-    from edframe.grid import Grid
+    from edframe.grid import Grid, Region
     from edframe.sample import Sample
 
 __all__ = [
     "Contents", "Dataset", "Features", "Featurizer", "FittedFeaturizer", "FittedModel", "Loss", "Model",
-    "PointFeaturizer", "Visit",
+    "PointFeaturizer", "TiledFeaturizer", "Visit",
 ]  # fmt: skip
 
 
@@ -215,6 +215,16 @@ class PointFeaturizer(Protocol):
         """Channels ``[1, c, p]`` and baseline ``[1, s, p]`` at ``points``, ``[p, d]`` in fractions of the lattice
         vectors of ``grid``. At grid points the channels are what a call gives, to 1e-4 of their maximum, and so is the
         baseline up to one factor near 1, which may depend on the whole grid. Raises what a call does."""
+
+
+@runtime_checkable
+class TiledFeaturizer(Protocol):
+    """A featurizer that also has this method: its features on parts of a grid, for grids that memory does not hold."""
+
+    def tiled(self, structure: Structure, grid: Grid, device: torch.device | str) -> Callable[[Region], Features]:
+        """A function from a part of ``grid`` to the features there, as a batch of one: those of a call, cut out, to
+        1e-6 of their maximum. What the whole grid determines, such as the factor of a baseline, is found here, once.
+        Raises what a call does."""
 
 
 @runtime_checkable

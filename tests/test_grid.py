@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edframe.errors import DataError
-from edframe.grid import Grid
+from edframe.grid import Grid, Region, slabs
 
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
 
@@ -183,3 +183,23 @@ def test_grid_survives_json():
 def test_what_does_not_fit_together_is_refused(cell, shape, periodic, message):
     with pytest.raises(DataError, match=message):
         Grid.of(cell, shape, periodic)
+
+
+def test_a_region_along_a_periodic_axis_wraps():
+    grid = Grid.of([4.0, 5.0], (8, 10), (True, False))
+    region = Region((-2, 3), (4, 5))
+    rows, columns = region.indices(grid)
+    assert rows.tolist() == [6, 7, 0, 1]
+    assert columns.tolist() == [3, 4, 5, 6, 7]
+    part = grid.part(region)
+    assert part.shape == (4, 5)
+    assert part.periodic == (False, False)
+    np.testing.assert_allclose(part.voxel, grid.voxel)
+
+
+def test_slabs_are_the_grid_in_order():
+    grid = Grid.of([4.0] * 3, (7, 4, 5))
+    assert [(slab.start[0], slab.shape) for slab in slabs(grid, 45)] == [
+        (0, (2, 4, 5)), (2, (2, 4, 5)), (4, (2, 4, 5)), (6, (1, 4, 5))
+    ]  # fmt: skip
+    assert len(list(slabs(grid, 1))) == 7

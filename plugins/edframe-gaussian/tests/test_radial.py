@@ -1,16 +1,17 @@
 """The periodic sum against a loop over images in NumPy, for every kind of cell."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
-from edframe_gaussian import radial
+from edframe_gaussian import radial, sphere
 from edframe_gaussian.radial import add_superposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edframe.grid import Grid
+from edframe.grid import Grid, Region
 
 WIDTH = 0.6
 CUTOFF = 6 * WIDTH
@@ -47,10 +48,10 @@ def brute_force(fractions, grid, reach):
     return total
 
 
-def superposed(fractions, grid, slots=None, count=1, **options):
+def superposed(fractions, grid, slots=None, count=1, cutoff=CUTOFF, **options):
     out = torch.zeros(count, *grid.shape)
     slots = np.zeros(len(fractions), dtype=np.int64) if slots is None else slots
-    add_superposition(out, gaussian, CUTOFF, np.asarray(fractions, dtype=float), slots, grid, **options)
+    add_superposition(out, gaussian, cutoff, np.asarray(fractions, dtype=float), slots, grid, **options)
     return out.numpy()
 
 
@@ -99,14 +100,10 @@ def test_pieces_of_a_large_batch_are_the_whole(monkeypatch):
     grid = Grid.of([4.0, 5.0, 6.0], (8, 9, 10))
     fractions = np.random.default_rng(3).random((7, 3))
     whole = superposed(fractions, grid)
-    sphere = radial._sphere_of
-
-    def many_points(*arguments):
-        reach, steps, places = sphere(*arguments)
-        copies = 2**20 // len(steps[0])  # the same points again and again, far away: two atoms at once
-        return reach, tuple(s.repeat(copies) for s in steps), torch.cat([places, places.repeat(1, copies - 1) + 1e3], 1)
-
-    monkeypatch.setattr(radial, "_sphere_of", many_points)
+    scaled = superposed(fractions, grid, integral=2.0)
+    monkeypatch.setattr(sphere, "AT_ONCE", 50)
+    monkeypatch.setitem(radial.PAIRS, "cpu", 100)
+    np.testing.assert_allclose(superposed(fractions, grid, integral=2.0), scaled, atol=1e-6)
     np.testing.assert_allclose(superposed(fractions, grid), whole, atol=1e-6)
 
 
@@ -123,3 +120,46 @@ def test_what_leaves_an_open_end_is_lost_not_squeezed_in():
     field = superposed([[0.0]], grid, integral=1.0)[0]
     own = 0.1 / np.sqrt(2 * np.pi) / WIDTH  # of the point at the nucleus, which belongs to both halves
     assert field.sum() * grid.voxel_volume == pytest.approx(0.5 + own / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("cell", [TRICLINIC, NEEDLE, np.diag([3.0, 4.0, 5.0])])
+def test_a_sphere_has_every_point_once_and_is_no_larger_than_it_must_be(cell):
+    shape, cutoff = (11, 7, 9), 2.3
+    grid = Grid.of(cell, shape)
+    ball = sphere.sphere_of(grid.cell, shape, cutoff)
+    parts = [ball.points(part, "cpu") for part in ball.parts()]
+    steps = np.concatenate([np.stack(part.steps, 1) for part in parts]) - np.array(ball.reach)
+    places = np.concatenate([part.places.T for part in parts])
+    np.testing.assert_allclose(places, steps @ grid.voxel, atol=1e-5)
+    corners = np.array(list(itertools.product([-0.5, 0.5], repeat=3))) @ grid.voxel
+    radius = cutoff + np.linalg.norm(corners, axis=1).max()
+    box = np.array(list(itertools.product(*(range(-m - 2, m + 3) for m in ball.reach))))
+    expected = box[np.linalg.norm(box @ grid.voxel, axis=1) <= radius]
+    assert {tuple(s) for s in steps.tolist()} == {tuple(s) for s in expected.tolist()}
+    assert len(steps) == len(expected) == ball.count
+
+
+def test_a_fine_grid_is_not_boxed():
+    cell, shape = ((0.6, 0.0, 0.0), (0.0, 0.6, 0.0), (0.0, 0.0, 0.6)), (15, 15, 15)
+    tracemalloc.start()
+    ball = sphere.sphere_of(cell, shape, 5.0)  # 0.04 Å: 8 million points, in a box of 16 million
+    part = next(ball.parts())
+    ball.points(part, "cpu")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ball.count == pytest.approx(4 / 3 * np.pi * (5.0 / 0.04) ** 3, rel=0.03)
+    assert peak < 80e6
+
+
+@pytest.mark.parametrize("case", ["triclinic", "needle", "open", "slab", "flat"])
+def test_a_part_of_the_grid_is_cut_out_of_the_whole(case):
+    cell, shape, periodic = CELLS[case]
+    grid = Grid.of(cell, shape, periodic)
+    fractions = np.random.default_rng(4).uniform(-0.3, 1.3, (5, grid.dimension))
+    start = tuple(-1 if p else 1 for p in grid.periodic)
+    part = Region(start, tuple(n - 2 for n in shape))
+    out = torch.zeros(1, *part.shape)
+    weights = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    add_superposition(out, gaussian, CUTOFF, fractions, np.zeros(5, dtype=int), grid, weights=weights, region=part)
+    whole = superposed(fractions, grid, weights=weights)[0]
+    np.testing.assert_allclose(out[0], whole[np.ix_(*part.indices(grid))], atol=1e-6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from edframe.data.valence import Valence
 from edframe.errors import DataError
-from edframe.grid import Grid
+from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features, FittedFeaturizer
 from edframe.sample import Sample
 from edframe_gaussian.atoms import Atoms
 from edframe_gaussian.gaussian import CUTOFF as WIDTHS
 from edframe_gaussian.pairs import pairs
 from edframe_gaussian.plugin import AtomsConfig
-from edframe_gaussian.superposed import baseline_of, channel_names, superpose
+from edframe_gaussian.superposed import Superposed, channel_names
 from edframe_gaussian.superposition import CUTOFF, fit_atoms
 from edframe_gaussian.tables import RadialSpline
 
@@ -95,12 +95,19 @@ class AtomsFeaturizer(FittedFeaturizer):
         Raises DataError for an unknown species, a lattice that is not the grid's, a grid of another dimension than
         the dataset's, or one that does not see a structure at all.
         """
+        return self._superposed(structures, grid, device).features()
+
+    def tiled(self, structure: Structure, grid: Grid, device: torch.device | str) -> Callable[[Region], Features]:
+        """The same for parts of the grid, see ``TiledFeaturizer``."""
+        return self._superposed([structure], grid, device).tiled()
+
+    def _superposed(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Superposed:
         self._check(grid)
-        species = self.contents.species
-        channels = superpose(self._radial, None, structures, grid, species, self.config.widths, device)
         electrons = [self._electrons(structure) for structure in structures]
-        densities = channels[:, : len(species)]
-        return Features(channels, baseline_of(densities, electrons, structures, grid, self.contents.spins))
+        return Superposed.of(
+            self._radial, None, structures, grid, self.contents.species, self.config.widths, electrons,
+            self.contents.spins, device,
+        )  # fmt: skip
 
     def at(
         self, structure: Structure, grid: Grid, points: Float[Tensor, "p d"], device: torch.device | str

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +14,11 @@ from pymatgen.core.structure import Structure
 from torch import Tensor
 
 from edframe.errors import DataError
-from edframe.grid import Grid
+from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features, Featurizer
 from edframe_gaussian.atoms import Atoms
 from edframe_gaussian.plugin import GaussianConfig
-from edframe_gaussian.radial import add_superposition
+from edframe_gaussian.summation import Fields, Summation
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -27,26 +27,36 @@ CUTOFF = 6.0
 """Where a Gaussian ends, in widths: exp(−6²/2) = 1.5e-8 of its height, below the resolution of float32 (6e-8)."""
 
 
-def add_gaussians(
-    out: Float[Tensor, "slot *grid"],
+@dataclass(frozen=True)
+class Gaussian:
+    """exp(−r²/2σ²) with σ = ``width`` Å, dimensionless."""
+
+    width: float
+
+    @property
+    def cutoff(self) -> float:
+        """Å, where it ends."""
+        return CUTOFF * self.width
+
+    def __call__(self, squared: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
+        """Values at squared distances (Å²), which are overwritten."""
+        return squared.mul_(-0.5 / self.width**2).exp_()
+
+
+def gaussians(
     width: float,
     atoms: Atoms,
     slots: NDArray[np.int64],
     numbers: Sequence[int],
     grid: Grid,
-) -> None:
-    """Add Z exp(−r²/2σ²) around every atom and its periodic images to ``out[slot]``, in place.
+    device: torch.device | str,
+) -> Summation:
+    """Σ Z exp(−r²/2σ²) over the atoms and their periodic images, each in the field ``slots[atom]``.
 
-    out: ``[slot, n1, …, nd]``. width: σ in Å. slots: ``[atom]``. numbers: Z of each species. Dimensionless.
+    width: σ in Å. numbers: Z of each species. Dimensionless.
     """
-    for index, number in enumerate(numbers):
-        mine = atoms.species == index
-        radial = partial(_gaussian, height=float(number), exponent=0.5 / width**2)
-        add_superposition(out, radial, CUTOFF * width, atoms.fractions[mine], slots[mine], grid)
-
-
-def _gaussian(squared: Tensor, height: float, exponent: float) -> Tensor:
-    return (squared * -exponent).exp_().mul_(height)
+    weights = np.array(numbers, dtype=np.float64)[atoms.species]
+    return Summation(Gaussian(width), atoms.fractions, slots, grid, device, weights=weights)
 
 
 class GaussianFeaturizer(Featurizer):
@@ -84,17 +94,25 @@ class GaussianFeaturizer(Featurizer):
         Raises DataError for an unknown species, for a lattice that is not the grid's, and, per atom, for more
         atoms than the dataset's largest structure has.
         """
+        return Features(self._parts(structures, grid, device).on(), None)
+
+    def tiled(self, structure: Structure, grid: Grid, device: torch.device | str) -> Callable[[Region], Features]:
+        """The same for parts of the grid, see ``TiledFeaturizer``."""
+        parts = self._parts([structure], grid, device)
+        return lambda region: Features(parts.on(region), None)
+
+    def _parts(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Fields:
         atoms = Atoms.of(structures, grid, self.contents.species)
         widths = self.config.widths
         owner = atoms.order if self.ordered else atoms.species
         if self.ordered:
             self._check_sizes(structures)
         count = len(self.channels)
-        fields = torch.zeros(len(structures) * count, *grid.shape, device=device)
+        sums = []
         for k, width in enumerate(widths):
             slots = atoms.sample * count + owner * len(widths) + k
-            add_gaussians(fields, width, atoms, slots, self._numbers, grid)
-        return Features(fields.view(len(structures), count, *grid.shape), None)
+            sums.append(gaussians(width, atoms, slots, self._numbers, grid, device))
+        return Fields(tuple(sums), len(structures), count)
 
     def _check_sizes(self, structures: Sequence[Structure]) -> None:
         most = self.contents.max_atoms

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from pymatgen.core.structure import Structure
 
 from edframe.errors import DataError
-from edframe.grid import Grid
+from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features, Featurizer
 from edframe_gaussian.plugin import SADConfig
-from edframe_gaussian.superposed import baseline_of, channel_names, superpose
+from edframe_gaussian.superposed import Superposed, channel_names
 from edframe_gaussian.tables import RadialSpline, load_atomic_densities
 
 
@@ -55,13 +55,20 @@ class SADFeaturizer(Featurizer):
         Raises DataError for an unknown species, a lattice that is not the grid's, a grid of another dimension than
         the dataset's, or a grid so coarse, or so placed, that it does not see a structure at all.
         """
+        return self._superposed(structures, grid, device).features()
+
+    def tiled(self, structure: Structure, grid: Grid, device: torch.device | str) -> Callable[[Region], Features]:
+        """The same for parts of the grid, see ``TiledFeaturizer``."""
+        return self._superposed([structure], grid, device).tiled()
+
+    def _superposed(self, structures: Sequence[Structure], grid: Grid, device: torch.device | str) -> Superposed:
         if grid.dimension != self.contents.dimension:
             raise DataError(
                 f"the featurizer 'sad' was made for grids of dimension {self.contents.dimension}, "
                 f"not {grid.dimension}: its densities are integrated over the axes left out"
             )
-        species, widths = self.contents.species, self.config.widths
-        channels = superpose(self._radial, self._charges, structures, grid, species, widths, device)
-        electrons = [sum(self.electrons[e.symbol] for e in s.species) for s in structures]
-        densities = channels[:, : len(species)]
-        return Features(channels, baseline_of(densities, electrons, structures, grid, self.contents.spins))
+        electrons = [sum(self.electrons.get(e.symbol, 0.0) for e in s.species) for s in structures]
+        return Superposed.of(
+            self._radial, self._charges, structures, grid, self.contents.species, self.config.widths, electrons,
+            self.contents.spins, device,
+        )  # fmt: skip
