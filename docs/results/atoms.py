@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from edframe.runs.build import build
 from edframe_gaussian import superposition
 from edframe_gaussian.superposition import Fit, fit_atoms
 from edframe_gaussian.tables import load_atomic_densities
@@ -24,6 +23,7 @@ from scipy.optimize import nnls
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.report.style import BLUE, GREY, INK, ORANGE, panels, png, styled
+from edframe.runs.build import build
 from edframe.sample import Sample
 
 FIGURE, PAGE = ROOT / "docs" / "figures" / "atoms.png", ROOT / "docs" / "atoms.md"

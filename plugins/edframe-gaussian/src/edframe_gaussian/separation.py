@@ -125,6 +125,6 @@ def separated(function: Profile, spacing: float, radius: float) -> Separation | 
 
 @lru_cache(maxsize=64)
 def _tabulated(function: Profile) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    radii: NDArray[np.float64] = np.arange(int(np.floor(function.cutoff / STEP + 1e-6)) + 1) * STEP
+    radii: NDArray[np.float64] = np.arange(int(np.floor(function.cutoff / STEP + 1e-6)) + 1, dtype=np.float64) * STEP
     squared = torch.as_tensor(radii**2, dtype=torch.float32)
     return radii, np.asarray(function(squared).double().cpu().numpy())
