@@ -1,4 +1,4 @@
-"""The head of a pseudopotential in UPF, the format of Quantum ESPRESSO: its electrons, its functional, its kind."""
+"""The head of a pseudopotential in UPF or GTH, which pw.x reads: its electrons, its functional, its kind."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ FUNCTIONALS = {
 }
 """Short names of combinations that pw.x spells out."""
 
+NUMBERED = {"1": "lda", "7": "lda-pw", "11": "pbe"}
+"""By the number ``pspxc`` in the head of GTH, which is ABINIT's ``ixc``."""
+
 HEAD = 1 << 18
 """Bytes of a file in which the head is looked for."""
 
@@ -37,7 +40,8 @@ class Pseudopotential:
 
     @classmethod
     def read(cls, path: Path) -> Pseudopotential:
-        """Both versions of UPF. Raises DataError for a file that is not there, or is of another format."""
+        """Both versions of UPF, and GTH in a file ``.gth``. Raises DataError for a file that is not there, or is of
+        another format."""
         try:
             with path.open(encoding="utf-8", errors="replace") as file:
                 text = file.read(HEAD)
@@ -45,6 +49,9 @@ class Pseudopotential:
             raise DataError(f"{path}: the pseudopotential cannot be read ({error.strerror or error})") from error
         given = dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', (re.search(r"<PP_HEADER(.*?)>", text, re.S) or ["", ""])[1]))
         try:
+            if path.suffix.lower() == ".gth":  # pw.x goes by it, too
+                valence, functional = text.splitlines()[1].split()[1], text.splitlines()[2].split()[1]
+                return cls(path.name, float(valence), NUMBERED.get(functional, f"pspxc {functional}"), "NC")
             if "z_valence" in given:
                 kind = {"SL": "NC", "US": "USPP"}.get(given["pseudo_type"].strip(), given["pseudo_type"].strip())
                 return cls(path.name, float(given["z_valence"]), short(given["functional"]), kind)
@@ -52,7 +59,7 @@ class Pseudopotential:
             kind = {"US": "USPP"}.get(lines[2].split()[0], lines[2].split()[0])
             return cls(path.name, float(lines[5].split()[0]), short(" ".join(lines[4].split()[:4])), kind)
         except (KeyError, IndexError, ValueError) as error:
-            raise DataError(f"{path} is no pseudopotential in UPF; convert it by upfconv.x") from error
+            raise DataError(f"{path} is no pseudopotential in UPF or GTH; convert it by upfconv.x") from error
 
 
 def short(functional: str) -> str:

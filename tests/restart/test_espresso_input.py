@@ -102,6 +102,9 @@ def test_heads_of_both_versions(tmp_path):
     (tmp_path / "2.UPF").write_text('<PP_HEADER\npseudo_type="PAW"\nfunctional="PBESOL"\nz_valence="3.0E+000"\n/>')
     assert Pseudopotential.read(tmp_path / "1.UPF") == Pseudopotential("1.UPF", 6.0, "pbe", "NC")
     assert Pseudopotential.read(tmp_path / "2.UPF") == Pseudopotential("2.UPF", 3.0, "pbesol", "PAW")
+    # the head as ABINIT's manual has it for pspcod 10, of C; pw.x goes by the name of the file
+    (tmp_path / "C.gth").write_text("Goedecker, C\n 6 4 070301 zatom,zion,pspdat\n10 11 1 2 2001 0 pspcod,pspxc,…\n")
+    assert Pseudopotential.read(tmp_path / "C.gth") == Pseudopotential("C.gth", 4.0, "pbe", "NC")
     (tmp_path / "3.UPF").write_text("no head")
     with pytest.raises(DataError, match="no pseudopotential in UPF"):
         Pseudopotential.read(tmp_path / "3.UPF")
