@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from safetensors import safe_open
 from edframe import io
 from edframe.grid import Grid
 from edframe.io.espresso import Run, _ordered, _read_dat
+from edframe.restart.espresso import Espresso
 from edframe.restart.espresso_input import PwInput
 
 INPUT = """&control
@@ -55,7 +59,11 @@ def test_another_level_is_refused_and_can_be_used_anyway(edframe, finished, scf,
     assert not (tmp_path / "out").exists()
     result = edframe("restart", "qe", finished, scf, "--out", tmp_path / "out", "--anyway")
     assert result.code == 0, result.err
-    assert "Outlook: a density 1% off saves" in result.out
+    with safe_open(finished / "checkpoints" / "best.safetensors", framework="numpy") as file:
+        error = float(file.metadata()["coulomb"])
+    assert f"the model's Coulomb error on its validation samples, {error:.1e} eV per electron" in result.out
+    assert "used anyway" in result.err
+    assert "belongs to the pseudopotential gth-pbe for Li, not Li.UPF" in result.err
     assert "12 electrons in Li2 O1 on 24×24×24 points" in result.out
     waves = _read_dat(tmp_path / "out" / "x.save" / "charge-density.dat")
     volume = 7.2**3 / io.espresso.BOHR**3
@@ -81,3 +89,42 @@ def test_the_density_of_a_file(edframe, scf, tmp_path):
 def test_an_unknown_code(edframe, scf, tmp_path):
     result = edframe("restart", "vsap", tmp_path, scf)
     assert (result.code, "choices: qe" in result.err) == (2, True)
+
+
+SILICON = """&control
+ prefix='x', outdir='.', pseudo_dir='{folder}' /
+&system
+ ibrav=2, A=5.43, nat=2, ntyp=1, ecutwfc=10 /
+&electrons
+ conv_thr=1d-8 /
+ATOMIC_SPECIES
+Si 28.085 Si.pz-vbc.UPF
+ATOMIC_POSITIONS crystal
+Si 0 0 0
+Si {x} 0.25 0.25
+K_POINTS automatic
+2 2 2 1 1 1
+"""
+SHIPPED = Path("/usr/share/espresso/pseudo")
+
+
+@pytest.mark.skipif(not shutil.which("pw.x") or not SHIPPED.is_dir(), reason="quantum-espresso(-data) is not installed")
+def test_from_calculations_to_a_restart(edframe, tmp_path):
+    """Labels by pw.x, a model, and a restart of pw.x from its prediction, which takes fewer iterations to the energy
+    that pw.x finds from atoms."""
+    for number, x in enumerate((0.22, 0.24, 0.26, 0.28, 0.25)):
+        path = tmp_path / ("new.in" if x == 0.25 else f"train-{number}.in")
+        path.write_text(SILICON.format(folder=SHIPPED, x=x))
+    data = f"data.inputs=[{tmp_path}/train-*.in]"
+    result = edframe(
+        *("run", "--data", "qe", "--set", data, "--featurizer", "atoms", "--model", "krr", "--loss", "l1"),
+        *("--set", "splits.folds=4", "--set", "splits.validation=1", "--runs", tmp_path / "runs"),
+    )
+    assert result.code == 0, result.err
+    (run,) = (tmp_path / "runs").glob("*-qe-*")
+    result = edframe("restart", "qe", run, tmp_path / "new.in", "--out", tmp_path / "out", "--run")
+    assert result.code == 0, result.err
+    own = Espresso().converged(tmp_path / "new.in", tmp_path).outcome
+    iterations, energy = re.search(r"converged in (\d+) iterations: (\S+) eV", result.out).groups()
+    assert int(iterations) < own.iterations
+    assert float(energy) == pytest.approx(own.energies[-1], abs=1e-5)
