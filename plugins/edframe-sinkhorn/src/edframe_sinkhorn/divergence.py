@@ -98,15 +98,15 @@ def divergence(
 
     # Large tensors are let go of as soon as they have served: a solve holds about ten densities at its peak.
     own, log_scaling_b = _self_terms(marginals, finest, start, reference_gradient)
-    difference, correction = ladder.difference(first.value, second.value)
+    difference, correction, islands = ladder.difference(first.value, second.value)
     begin = prolong(difference, grid.shape, grid.periodic).div_(finest.epsilon)
     if start:
         begin.add_(start.detail, alpha=1 / finest.epsilon)
     elif log_scaling_b is not None:
         begin.add_(log_scaling_b)
     del log_scaling_b
-    cross = finest.cross(first, second, begin, correction)
-    del begin, correction
+    cross = finest.cross(first, second, begin, correction, islands)
+    del begin, correction, islands
     solved = [*own.outcomes, cross.outcome]
 
     value = finest.value(first, second, cross)

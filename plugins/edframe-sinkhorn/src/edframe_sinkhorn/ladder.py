@@ -13,6 +13,7 @@ from torch import Tensor
 from edframe.grid import Grid
 from edframe_sinkhorn.backends import choose, kernel_on
 from edframe_sinkhorn.correction import CoarseCorrection
+from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import OutOfRange
 from edframe_sinkhorn.options import Options
 from edframe_sinkhorn.plugin import Backend
@@ -52,22 +53,24 @@ class Ladder:
 
     def difference(
         self, a: Float[Tensor, "b *grid"], b: Float[Tensor, "b *grid"]
-    ) -> tuple[Float[Tensor, "b *coarse"], CoarseCorrection | None]:
+    ) -> tuple[Float[Tensor, "b *coarse"], CoarseCorrection | None, Islands | None]:
         """g_ab − g_bb in Å^p for masses a and b, from a solve on every coarser grid: smooth, so it can be interpolated.
 
-        Also the correction of smooth errors by the last of these grids, for the next solve.
+        Also the correction of smooth errors by the last of these grids, and the islands, for the next solve.
         """
         masses = [(a, b)]
         for level in reversed(self.coarse):
             finer_a, finer_b = masses[0]
             masses.insert(0, (restrict(finer_a, level.kernel.shape), restrict(finer_b, level.kernel.shape)))
+        islands = Islands.of(*masses[0], self.periodic)
         difference, correction = a.new_zeros(len(a), *[1] * (a.ndim - 1)), None
         for level, finer, (coarse_a, coarse_b) in zip(
             self.coarse, [*self.coarse[1:], self.finest], masses, strict=False
         ):
             own = strict(level).own(Masses.of(coarse_b), None).log_scaling
             start = prolong(difference, level.kernel.shape, self.periodic).div_(level.epsilon).add_(own)
-            cross = level.cross(Masses.of(coarse_a), Masses.of(coarse_b), start, correction)
+            parts = islands.on(level.kernel.shape) if islands else None
+            cross = level.cross(Masses.of(coarse_a), Masses.of(coarse_b), start, correction, parts)
             difference = (cross.log_scaling - own) * level.epsilon
             correction = None
             if level.damping == 1 and not cross.outcome.logarithmic:
@@ -76,7 +79,7 @@ class Ladder:
                     correction = CoarseCorrection(
                         level.kernel, coarse_a, coarse_b, cross.log_scaling, self.periodic, ratio
                     )
-        return difference, correction
+        return difference, correction, islands.on(self.finest.kernel.shape) if islands else None
 
 
 def strict(transport: Transport) -> Transport:

@@ -2,6 +2,8 @@
 
 Both run in the scaling domain, where one application of the kernel is a few matrix products. A batch that leaves its
 range is solved again in the log domain, which has no limits.
+
+More than 300 lines, because a step and its iteration share the domains, the masses and the islands.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from edframe_sinkhorn.anderson import AndersonMixing
 from edframe_sinkhorn.correction import CoarseCorrection
+from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import HEADROOM, SMALLEST, Kernel, OutOfRange
 
 if TYPE_CHECKING:
@@ -31,6 +34,12 @@ ABSURD = 1e5
 
 CORRECTED = 20
 """Iterations that are corrected: where as many have not served, corrections from a coarse grid are no help."""
+
+RANGED = 10
+"""Iterations between two tests of the range, where they are joined by one of the islands."""
+
+JOINED = 60
+"""Iterations that are joined by one of the islands; where as many have not served, the offsets are only tested."""
 
 DISTRUST = 4.0
 """A coarse correction is given up once the error is this many times the least one so far."""
@@ -123,6 +132,57 @@ class Transition:
             log_sums = sums.log_().add_(offset)
         return log_sums.mul_(-self.damping)
 
+    def by_island(
+        self, first: Masses, last: Masses, x: Float[Tensor, "b *grid"], islands: Islands, applied: bool
+    ) -> tuple[Float[Tensor, "b *grid"], Float[Tensor, "b *grid"]]:
+        """``self(last, x + offsets)``, from one application for each island, and the offsets of log v on them.
+
+        applied: False for ``self(last, x)``.
+
+        Raises OutOfRange when what goes from one island to another is lost.
+        """
+        batch, count = len(x), islands.count
+        parts = Masses.of(islands.parts(last.value, 0.0))
+        some = parts.value.flatten(1).any(1).reshape(count, batch, *[1] * (x.ndim - 1))
+        full = Masses(parts.value, parts.value > 0)
+        anywhere = torch.ones_like(parts.value, dtype=torch.bool)  # what has lost digits counts as nothing
+        log_sums = self(full, x.repeat(count, *[1] * (x.ndim - 1)), anywhere, tested=False)
+        log_sums = log_sums.div_(-self.damping).reshape(count, *x.shape)
+        log_sums = log_sums.masked_fill_(~some, -torch.inf).nan_to_num_(nan=-torch.inf, neginf=-torch.inf)
+        total = log_sums.logsumexp(0)
+        if not first.inside(total.clone()).isfinite().all():
+            raise OutOfRange
+        softness = 1 / self.damping - 1
+        implied = total * -self.damping
+        here = first.inside((implied * -softness).exp_()).mul_(first.value) if softness else first.value
+        there = last.inside((x * -softness).exp_()).mul_(last.value) if softness else last.value
+        log_plans = self._log_exchange(log_sums, total, here, islands)
+        offsets = islands.offsets(log_plans, here, there, (1 + self.damping) * softness)
+        if not offsets.isfinite().all():
+            if not self.logarithmic:
+                raise OutOfRange
+            offsets.nan_to_num_(0.0)
+        if applied:
+            log_sums += islands.by_island(offsets)
+        return log_sums.logsumexp(0).mul_(-self.damping), islands.spread(offsets)
+
+    @staticmethod
+    def _log_exchange(log_sums: Tensor, total: Tensor, here: Tensor, islands: Islands) -> Tensor:
+        """Log of the electrons that go from one island to another, ``[b, m, m]``: of any size."""
+        columns = []
+        for log_part in log_sums:
+            log_share = (log_part - total).add_(here.log()).nan_to_num_(nan=-torch.inf, neginf=-torch.inf)
+            top = torch.stack(
+                [
+                    log_share.masked_fill(islands.labels != island, -torch.inf).flatten(1).amax(1)
+                    for island in range(islands.count)
+                ],
+                1,
+            )  # [b, m]
+            shift = top.nan_to_num(neginf=0.0)
+            columns.append(islands.sums((log_share - islands.spread(shift)).exp_()).log_().add_(shift))
+        return torch.stack(columns, 2)
+
 
 @torch.inference_mode()
 def solve_self(
@@ -151,13 +211,15 @@ def solve_cross(
     tol: float,
     limit: int,
     correction: CoarseCorrection | None,
+    islands: Islands | None,
 ) -> Solution:
     """The scaling v of b for the transport between a and b: v ← (K(a u))^−λ, u = (K(b v))^−λ.
 
     start: log v, and overwritten. The marginal error is ‖b (v/v' − 1)‖₁, v' being the next v: what the plan of (u, v)
-    lacks of the marginal b. correction: of smooth errors, from the next coarser grid.
+    lacks of the marginal b, and what the potentials lack of their offsets on the ``islands`` (``islands.py``).
+    correction: of smooth errors, from the next coarser grid.
     """
-    return _solve(kernel, [a, b], start, damping, tol, limit, 1.0, correction)
+    return _solve(kernel, [a, b], start, damping, tol, limit, 1.0, correction, islands)
 
 
 @torch.inference_mode()
@@ -180,6 +242,7 @@ def _solve(
     limit: int,
     relaxation: float,
     correction: CoarseCorrection | None = None,
+    islands: Islands | None = None,
 ) -> Solution:
     x = masses[-1].inside(x)
     for logarithmic in (False, True):
@@ -191,6 +254,7 @@ def _solve(
                 x,
                 mixing,
                 None if logarithmic else correction,
+                islands,
                 tol,
                 limit,
             )
@@ -205,6 +269,7 @@ def _iterate(
     x: Tensor,
     mixing: AndersonMixing,
     correction: CoarseCorrection | None,
+    islands: Islands | None,
     tol: float,
     limit: int,
 ) -> Solution:
@@ -215,23 +280,35 @@ def _iterate(
     everything = masses
     active = torch.arange(len(x), device=x.device)
     stopped, trusted = torch.zeros_like(active, dtype=torch.bool), torch.ones_like(active, dtype=torch.bool)
-    best = torch.full_like(active, torch.inf, dtype=x.dtype)
+    best = before = torch.full_like(active, torch.inf, dtype=x.dtype)
     patience = 1 if x.device.type == "cpu" else PATIENCE
     finished: list[tuple[Tensor, ...]] = []
     for iteration in range(1, limit + 1):
         first, last = masses[0], masses[-1]
         tested = iteration % patience == 0 or iteration in (1, limit)
-        implied = step(last, x, first.support, tested)
-        image = implied.clone() if last is first else step(first, implied, last.support, tested)
+        if islands:
+            applied = iteration <= JOINED
+            if iteration % RANGED == 1:
+                step(last, x, first.support, tested)
+            implied, offsets = step.by_island(first, last, x, islands, applied)
+            image = step(first, implied, last.support, tested)
+        else:
+            implied = step(last, x, first.support, tested)
+            image = implied.clone() if last is first else step(first, implied, last.support, tested)
         residual = last.inside(image).sub_(x)
         if tested:
-            error = last.integral(residual.neg().expm1_().abs_())
+            lacking = residual if not islands or applied else residual + last.inside(offsets)
+            error = newest = last.integral(lacking.neg().expm1_().abs_())
+            if islands:  # what goes across a border may be right by chance while the density beside it is not
+                error = torch.where(islands.several, torch.maximum(newest, before), newest)
+            before = newest
             trusted &= error <= DISTRUST * best
             best = torch.minimum(best, error)
             now = ~stopped & ((error <= tol) | (iteration == limit))
             stopped |= now
             if now.any():
-                results = (active, x, implied, error, torch.full_like(active, iteration))
+                scaling = last.inside(x + offsets) if islands and applied else x
+                results = (active, scaling, implied, error, torch.full_like(active, iteration))
                 if now.all():
                     finished.append(results)
                     break
@@ -242,13 +319,19 @@ def _iterate(
                     going = ~stopped
                     masses = [first[going]] if last is first else [first[going], last[going]]
                     active, x, residual, stopped = active[going], x[going], residual[going], stopped[going]
-                    trusted, best = trusted[going], best[going]
+                    trusted, best, before = trusted[going], best[going], before[going]
                     mixing.keep(going)
                     if correction:
                         correction.keep(going)
+                    islands = islands[going] if islands else None
         del implied, image
         if correction and iteration <= CORRECTED:
+            means = islands.means(residual, masses[-1].value) if islands else None
+            if means is not None:
+                residual.sub_(means)
             correction.improve(residual, masses[-1].value, trusted)
+            if means is not None:
+                residual.add_(means)
         mixing.advance(x, residual)
         del residual
     order = torch.cat([part[0] for part in finished]).argsort()

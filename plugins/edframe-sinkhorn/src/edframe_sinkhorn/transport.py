@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from edframe_sinkhorn.correction import CoarseCorrection
+from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import Kernel
 from edframe_sinkhorn.solver import Masses, Solution, implied_scaling, solve_cross, solve_self
 
@@ -43,10 +44,15 @@ class Transport:
         return solve_self(self.kernel, a, start, self.damping, self.tol, self.limit)
 
     def cross(
-        self, a: Masses, b: Masses, start: Float[Tensor, "b *grid"], correction: CoarseCorrection | None
+        self,
+        a: Masses,
+        b: Masses,
+        start: Float[Tensor, "b *grid"],
+        correction: CoarseCorrection | None,
+        islands: Islands | None,
     ) -> Solution:
         """Of a with b; ``start``: a log scaling of b, which is overwritten."""
-        return solve_cross(self.kernel, a, b, start, self.damping, self.tol, self.limit, correction)
+        return solve_cross(self.kernel, a, b, start, self.damping, self.tol, self.limit, correction, islands)
 
     def implied(self, mass: Masses, log_scaling: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """The log scaling of the other mass that ``log_scaling`` of ``mass`` implies."""
