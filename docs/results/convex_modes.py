@@ -1,0 +1,51 @@
+"""The Hessian of each loss where the prediction is right: what an error of a given form costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from edframe.grid import Grid
+from edframe.metrics.coulomb import coulomb_energy
+
+Array = NDArray[np.float64]
+
+
+def transported(reference: Array, fields: Array, grid: Grid, blur: float) -> Array:
+    """H fields for the Hessian H of the Sinkhorn divergence at its minimum, by a density: ``[p, k]``.
+
+    With the plan of b to itself, π = b K b, K = exp((f ⊕ f − c)/ε): S(b + δ, b) ≈ ½⟨δ, H δ⟩, H = ε (I − T²)⁻¹ K with
+    T = K b, for δ without mass (Lavenant, Luckhardt, Mordant, Schmitzer, Tamanini, arXiv:2405.14459; implicit
+    differentiation of ∇S = f_ab − f_aa gives the same). b is the density over its electrons, and so is δ. reference:
+    ``[p]``; fields: ``[p, k]``, both in e/Å^d, of an orthogonal grid in an open box.
+    """
+    weights = reference / reference.sum()
+    kernel = _kernel(grid, blur)
+    scaling = np.ones_like(weights)
+    for _ in range(2000):  # s ← √(s / K(b s)), converges quickly for the transport of a density to itself
+        new = np.sqrt(scaling / (kernel @ (weights * scaling)))
+        done = float(np.abs(weights * (new / scaling - 1)).sum())
+        scaling = new
+        if done < 1e-12:
+            break
+    root = np.sqrt(weights)
+    symmetric = (root * scaling)[:, None] * kernel * (root * scaling)  # its eigenvalues are in [0, 1]; √b has 1
+    rest = np.eye(len(weights)) - symmetric @ symmetric + np.outer(root, root)
+    moved = (fields - weights[:, None] * fields.sum(0)) / reference.sum() / root[:, None]
+    answer = blur**2 * cho_solve(cho_factor(rest, overwrite_a=True), symmetric @ moved)
+    return np.asarray(answer / root[:, None] / reference.sum())
+
+
+def charged(reference: Array, fields: Array, grid: Grid) -> Array:
+    """H fields for ``coulomb``, which is quadratic: ½⟨δ, H δ⟩ is its value in eV/e, ``[p, k]``."""
+    batch = torch.from_numpy(np.ascontiguousarray(fields.T)).reshape(-1, *grid.shape).requires_grad_()
+    (slope,) = torch.autograd.grad(coulomb_energy(batch, grid).sum(), batch)
+    return slope.reshape(len(batch), -1).numpy().T / (reference.sum() * grid.voxel_volume)
+
+
+def _kernel(grid: Grid, blur: float) -> Array:
+    points = grid.coordinates().reshape(-1, grid.dimension)
+    squared = ((points[:, None] - points[None]) ** 2).sum(-1)
+    return np.exp(-squared / (2 * blur**2))

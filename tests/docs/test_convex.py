@@ -1,0 +1,130 @@
+"""The convex comparison: optima against other solvers, Hessians against differences of the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+
+from edframe.contract.registry import Registry
+from edframe.grid import Grid
+from edframe.metrics.coulomb import coulomb_energy
+
+GRID = Grid.of([[2.4, 0.0], [0.0, 2.4]], (8, 8), periodic=False)
+RIDGE = 1e-9
+
+
+@pytest.fixture(scope="module")
+def solver(script):
+    return script("convex_solver")
+
+
+@pytest.fixture(scope="module")
+def model(script):
+    """Three samples of 64 points, five coefficients; columns without electrons."""
+    random = np.random.default_rng(0)
+    points = GRID.coordinates().reshape(-1, 2)
+    base = np.exp(-((points[None] - random.uniform(0.8, 1.6, (3, 1, 2))) ** 2).sum(-1) / 0.5) + 0.01
+    columns = base[..., None] * random.normal(size=(3, 64, 5))
+    columns -= base[..., None] * (columns.sum(1, keepdims=True) / base.sum(1)[:, None, None])
+    reference = base * random.uniform(0.8, 1.2, base.shape)
+    reference *= (base.sum(1) / reference.sum(1))[:, None]
+    return script("convex_model").Affine(GRID, base, reference, columns)
+
+
+def solved(solver, model, name, term, positive=False, **options):
+    return solver.minimise(model, {name: (1.0, term)}, {name: 1.0}, ridge=RIDGE, positive=positive, **options)
+
+
+def sinkhorn(blur=0.3):
+    component = Registry.discover().get("loss", "sinkhorn")
+    return component.build(component.config(blur=blur, tol=1e-9), {})
+
+
+def weight(model):
+    return model.grid.voxel_volume / model.electrons[:, None] / len(model.base)
+
+
+def test_the_optimum_of_l2_is_that_of_least_squares(solver, model) -> None:
+    done = solved(solver, model, "l2", lambda smoothing: solver.Pointwise(model, None))
+    root = np.broadcast_to(np.sqrt(weight(model)), model.base.shape).reshape(-1)
+    expected = np.linalg.lstsq(
+        root[:, None] * model.columns.reshape(-1, 5), root * (model.reference - model.base).ravel(), rcond=None
+    )[0]
+    np.testing.assert_allclose(done.z, expected, rtol=1e-5)
+    assert done.steps == 1
+
+
+def test_the_optimum_of_l1_is_that_of_a_linear_program_and_within_its_gap(solver, model) -> None:
+    done = solved(solver, model, "l1", lambda smoothing: solver.Pointwise(model, smoothing), enough=1e-14)
+    w = np.broadcast_to(weight(model), model.base.shape).ravel()
+    g, rest = model.columns.reshape(-1, 5), (model.reference - model.base).ravel()
+    one = np.eye(len(w))
+    best = linprog(
+        np.r_[np.zeros(5), w], A_ub=np.block([[g, -one], [-g, -one]]), b_ub=np.r_[rest, -rest], bounds=(None, None)
+    ).fun
+    value = float(w @ np.abs(rest - g @ done.z))
+    gap = solver.l1_gap(model, done.z, solver.SMOOTHINGS[-1], RIDGE)
+    assert best <= value * (1 + 1e-9)
+    assert value * (1 - gap) <= best * (1 + 1e-6)
+    assert gap < 0.02
+
+
+def test_the_slope_of_sinkhorn_at_its_optimum_is_small_by_differences_of_the_loss(solver, model) -> None:
+    loss = sinkhorn()
+    start = np.eye(5) * 1e-3
+    done = solved(solver, model, "s", lambda smoothing: solver.Gradient(model, loss, start), True, enough=1e-10)
+
+    def value(z):
+        densities = (torch.from_numpy(d).reshape(3, 1, 8, 8) for d in (model.density(z), model.reference))
+        return float(loss(*densities, GRID).mean())
+
+    directions = np.eye(5) * 1e-3
+    at_baseline, at_optimum = (
+        np.array([value(z + d) - value(z - d) for d in directions]) / 2e-3 for z in (np.zeros(5), done.z)
+    )
+    barrier = solver.BARRIERS[-1] * np.abs(model.slope(1 / model.density(done.z)) / model.base.size)
+    np.testing.assert_array_less(np.abs(at_optimum), barrier + 3e-3 * np.abs(at_baseline).max())
+    assert done.least > 0
+
+
+def test_what_is_held_above_zero_is_where_it_would_have_been_below(solver, model) -> None:
+    steep = type(model)(GRID, model.base, model.base + model.columns @ np.full(5, 2.0), model.columns)
+    assert steep.reference.min() < 0
+    free, held = (
+        solved(solver, steep, "l2", lambda smoothing: solver.Pointwise(steep, None), positive) for positive in (0, 1)
+    )
+    assert free.least < 0 < held.least
+    assert free.losses["l2"] < held.losses["l2"]
+
+
+def test_hessians_are_those_of_the_losses(script, model) -> None:
+    """Oracle: second differences of the loss, which is a solve of its own."""
+    modes = script("convex_modes")
+    reference, field = model.reference[0], model.columns[0, :, :1]
+    field = field - reference[:, None] * field.sum() / reference.sum()
+    shaped = torch.from_numpy(reference).reshape(1, 1, 8, 8)
+    for blur in (0.3, 0.6):
+        expected = float(sinkhorn(blur)(shaped + 0.01 * torch.from_numpy(field).reshape(shaped.shape), shaped, GRID))
+        expected += float(sinkhorn(blur)(shaped - 0.01 * torch.from_numpy(field).reshape(shaped.shape), shaped, GRID))
+        quadratic = float((field * modes.transported(reference, field, GRID, blur)).sum())
+        assert quadratic * 1e-4 == pytest.approx(expected, rel=2e-3)
+    energy = float(coulomb_energy(torch.from_numpy(field.T).reshape(1, 8, 8), GRID)) / model.electrons[0]
+    assert float((field * modes.charged(reference, field, GRID)).sum()) / 2 == pytest.approx(energy)
+
+
+def test_transport_is_convex_between_nonnegative_densities_and_not_where_they_are_cut_at_zero() -> None:
+    """Why the densities are held above zero. All of them hold the same electrons before they are cut."""
+    loss = sinkhorn()
+    reference = torch.full((1, 1, 8, 8), 1e-2, dtype=torch.float64)
+    reference[..., 3, 3], reference[..., 4, 4] = 1.0, 0.1
+    moved = torch.zeros_like(reference)
+    moved[..., 0, 0], moved[..., 4, 4] = 1.0, -1.0
+
+    def above_the_chord(low, high):
+        ends, middle = (loss(reference + t * moved, reference, GRID).item() for t in (low, high)), (low + high) / 2
+        return loss(reference + middle * moved, reference, GRID).item() - sum(ends) / 2
+
+    assert above_the_chord(0.0, 0.1) < 0
+    assert above_the_chord(0.5, 1.5) > 0
