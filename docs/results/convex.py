@@ -1,219 +1,39 @@
 """Losses against each other without a network: each loss's one optimum over densities that are affine in coefficients.
 
-python docs/results/convex.py                        every solve that is not in convex.jsonl, most wanted first; then the page
+python docs/results/convex.py                        every solve that convex.jsonl lacks, most wanted first
 python docs/results/convex.py --only "25 0" "10 "    those whose key begins so: training samples, fold, objective
+python docs/results/convex.py blindness              the Hessians, from the finished solves of fold 0
+python docs/results/convex.py cost                   time and memory of one evaluation of each loss
 python docs/results/convex.py table                  what is there, into convex.md and its figures
 
 Each finished solve is a line of convex.jsonl; its errors by sample, which the intervals need, are in the folder of
-runs, and what they say is kept in convex-effects.json. Several of these commands may run at once.
+runs, and what they say is kept in convex.json. Several of these commands may run at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import convex_measure
+import convex_page as page
 import numpy as np
 import torch
-from convex_model import Affine, Array, Tables
-from convex_modes import charged, transported
-from convex_solver import Gradient, Pointwise, Solution, l1_gap, minimise, weighted_least_squares
-from pages import ROOT
+from convex_study import BLURS, SINGLE, TESTS, Study, short, solves
+from pages import ROOT, put
 
-from edframe.config.resolve import merge, validate
-from edframe.contract.registry import Registry
-from edframe.data.splits import split, subset
-from edframe.grid import Grid
-from edframe.interfaces import Dataset, Loss
-from edframe.metrics.standard import standard
+from edframe.comparison.outcome import Outcome
+from edframe.comparison.statistics import Effect, effects
+from edframe.files import whole
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
-RUNS = ROOT / "runs" / "convex"
-FOLDS = 4
-RIDGE = 1e-3
-"""Of |z|²/|z₁|², where each loss is 1 at z₁."""
-BLURS = (0.15, 0.3, 0.6, 1.2)
-TOL = 1e-5
-"""Marginal error of the transports that are solved for; 1e-4 for the metric W₂."""
-SINGLE = ("l1", "l2", "coulomb", *(f"sinkhorn {blur:g}" for blur in BLURS))
-THINNED = 2
-"""Every second test sample is tested."""
-WEIGHTS = (0.1, 0.3, 0.5, 0.7, 0.9)
-TESTS = ("inner", "corners")
-
-
-@dataclass(frozen=True)
-class Solve:
-    """size: training samples, 0: all. terms: (loss, share t); positive: whether the density is held above zero."""
-
-    size: int
-    fold: int
-    terms: tuple[tuple[str, float], ...]
-    positive: bool
-
-    @property
-    def name(self) -> str:
-        """Of the objective, as tables have it."""
-        mix = " + ".join(name if t == 1 else f"{t:g} {name}" for name, t in self.terms)
-        transport = any(name.startswith("sinkhorn") for name, _ in self.terms)
-        return f"{mix}, ρ ≥ 0" if self.positive and not transport else mix
-
-    @property
-    def key(self) -> str:
-        """Of the row."""
-        return f"{self.size or 'all'} {self.fold} {self.name}"
-
-
-def single(size: int, fold: int, name: str) -> Solve:
-    return Solve(size, fold, ((name, 1.0),), name.startswith("sinkhorn"))
-
-
-def solves() -> Iterator[Solve]:
-    """In the order of how much they are wanted."""
-    for fold in range(FOLDS):
-        yield from (single(25, fold, name) for name in SINGLE)
-    for fold in range(FOLDS):
-        for first in ("l1", "l2"):
-            yield Solve(25, fold, ((first, 1.0),), positive=True)
-            for t in WEIGHTS:
-                yield Solve(25, fold, ((first, round(1 - t, 2)), ("sinkhorn 0.15", t)), positive=True)
-    for fold in range(FOLDS):
-        yield from (single(10, fold, name) for name in SINGLE)
-    for size in (100, 0):
-        for fold in range(FOLDS):
-            yield from (single(size, fold, name) for name in ("l1", "l2", "coulomb", "sinkhorn 0.15", "sinkhorn 0.6"))
-
-
-class Study:
-    """Models of training sets, one at a time in memory, and their losses."""
-
-    def __init__(self) -> None:
-        self.registry = Registry.discover()
-        experiment = validate(merge(settings=["data.name=li-o-li", "data.dimension=2"])[0], self.registry)
-        self.dataset: Dataset = experiment.data.make(self.registry)
-        self.tables = Tables(self.dataset)
-        self.losses: dict[str, Loss] = {}
-        self._now: tuple[int, int] | None = None
-
-    def parts(self, size: int, fold: int) -> tuple[list[int], list[int], list[int]]:
-        """Training samples, others of their kind, and corners: no group of a corner is trained on."""
-        corners = list(self.dataset.holdouts["corners"])
-        groups = np.asarray(self.dataset.groups)
-        inner = np.flatnonzero(~np.isin(groups, groups[corners]))
-        every = split(groups[inner].tolist(), folds=FOLDS, fold=fold, validation=8, seed=0)
-        drawn = subset(every, size or None, 0)
-        return inner[list(drawn.train)].tolist(), inner[list(every.test)].tolist()[::THINNED], corners[::THINNED]
-
-    def take(self, size: int, fold: int) -> None:
-        """The model of this training set, where it is not the one in memory."""
-        if self._now == (size, fold):
-            return
-        self._now = (size, fold)
-        self.ids = self.parts(size, fold)
-        self.model, *self.tests = self.tables.models(*self.ids)
-        self.least_squares = weighted_least_squares(self.model)
-        self.curvatures: dict[str, Array] = {}
-
-    def loss(self, name: str) -> Loss:
-        """The registered loss; ``sinkhorn 0.3`` has that blur."""
-        if name not in self.losses:
-            kind, *blur = name.split()
-            component = self.registry.get("loss", kind)
-            options = {"blur": float(blur[0]), "tol": TOL} if blur else {}
-            self.losses[name] = component.build(component.config(**options), {})
-        return self.losses[name]
-
-    def curvature(self, name: str) -> Array:
-        """The Hessian of a loss at the reference, mean over training samples: exact for ``coulomb``. That of transport
-        is taken at every second point of at most eight samples, because it only has to be near."""
-        if name not in self.curvatures:
-            model, grid = self.model, self.model.grid
-            if name == "coulomb":
-                pairs = list(zip(model.reference, model.columns, strict=True))
-                parts = [columns.T @ charged(reference, columns, grid) for reference, columns in pairs]
-            else:
-                coarse = Grid.of(grid.vectors, tuple(n // 2 for n in grid.shape), periodic=False)
-                some = np.linspace(0, len(model.base) - 1, min(8, len(model.base))).astype(int)
-                parts = []
-                for i in some:
-                    columns = model.columns[i].reshape(*grid.shape, -1)[::2, ::2].reshape(coarse.points, -1)
-                    reference = model.reference[i].reshape(grid.shape)[::2, ::2].ravel()
-                    parts.append(columns.T @ transported(reference, columns, coarse, float(name.split()[1])))
-            self.curvatures[name] = np.mean(parts, 0)
-            self.curvatures[name] += 1e-12 * np.trace(self.curvatures[name]) * np.eye(model.size)
-        return self.curvatures[name]
-
-    def term(self, name: str, smoothing: float | None = None) -> Gradient | Pointwise:
-        """A loss of the training samples."""
-        if name in ("l1", "l2"):
-            return Pointwise(self.model, smoothing if name == "l1" else None)
-        return Gradient(self.model, self.loss(name), self.curvature(name))
-
-    def solve(self, solve: Solve) -> tuple[dict[str, Any], dict[str, Array]]:
-        """A row, and the metrics of each test sample."""
-        self.take(solve.size, solve.fold)
-        nonnegative = self.model.predicted(self.least_squares).flatten(1).numpy()
-        unit = {name: self.term(name, 1e-4)(nonnegative)[0] for name, _ in solve.terms}
-        ridge = RIDGE / float(self.least_squares @ self.least_squares)
-        terms = {name: (t, partial(self.term, name)) for name, t in solve.terms}
-        exact = {"enough": 1e-10} if solve.name == "l1" else {}
-        done = minimise(self.model, terms, unit, ridge=ridge, positive=solve.positive, **exact)
-        row: dict[str, Any] = {
-            "key": solve.key, "size": solve.size, "fold": solve.fold, "objective": solve.name,
-            "samples": len(self.ids[0]), "coefficients": self.model.size,
-            "losses": {name: _short(value) for name, value in done.losses.items()},
-            "over_z1": {name: _short(value / unit[name]) for name, value in done.losses.items()},
-            "decrement": _short(done.decrement), "gradient": _short(done.gradient), "steps": done.steps,
-            "evaluations": done.evaluations, "unconverged": int(done.unconverged), "seconds": _short(done.seconds),
-            "least": _short(done.least),
-        }  # fmt: skip
-        if solve.name == "l1":
-            row["gap"] = _short(l1_gap(self.model, done.z, 1e-4, ridge * unit["l1"]))
-        if solve.size == 25 and solve.fold == 0 and len(solve.terms) == 1:
-            row["path"] = self.path(done)
-        each: dict[str, Array] = {"z": done.z}
-        for test, model, ids in zip(TESTS, self.tests, self.ids[1:], strict=True):
-            values, negative = self.metrics(model, done.z, ids)
-            each |= {f"{test} {name}": value for name, value in values.items()}
-            row[test] = {name: _short(float(value.mean())) for name, value in values.items()}
-            row[test]["negative"] = _short(negative)
-        return row, each
-
-    def metrics(self, model: Affine, z: Array, ids: Sequence[int]) -> tuple[dict[str, Array], float]:
-        """The metrics of test samples ``[n]``, W₂ in Å, and the electrons below zero before they are cut, in %."""
-        predicted = model.predicted(z)
-        reference = torch.from_numpy(model.reference).reshape(predicted.shape)
-        grid = self.tables.sample(ids[0]).grid
-        positions = torch.stack([torch.from_numpy(self.positions(index)) for index in ids])
-        values = {name: value.numpy() for name, value in standard(predicted, reference, grid, positions).items()}
-        distance = self.registry.get("loss", "sinkhorn")
-        loss = distance.build(distance.config(blur=0.15, tol=1e-4), {})
-        values["w2"] = np.sqrt(2 * loss(predicted, reference, model.grid).clamp_min(0).numpy())
-        below = np.minimum(model.density(z), 0).sum(1) * model.grid.voxel_volume
-        return values, float(-100 * (below / model.electrons).mean())
-
-    def positions(self, index: int) -> Array:
-        sample = self.tables.sample(index)
-        return np.asarray(sample.structure.frac_coords[:, : sample.grid.dimension] @ sample.grid.vectors)
-
-    def path(self, done: Solution) -> list[list[float]]:
-        """NMAE of the inner test samples after so many seconds."""
-        model, points = self.tests[0], []
-        for seconds, z in done.path[:: max(1, len(done.path) // 20)] + done.path[-1:]:
-            predicted = model.predicted(z).flatten(1).numpy()
-            nmae = 100 * (np.abs(predicted - model.reference).sum(1) / model.reference.sum(1)).mean()
-            points.append([_short(seconds), _short(float(nmae))])
-        return points
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
+SUMMARY, PAGE = RESULTS.with_suffix(".json"), RESULTS.with_suffix(".md")
+RUNS, FIGURES = ROOT / "runs" / "convex", ROOT / "docs" / "figures"
 
 
 def rows() -> list[dict[str, Any]]:
@@ -223,26 +43,112 @@ def rows() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
 
 
+def summary() -> dict[str, Any]:
+    """What is kept beside the rows: "effects", "blindness" and "cost"."""
+    return json.loads(SUMMARY.read_text(encoding="utf-8")) if SUMMARY.exists() else {}
+
+
+def keep(name: str, value: Any) -> None:
+    with whole(SUMMARY) as file:
+        file.write((json.dumps({**summary(), name: value}, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def effects_of(study: Study) -> list[dict[str, Any]]:
+    """Every loss against l1, by size and test, where two folds have both, as comparisons of runs do it."""
+    outcomes = []
+    for row in rows():
+        file = RUNS / f"{row['key']}.npz"
+        if len(row["losses"]) > 1 or not file.exists():
+            continue
+        parts, stored = dict(zip(TESTS, study.parts(row["size"], row["fold"])[1:], strict=True)), np.load(file)
+        for test, ids in parts.items():
+            values = {name: stored[f"{test} {name}"] for name in page.METRICS}
+            names = [study.dataset.ids[index] for index in ids]
+            outcomes.append(
+                Outcome(
+                    variant=row["objective"],
+                    condition={"training samples": str(row["size"] or "all"), "test": test},
+                    fold=row["fold"],
+                    seed=0,
+                    run=file,
+                    samples={n: {m: float(v[i]) for m, v in values.items()} for i, n in enumerate(names)},
+                    groups={n: int(study.dataset.groups[i]) for n, i in zip(names, ids, strict=True)},
+                    units=page.UNITS,
+                    training=row["samples"],
+                    step_seconds=math.nan,
+                    memory=math.nan,
+                    steps=(),
+                    validations=(),
+                )
+            )
+    return [
+        {key: short(value) if isinstance(value, float) else value for key, value in asdict(effect).items()}
+        for effect in effects(outcomes, "l1")
+        if math.isfinite(effect.p)
+    ]
+
+
+def blindness(study: Study) -> dict[str, Any]:
+    """Of the errors that optima of fold 0 leave on its inner test samples."""
+    study.take(25, 0)
+    errors = {}
+    for name in ("l1", "l2", "sinkhorn 0.15"):
+        z = np.load(RUNS / f"25 0 {name}.npz")["z"]
+        errors[name] = study.tests[0].predicted(z).flatten(1).numpy() - study.tests[0].reference
+    return convex_measure.blindness(study.tables, errors, study.ids[1], BLURS)
+
+
+def write() -> None:
+    """The tables between their markers in the page, and the figures."""
+    done, known = rows(), summary()
+    every = [Effect(**{**e, "condition": tuple(tuple(pair) for pair in e["condition"])}) for e in known["effects"]]
+    for test, called in page.TESTS.items():
+        head = f"#### 25 training samples, tested on {called}\n\n"
+        put(PAGE, test, head + page.means(done, 25, test) + "\n" + page.effects(every, "25", test))
+    tables = (page.sizes(done, metric, test) for metric in ("nmae", "w2", "dipole_error") for test in TESTS)
+    heads = [f"Tested on {called}:" for _ in range(3) for called in page.TESTS.values()]
+    put(PAGE, "sizes", "\n".join(f"{h}\n\n{t}" for h, t in zip(heads, tables, strict=True)))
+    put(PAGE, "residuals", page.residuals(done))
+    put(PAGE, "blindness", page.named_costs(known["blindness"]))
+    put(PAGE, "cost", page.cost_table(known["cost"]))
+    FIGURES.joinpath("convex-front.png").write_bytes(page.fronts(done))
+    FIGURES.joinpath("convex-blindness.png").write_bytes(page.blindness(known["blindness"]))
+    FIGURES.joinpath("convex-seconds.png").write_bytes(page.seconds(done, known["cost"]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["table"], help="write the page from what is there")
+    parser.add_argument("what", nargs="?", choices=["blindness", "cost", "table"], help="instead of solves")
     parser.add_argument("--only", nargs="+", default=[""], help="beginnings of keys: '25', '25 0', 'all 0 l1'")
     options = parser.parse_args()
-    if options.what is None:
-        torch.set_num_threads(1)
-        wanted = [solve for solve in solves() if solve.key.startswith(tuple(options.only))]
-        study = Study()
-        RUNS.mkdir(parents=True, exist_ok=True)
-        for number, solve in enumerate(wanted, 1):
-            if solve.key in {row["key"] for row in rows()}:
-                continue
-            begun = time.perf_counter()
-            row, each = study.solve(solve)
-            np.savez_compressed(RUNS / f"{solve.key}.npz", **each)
-            with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            print(f"{number}/{len(wanted)} {solve.key}: {row['steps']} steps, decrement {row['decrement']:.1e}, "
-                  f"NMAE {row['inner']['nmae']:.3g}%, {time.perf_counter() - begun:.0f} s", flush=True)  # fmt: skip
+    torch.set_num_threads(1)
+    study = Study()
+    if options.what == "blindness":
+        keep("blindness", blindness(study))
+    elif options.what == "cost":
+        keep("cost", convex_measure.evaluations(study.loss, SINGLE))
+    elif options.what == "table":
+        if RUNS.is_dir() and (new := effects_of(study)):
+            keep("effects", new)
+        write()
+    else:
+        carry_out(study, tuple(options.only))
+
+
+def carry_out(study: Study, only: tuple[str, ...]) -> None:
+    """The solves whose keys begin so and that are not finished, each a row as soon as it is."""
+    wanted = [solve for solve in solves() if solve.key.startswith(only)]
+    RUNS.mkdir(parents=True, exist_ok=True)
+    for number, solve in enumerate(wanted, 1):
+        if solve.key in {row["key"] for row in rows()}:
+            continue
+        begun = time.perf_counter()
+        row, each = study.solve(solve)
+        np.savez_compressed(RUNS / f"{solve.key}.npz", **each)
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        print(f"{number}/{len(wanted)} {solve.key}: {row['steps']} steps, decrement {row['decrement']:.1e}, "
+              f"NMAE {row['inner']['nmae']:.3g}%, {time.perf_counter() - begun:.0f} s", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ B(ρ) = −mean log(ρ/ρ₀) holds the density above zero where the loss asks f
 densities alone. Its minimum is within μ of that of the constrained problem (Boyd and Vandenberghe, Convex Optimization,
 section 11.2.2). The absolute error is smoothed, √(e² + δ²) − δ, and δ is lowered; ``l1_gap`` bounds what that costs.
 
-Steps are Newton's, with the exact Hessian of l1, l2, ridge and barrier, and for other losses that of the loss at the
-reference, updated from gradients (BFGS); the barrier's has multipliers of their own (primal and dual), with halving until Φ falls enough (Armijo).
+Steps are Newton's, with the exact Hessian of l1, l2 and ridge, and for other losses that of the loss at the reference,
+updated from gradients (BFGS); the barrier's has multipliers of its own (primal and dual). They are halved until Φ falls
+enough (Armijo).
 """
 
 from __future__ import annotations
