@@ -97,35 +97,56 @@ class Basis:
         real = around.points.reshape(-1) >= 0
         if not real.all():
             keep = torch.as_tensor(np.flatnonzero(real), device=two.device)
-            two, moments = two[keep], [a[keep] for a in moments]
+            two, moments = two[keep], moments[keep]
         three = self.triples_of(moments, self.triples)
         return around.points.reshape(-1)[real], torch.cat([two, three, self._more(three, moments)], 1)
 
-    def sums(self, around: Surroundings) -> tuple[Float[Tensor, "n two"], list[Float[Tensor, "n c _"]]]:
-        """Σ f_n per species, ``[n, species · pairs]``, and for each l A, ``[n, species · radial, m]``."""
-        largest = max((ell for ell, _, _ in self.triples_listed), default=0)
-        two: list[Tensor] = []
-        moments: list[list[Tensor]] = [[] for _ in range(largest + 1)]
-        for vectors in around.vectors:
-            flat = vectors.flatten(0, 1)
-            squared = flat.square().sum(-1)
-            functions = radial(squared.sqrt(), max(self.pairs, self.radial), self.cutoff)
-            two.append(functions[..., : self.pairs].sum(1))
-            directions = flat / (squared + CORE**2).sqrt()[..., None]
-            rows = harmonic_rows(directions, largest)
-            harmonics = torch.stack([row for of_one in rows for row in of_one]).movedim(0, -1)
-            every = functions[..., : self.radial].transpose(1, 2) @ harmonics
-            for part, ours in zip(torch.split(every, [len(of_one) for of_one in rows], -1), moments, strict=True):
-                ours.append(part)
-        return torch.cat(two, 1), [torch.cat(parts, 1) for parts in moments]
+    def sums(self, around: Surroundings) -> tuple[Float[Tensor, "n two"], Float[Tensor, "n lm c"]]:
+        """Σ f_n per species, ``[n, species · pairs]``, and A, ``[n, (l, m), (n, s)]``, see ``place``."""
+        counts = [vectors.shape[2] for vectors in around.vectors]
+        flat = torch.cat([vectors.flatten(0, 1) for vectors in around.vectors], 1)
+        squared = flat.square().sum(-1)
+        functions = radial(squared.sqrt(), max(self.pairs, self.radial), self.cutoff)
+        own = flat.new_zeros(*squared.shape, self.radial, self.species)  # zero but for the atom's own species
+        two, start = [], 0
+        for index, of_species in enumerate(torch.split(functions, counts, 1)):
+            two.append(of_species[..., : self.pairs].sum(1))
+            own[:, start : start + counts[index], :, index] = of_species[..., : self.radial]
+            start += counts[index]
+        rows = harmonic_rows(flat / (squared + CORE**2).sqrt()[..., None], self.largest)
+        harmonics = torch.stack([row for of_one in rows for row in of_one], 1)
+        return torch.cat(two, 1), harmonics @ own.flatten(2)
 
-    def triples_of(self, moments: list[Float[Tensor, "n c _"]], count: int) -> Float[Tensor, "n triples"]:
+    @cached_property
+    def largest(self) -> int:
+        """The largest l of the triples."""
+        return max((ell for ell, _, _ in self.triples_listed), default=0)
+
+    def place(self, channel: int) -> int:
+        """Where in A the channel (s, n), number s · radial + n, is: n · species + s, so that low degrees are first."""
+        return channel % self.radial * self.species + channel // self.radial
+
+    @cached_property
+    def orders(self) -> list[int]:
+        """How many m each l has."""
+        return [1 if not ell or self.dimension == 1 else 2 * ell + 1 if self.dimension == 3 else 2
+                for ell in range(self.largest + 1)]  # fmt: skip
+
+    def by_l(self, moments: Float[Tensor, "n lm c"]) -> tuple[Float[Tensor, "n m c"], ...]:
+        """The part of A of each l."""
+        return torch.split(moments, self.orders, 1)
+
+    def triples_of(self, moments: Float[Tensor, "n lm c"], count: int) -> Float[Tensor, "n triples"]:
         """The first ``count`` invariants of three bodies, ``[n, count]``, from A."""
         channels = self.species * self.radial
-        listed = [ell * channels**2 + i * channels + j for ell, i, j in self.triples_listed[:count]]
-        squares = torch.cat([(a @ a.transpose(1, 2)).flatten(1) for a in moments], 1)
+        listed = [
+            (ell * channels + self.place(i)) * channels + self.place(j) for ell, i, j in self.triples_listed[:count]
+        ]
+        squares = torch.cat([(a.transpose(1, 2) @ a).flatten(1) for a in self.by_l(moments)], 1)
         return squares.index_select(1, torch.tensor(listed, device=squares.device))
 
-    def _more(self, three: Tensor, moments: list[Tensor]) -> Tensor:
-        listed = torch.tensor(self.products_listed, device=three.device, dtype=torch.long).reshape(-1, 2)
-        return three.index_select(1, listed[:, 0]) * moments[0][..., 0].index_select(1, listed[:, 1])
+    def _more(self, three: Tensor, moments: Tensor) -> Tensor:
+        device = three.device
+        triples = torch.tensor([triple for triple, _ in self.products_listed], device=device, dtype=torch.long)
+        places = torch.tensor([self.place(i) for _, i in self.products_listed], device=device, dtype=torch.long)
+        return three.index_select(1, triples) * moments[:, 0].index_select(1, places)

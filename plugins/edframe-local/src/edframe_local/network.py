@@ -26,6 +26,12 @@ SLOWING = 0.8
 """Part of the steps, the last, in which the rate falls to nothing."""
 
 
+def arcsinh(x: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
+    """As torch.asinh, to rounding, which takes ten times as long on a processor."""
+    size = x.abs()
+    return (size + size * size / (1 + (1 + size * size).sqrt())).log1p().copysign(x)
+
+
 class PointNetwork(nn.Module):
     """Invariants of a point, its base density and the linear answer → what the linear answer lacks, in e/Å^d.
 
@@ -56,9 +62,9 @@ class PointNetwork(nn.Module):
         self, functions: Float[Tensor, "p inputs"], base: Float[Tensor, "p s"], linear: Float[Tensor, "p s"]
     ) -> Float[Tensor, "p inputs+1+s"]:
         """What the first layer sees, ``[p, inputs + 1 + s]``: functions ``[p, inputs]``, densities ``[p, s]``."""
-        standard = torch.asinh((functions - self.mean) / self.deviation)
+        standard = arcsinh((functions - self.mean) / self.deviation)
         known = (base[:, :1] + 1e-4).log()
-        return torch.cat([standard, known, torch.asinh(linear / (0.05 * (base[:, :1] + 1e-2)))], 1)
+        return torch.cat([standard, known, arcsinh(linear / (0.05 * (base[:, :1] + 1e-2)))], 1)
 
     def unit(self, base: Float[Tensor, "p s"]) -> Float[Tensor, "p 1"]:
         """Of the output, e/Å^d, ``[p, 1]``."""
