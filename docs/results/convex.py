@@ -37,10 +37,9 @@ RUNS, FIGURES = ROOT / "runs" / "convex", ROOT / "docs" / "figures"
 
 
 def rows() -> list[dict[str, Any]]:
-    """The finished solves."""
-    if not RESULTS.exists():
-        return []
-    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    """The finished solves; one that two commands have finished is there once."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    return list({(row := json.loads(line))["key"]: row for line in lines}.values())
 
 
 def summary() -> dict[str, Any]:

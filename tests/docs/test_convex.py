@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
+from edframe.config.resolve import merge, validate
 from edframe.contract.registry import Registry
 from edframe.grid import Grid
 from edframe.metrics.coulomb import coulomb_energy
@@ -128,3 +129,30 @@ def test_transport_is_convex_between_nonnegative_densities_and_not_where_they_ar
 
     assert above_the_chord(0.0, 0.1) < 0
     assert above_the_chord(0.5, 1.5) > 0
+
+
+@pytest.fixture(scope="module")
+def tables(script):
+    registry = Registry.discover()
+    settings = ["data.name=li-o-li", "data.dimension=2", "data.grid=12", "data.samples=16"]
+    return script("convex_model").Tables(validate(merge(settings=settings)[0], registry).data.make(registry))
+
+
+def test_columns_are_those_of_the_featurizer_local(script, tables) -> None:
+    """Oracle: the featurizer, contracted with coefficients before any column is formed."""
+    options = {"pairs": 24, "radial": 8, "angular": 6, "triples": 150, "products": 0}
+    component = Registry.discover().get("featurizer", "local")
+    featurizer = component.build(component.config(**options), {}, tables.dataset.contents)
+    coefficients = torch.randn(198, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    featurizer.coefficients = coefficients
+    sample = tables.sample(3)
+    corrected = featurizer.corrected(sample.structure, sample.grid, torch.zeros(1, *sample.grid.shape))
+    expected = corrected.sum(0).double().numpy().ravel()
+    np.testing.assert_allclose(tables.table(3) @ coefficients[:, 0].numpy(), expected, atol=2e-5 * abs(expected).max())
+
+
+def test_every_density_has_its_electrons_and_starts_above_zero(tables) -> None:
+    for model in tables.models([1, 4, 9], [2, 7]):
+        assert model.base.min() > 0
+        z = np.random.default_rng(0).normal(size=model.size)
+        np.testing.assert_allclose(model.density(z).sum(1) * model.grid.voxel_volume, model.electrons, rtol=1e-6)
