@@ -89,10 +89,10 @@ def effects_of(study: Study) -> list[dict[str, Any]]:
 
 def blindness(study: Study) -> dict[str, Any]:
     """Of the errors that optima of fold 0 leave on its inner test samples."""
-    study.take(25, 0)
+    study.take(page.FRONT, 0)
     errors = {}
     for name in ("l1", "l2", "sinkhorn 0.15"):
-        z = np.load(RUNS / f"25 0 {name}.npz")["z"]
+        z = np.load(RUNS / f"{page.FRONT} 0 {name}.npz")["z"]
         errors[name] = study.tests[0].predicted(z).flatten(1).numpy() - study.tests[0].reference
     return convex_measure.blindness(study.tables, errors, study.ids[1], BLURS)
 

@@ -43,7 +43,7 @@ class Affine:
     grid: Grid
     base: Array
     reference: Array
-    columns: Array
+    columns: Array | NDArray[np.float32]
 
     @cached_property
     def electrons(self) -> Array:
@@ -106,6 +106,10 @@ class Tables:
             self._tables[index] = every
         return self._tables[index]
 
+    def forget(self) -> None:
+        """Frees the memory: 2 MB of each sample."""
+        self._tables.clear()
+
     def models(self, training: Sequence[int], *others: Sequence[int]) -> tuple[Affine, ...]:
         """The model of a training set: on its samples, and on each of the ``others``, in the same coefficients."""
         component = Registry.discover().get("featurizer", "atoms")
@@ -134,9 +138,9 @@ class Tables:
                 Grid.of(grid.vectors, grid.shape, periodic=False),
                 np.stack([bases[index] for index in part]),
                 np.stack([self.sample(index).density[0].ravel().astype(np.float64) for index in part]),
-                np.stack([neutral(index) @ turn for index in part]),
+                np.stack([(neutral(index) @ turn).astype(kind) for index in part]),
             )
-            for part in (training, *others)
+            for part, kind in ((training, np.float64), *((part, np.float32) for part in others))
         )
 
     def _base(self, atoms: FittedFeaturizer, index: int) -> Array:

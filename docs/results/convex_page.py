@@ -21,6 +21,8 @@ METRICS = {
     "low_g_error": "of it |G| < 1 Å⁻¹",
 }  # fmt: skip
 UNITS = {name: label.rpartition(", ")[2] for name, label in METRICS.items()} | {"low_g_error": "eV/e"}
+FRONT = 10
+"""Training samples of the solves of the fronts."""
 TESTS = {"inner": "others of the same kind", "corners": "corners"}
 COLOURS = {
     "l1": BLUE, "l2": ORANGE, "coulomb": GREEN, "sinkhorn 0.15": "#7b1e7a", "sinkhorn 0.3": "#b0479f",
@@ -118,7 +120,7 @@ def front(rows: Sequence[Row], first: str, folds: Sequence[int]) -> list[tuple[f
     points = []
     by_share: dict[float, list[Row]] = {}
     for row in rows:
-        if row["size"] != 25 or row["fold"] not in folds:
+        if row["size"] != FRONT or row["fold"] not in folds:
             continue
         share = _share(row["objective"], first)
         if share is not None:
@@ -147,7 +149,7 @@ def complete(rows: Sequence[Row]) -> list[int]:
     shares: dict[int, set[tuple[str, float]]] = {}
     for row in rows:
         for first in ("l1", "l2"):
-            if row["size"] == 25 and (share := _share(row["objective"], first)) is not None:
+            if row["size"] == FRONT and (share := _share(row["objective"], first)) is not None:
                 shares.setdefault(row["fold"], set()).add((first, share))
     most = max((len(some) for some in shares.values()), default=0)
     return [fold for fold, some in shares.items() if len(some) == most]
@@ -168,7 +170,7 @@ def fronts(rows: Sequence[Row]) -> bytes:
                 for (share, _), at in zip(points, line, strict=True):
                     if 0 < share < 1:
                         ax.plot(*at, "o", color=COLOURS[first], markersize=3 + 3 * share, zorder=3)
-            for name, some in single(here, 25).items():
+            for name, some in single(here, FRONT).items():
                 at = [float(np.mean([row["inner"][key] for row in some])) for key in (x, y)]
                 held = name.endswith("≥ 0")
                 ax.plot(*at, "D", color=COLOURS[name], markersize=6.5, zorder=4, markeredgecolor=INK,
