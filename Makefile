@@ -2,6 +2,7 @@
 # make test-lowest: the tests with the lowest version of each dependency that the distributions allow.
 # make docs: the documentation as a site, in site/index.html.
 # make study-small: losses against each other, see docs/results/l2-vs-transport.md; hours, continued where it was stopped.
+# make study-convex: the same question without a network, see docs/results/convex.md; also continued.
 PYTHON ?= python3
 BIN := $(abspath .venv/bin)
 DIST ?= dist
@@ -11,7 +12,7 @@ BUILD = $(BIN)/python -c "import sys; from flit_core.buildapi import *; build_sd
 
 SITE ?= site
 
-.PHONY: run test test-slow test-lowest check docs dist study-small study install
+.PHONY: run test test-slow test-lowest check docs dist study-small study-convex study install
 
 run: install
 	$(BIN)/edframe run --loss sinkhorn
@@ -48,6 +49,12 @@ check: install
 
 study-small: install
 	OMP_NUM_THREADS=1 $(BIN)/python docs/results/l2_vs_transport.py small --workers 2
+
+study-convex: install
+	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex.py blindness
+	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=65536 $(BIN)/python docs/results/convex.py cost
+	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex.py table
 
 study: install
 	$(BIN)/python docs/results/l2_vs_transport.py full

@@ -3,7 +3,8 @@
 python docs/results/convex.py                        every solve that convex.jsonl lacks, most wanted first
 python docs/results/convex.py --only "25 0" "10 "    those whose key begins so: training samples, fold, objective
 python docs/results/convex.py blindness              the Hessians, from the finished solves of fold 0
-python docs/results/convex.py cost                   time and memory of one evaluation of each loss
+python docs/results/convex.py cost                   time and memory of one evaluation of each loss; for the memory,
+                                                     MALLOC_MMAP_THRESHOLD_=65536, so that what is freed is given back
 python docs/results/convex.py table                  what is there, into convex.md and its figures
 
 Each finished solve is a line of convex.jsonl; its errors by sample, which the intervals need, are in the folder of
@@ -14,9 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,11 @@ import convex_measure
 import convex_page as page
 import numpy as np
 import torch
-from convex_study import BLURS, SINGLE, TESTS, Study, short, solves
+from convex_study import BLURS, FOLDS, SINGLE, TESTS, Study, short, solves
 from pages import ROOT, put
 
-from edframe.comparison.outcome import Outcome
-from edframe.comparison.statistics import Effect, effects
 from edframe.files import whole
+from edframe.metrics.summary import summarise
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SUMMARY, PAGE = RESULTS.with_suffix(".json"), RESULTS.with_suffix(".md")
@@ -53,38 +51,32 @@ def keep(name: str, value: Any) -> None:
 
 
 def effects_of(study: Study) -> list[dict[str, Any]]:
-    """Every loss against l1, by size and test, where two folds have both, as comparisons of runs do it."""
-    outcomes = []
-    for row in rows():
-        file = RUNS / f"{row['key']}.npz"
-        if len(row["losses"]) > 1 or not file.exists():
-            continue
-        parts, stored = dict(zip(TESTS, study.parts(row["size"], row["fold"])[1:], strict=True)), np.load(file)
-        for test, ids in parts.items():
-            values = {name: stored[f"{test} {name}"] for name in page.METRICS}
-            names = [study.dataset.ids[index] for index in ids]
-            outcomes.append(
-                Outcome(
-                    variant=row["objective"],
-                    condition={"training samples": str(row["size"] or "all"), "test": test},
-                    fold=row["fold"],
-                    seed=0,
-                    run=file,
-                    samples={n: {m: float(v[i]) for m, v in values.items()} for i, n in enumerate(names)},
-                    groups={n: int(study.dataset.groups[i]) for n, i in zip(names, ids, strict=True)},
-                    units=page.UNITS,
-                    training=row["samples"],
-                    step_seconds=math.nan,
-                    memory=math.nan,
-                    steps=(),
-                    validations=(),
-                )
-            )
-    return [
-        {key: short(value) if isinstance(value, float) else value for key, value in asdict(effect).items()}
-        for effect in effects(outcomes, "l1")
-        if math.isfinite(effect.p)
-    ]
+    """Every loss minus l1 on the same test samples, by size, test and metric: the mean over the folds that have both,
+    its 95% interval over groups of test samples, and whether the folds have one sign."""
+    files = {row["key"]: RUNS / f"{row['key']}.npz" for row in rows() if len(row["losses"]) == 1}
+    stored = {key: np.load(file) for key, file in files.items() if file.exists()}
+    labels, every = np.asarray(study.dataset.groups), []
+    for size in sorted({row["size"] for row in rows()}):
+        for name in page.COLOURS:
+            keys = {fold: f"{size or 'all'} {fold} " for fold in range(FOLDS)}
+            folds = [fold for fold, key in keys.items() if {key + "l1", key + name} <= set(stored)]
+            if name == "l1" or not folds:
+                continue
+            for place, test in enumerate(TESTS, 1):
+                groups = np.concatenate([labels[study.parts(size, fold)[place]] for fold in folds])
+                for metric in page.METRICS:
+                    base = [stored[keys[fold] + "l1"][f"{test} {metric}"] for fold in folds]
+                    less = [
+                        stored[keys[fold] + name][f"{test} {metric}"] - b for fold, b in zip(folds, base, strict=True)
+                    ]
+                    mean = summarise(np.concatenate(less), groups.tolist(), resamples=1999)
+                    signs = {float(np.sign(part.mean())) for part in less}
+                    every.append({
+                        "size": size, "test": test, "loss": name, "metric": metric, "folds": len(folds),
+                        "l1": short(float(np.mean(np.concatenate(base)))), "difference": short(mean.mean),
+                        "low": short(mean.low), "high": short(mean.high), "one_sign": len(signs) == 1,
+                    })  # fmt: skip
+    return every
 
 
 def blindness(study: Study) -> dict[str, Any]:
@@ -100,10 +92,12 @@ def blindness(study: Study) -> dict[str, Any]:
 def write() -> None:
     """The tables between their markers in the page, and the figures."""
     done, known = rows(), summary()
-    every = [Effect(**{**e, "condition": tuple(tuple(pair) for pair in e["condition"])}) for e in known["effects"]]
     for test, called in page.TESTS.items():
-        head = f"#### 25 training samples, tested on {called}\n\n"
-        put(PAGE, test, head + page.means(done, 25, test) + "\n" + page.effects(every, "25", test))
+        parts = []
+        for size in (10, 25):
+            head = f"#### {size} training samples, tested on {called}\n\n"
+            parts.append(head + page.means(done, size, test) + "\n" + page.effects(known["effects"], size, test))
+        put(PAGE, test, "\n".join(parts))
     tables = (page.sizes(done, metric, test) for metric in ("nmae", "w2", "dipole_error") for test in TESTS)
     heads = [f"Tested on {called}:" for _ in range(3) for called in page.TESTS.values()]
     put(PAGE, "sizes", "\n".join(f"{h}\n\n{t}" for h, t in zip(heads, tables, strict=True)))

@@ -88,7 +88,7 @@ def evaluations(make: Callable[[str], Loss], names: Sequence[str]) -> dict[str, 
                 value = loss.with_diagnostics(predicted, reference, grid, visit)[0]
                 torch.autograd.grad(value.sum(), predicted)
                 times.append(time.process_time() - begun)
-            megabytes = (peak_memory(device) - before) / 1e6
+            megabytes = max(0, peak_memory(device) - before) / 1e6
             rows[name] = _short([1e3 * float(np.median(times[1:])), megabytes])
         table["×".join(map(str, sample.grid.shape))] = rows
     return table

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from edframe.comparison.statistics import Effect
 from edframe.report.numbers import number
 from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, png, styled
 
@@ -20,7 +19,6 @@ METRICS = {
     "basin_error": "electrons per atom, e", "w2": "W₂, Å", "coulomb_error": "coulomb, eV/e",
     "low_g_error": "of it |G| < 1 Å⁻¹",
 }  # fmt: skip
-UNITS = {name: label.rpartition(", ")[2] for name, label in METRICS.items()} | {"low_g_error": "eV/e"}
 FRONT = 10
 """Training samples of the solves of the fronts."""
 TESTS = {"inner": "others of the same kind", "corners": "corners"}
@@ -67,25 +65,21 @@ def residuals(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def effects(every: Sequence[Effect], size: str, test: str) -> str:
-    """Differences from l1 in % with their intervals; bold where they are claimed."""
-    here = {
-        (e.variant, e.metric): e
-        for e in every
-        if dict(e.condition) == {"training samples": size, "test": test} and e.metric in METRICS
-    }
-    variants = [name for name in COLOURS if any(name == variant for variant, _ in here)]
-    lines = ["| against l1, % | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 1) + "|"]
-    for variant in variants:
-        cells = [_relative(here[variant, metric]) if (variant, metric) in here else "–" for metric in METRICS]
-        lines.append(f"| {variant} | " + " | ".join(cells) + " |")
+def effects(every: Sequence[Mapping[str, Any]], size: int, test: str) -> str:
+    """Differences from l1 in % with their intervals; bold where they exclude zero and all folds have one sign."""
+    here = {(e["loss"], e["metric"]): e for e in every if e["size"] == size and e["test"] == test}
+    lines = ["| minus l1, % of l1 | folds | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 2) + "|"]
+    for name in dict.fromkeys(name for name, _ in here):
+        cells = [_relative(here[name, metric]) for metric in METRICS]
+        lines.append(f"| {name} | {here[name, 'nmae']['folds']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _relative(effect: Effect) -> str:
-    shares = (100 * value / effect.reference_mean for value in (effect.difference, effect.low, effect.high))
+def _relative(effect: Mapping[str, Any]) -> str:
+    shares = (100 * effect[key] / effect["l1"] for key in ("difference", "low", "high"))
     difference, low, high = (f"{share:+.0f}".replace("-", "−") for share in shares)
-    return f"**{difference}** ({low} to {high})" if effect.claimed else f"{difference} ({low} to {high})"
+    claimed = effect["one_sign"] and effect["low"] * effect["high"] > 0
+    return f"**{difference}** ({low} to {high})" if claimed else f"{difference} ({low} to {high})"
 
 
 def sizes(rows: Sequence[Row], metric: str, test: str) -> str:
