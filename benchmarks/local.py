@@ -4,8 +4,10 @@
 
 Each row is fitted to the training samples that `edframe run` would take, and tested on `--tested` of the same test
 samples, spread evenly over them, on whole grids, by the metrics of edframe and with the electrons enforced by the model
-`baseline`. Finished rows lie in the JSON file and are not repeated, so a stopped command goes on. Seconds are those of
-the processor, on one thread.
+`baseline`. The rows of clusters are tested on all of n = 3 and 4, and on `--tested` others of the training's kind; they
+have the rank correlation of the errors with the distance from the training set, by which `edframe predict` warns.
+Finished rows lie in the JSON file and are not repeated, so a stopped command goes on. Seconds are those of the
+processor, on one thread.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.metrics.standard import nmae
-from edframe.runs.build import build
+from edframe.predict.novelty import TrainingSet
+from edframe.runs.build import Parts, build
 
 NETWORK = {"featurizer.steps": 8000}
+UNION = ("data.members=[li-o-li,li2o-clusters]", "data.options.li-o-li={samples: 100}")
+CLUSTERS = {"data": "union", "splits.test": "n>2"}
+OTHERS = ("splits.test=null", "data.options.li2o-clusters={sizes: [1, 2]}")
+"""The same training samples, tested on others of their kind."""
 ROWS: dict[str, dict[str, Any]] = {
     "local, 25": {"training.size": 25},
     "local, 25, corners": {"training.size": 25, "splits.test": "corners"},
@@ -36,45 +44,75 @@ ROWS: dict[str, dict[str, Any]] = {
     "network, all, corners": {"splits.test": "corners", **NETWORK},
     "network, 25, corners": {"training.size": 25, "splits.test": "corners", **NETWORK},
     "network, 100, corners": {"training.size": 100, "splits.test": "corners", **NETWORK},
-    "local, clusters of 3 and 4": {"data": "union", "splits.test": "n>2", "training.size": 50},
+    "local, clusters": CLUSTERS,
+    "local without products, clusters": {**CLUSTERS, "featurizer.products": 0},
+    "network, clusters": {**CLUSTERS, **NETWORK},
 }
 
 
-def measure(values: dict[str, Any], fold: int, tested: int) -> dict[str, Any]:
-    """One row."""
+def built(values: dict[str, Any], fold: int, *more: str) -> tuple[Parts, list[str]]:
+    """The parts of a row, and its settings."""
     registry = Registry.discover()
     name = "local-network" if "featurizer.steps" in values else "local"
-    settings = ["featurizer.base=sad", *(f"{key}={value}" for key, value in values.items() if key != "data")]
+    union = UNION if values.get("data") == "union" else ()
+    options = (f"{key}={value}" for key, value in values.items() if key != "data")
+    settings = ["featurizer.base=sad", *union, *options, *more]
     experiment, _ = resolve(
         registry,
         choices={"data": values.get("data", "li-o-li"), "featurizer": name, "model": "baseline", "loss": "l1"},
         settings=[*settings, f"splits.fold={fold}"],
     )
-    parts = build(experiment, registry, lambda done, total: None)
+    return build(experiment, registry, lambda done, total: None), settings
+
+
+def measure(values: dict[str, Any], fold: int, tested: int) -> dict[str, Any]:
+    """One row."""
+    parts, settings = built(values, fold)
     train = [parts.dataset[i] for i in parts.split.train]
+    clusters = values.get("data") == "union"
+    asked = [(parts, len(parts.split.test) if clusters else tested)]
+    if clusters:
+        asked.append((built(values, fold, *OTHERS)[0], tested))
+        others = asked[1][0]
+        assert [sample.id for sample in train] == [others.dataset[i].id for i in others.split.train]
     began = time.process_time()
     numbers = parts.featurizer.fit(train)
     fitted = time.process_time()
     parts.model.eval()
-    errors = {}
-    for index in np.unique(np.linspace(0, len(parts.split.test) - 1, tested).round().astype(int)):
-        sample = parts.dataset[parts.split.test[index]]
-        features = parts.featurizer([sample.structure], sample.grid, "cpu")
-        electrons = torch.tensor([sample.electrons])
-        density = parts.model(features.channels, features.baseline, sample.grid, electrons)
-        errors[sample.id] = float(nmae(density, torch.from_numpy(sample.density)[None]))
-    return {
-        "nmae": float(np.mean(list(errors.values()))),
-        "median": float(np.median(list(errors.values()))),
-        "worst": max(errors.values()),
-        "tested": errors,
+    known = TrainingSet.of(
+        [sample.structure for sample in train],
+        [parts.dataset.groups[i] for i in parts.split.train],
+        parts.dataset.contents.species,
+    )
+    errors, distances, seconds = [], {}, 0.0
+    for ours, count in asked:
+        here = {}
+        for index in np.unique(np.linspace(0, len(ours.split.test) - 1, count).round().astype(int)):
+            sample = ours.dataset[ours.split.test[index]]
+            start = time.process_time()
+            features = parts.featurizer([sample.structure], sample.grid, "cpu")
+            density = parts.model(features.channels, features.baseline, sample.grid, torch.tensor([sample.electrons]))
+            seconds += time.process_time() - start
+            here[sample.id] = float(nmae(density, torch.from_numpy(sample.density)[None]))
+            distances[sample.id] = known.judge(sample.structure).distance
+        errors.append(here)
+    every = {name: error for here in errors for name, error in here.items()}
+    row = {
+        "nmae": float(np.mean(list(errors[0].values()))),
+        "median": float(np.median(list(errors[0].values()))),
+        "worst": max(errors[0].values()),
+        "tested": errors[0],
         "training": len(train),
         "fit": fitted - began,
-        "prediction": (time.process_time() - fitted) / len(errors),
+        "prediction": seconds / len(every),
         "found": dict(numbers),
         "settings": settings,
         "fold": fold,
     }
+    if clusters:
+        rank = spearmanr(list(every.values()), [distances[name] for name in every]).statistic
+        row |= {"others": errors[1], "distances": distances, "spearman": float(rank)}
+    return row
 
 
 def main() -> None:
