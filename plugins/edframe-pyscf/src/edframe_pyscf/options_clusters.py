@@ -23,7 +23,7 @@ class CrystalsConfig(ComponentConfig):
     files: Patterns = ("*",)
     """Patterns of files, with ~, * and **; of what they match, CIF and POSCAR files and folders with a POSCAR are
     taken."""
-    level: Literal["pbe-dzvp", "pbe-tzv2p-200", "pbe-dzvp-molopt"] = "pbe-dzvp-molopt"
+    level: Literal["pbe-dzvp", "pbe-tzv2p-200", "pbe-tzv2p-quick", "pbe-dzvp-molopt"] = "pbe-dzvp-molopt"
     """Basis and mesh, all PBE with GTH pseudopotentials: pbe-dzvp-molopt up to Rn, the others up to Ar."""
     kspacing: float = Field(0.5, gt=0, le=10)
     """Largest distance of k-points along each reciprocal vector, 1/Å, 2π included: VASP's KSPACING, centred on Γ."""
