@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from edframe_local.basis import CORE, Basis, radial
 from edframe_local.harmonics import solid_harmonics
+from edframe_local.kinds import kinds_of
 from edframe_local.neighbours import Images, surroundings
 from pymatgen.core import Lattice, Structure
 from scipy.special import eval_legendre, sph_harm_y
@@ -60,6 +62,25 @@ def test_harmonics_are_those_of_scipy() -> None:
             y = sph_harm_y(ell, abs(m), polar, azimuth) * np.sqrt(4 * np.pi / (2 * ell + 1)) * (-1) ** abs(m)
             real = y.real if m == 0 else np.sqrt(2) * (y.imag if m < 0 else y.real)
             np.testing.assert_allclose(harmonics[:, ell + m], real * r**ell, rtol=0, atol=1e-11)
+
+
+def test_kinds_are_weighted_species() -> None:
+    """Each species a kind of its own changes nothing; one kind of all weighs each alike, as if all were carbon; an
+    element of no weight is not seen by terms of three bodies."""
+    own = replace(BASIS, kinds=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    torch.testing.assert_close(values(FRACTIONS, basis=own), values(FRACTIONS))
+    alike = replace(BASIS, triples=20, products=20, kinds=((1.0,), (1.0,), (1.0,)))
+    two = alike.sizes[0]
+    mixed, carbon = values(FRACTIONS, basis=alike), values(FRACTIONS, species=["C"] * 4, basis=alike)
+    torch.testing.assert_close(mixed[:, two:], carbon[:, two:])
+    without = replace(alike, kinds=((0.0,), (1.0,), (1.0,)))
+    fewer = values(np.delete(FRACTIONS, 1, 0), species=["O", "O", "C"], basis=without)
+    torch.testing.assert_close(values(FRACTIONS, basis=without)[:, two:], fewer[:, two:])
+
+
+def test_kinds_are_hydrogen_the_others_and_these_by_paulings_table() -> None:
+    expected = ((1, 0, 0), (0, 1, 0), (0, 1, 0.49), (0, 1, 0.89), (0, 1, 1.43), (0, 1, 0))
+    np.testing.assert_allclose(kinds_of(("H", "C", "N", "O", "F", "He")), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("dimension", [1, 2])

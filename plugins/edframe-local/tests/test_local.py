@@ -8,7 +8,7 @@ import torch
 from edframe_local import subgrid
 from edframe_local.base import base_features
 from edframe_local.basis import Basis
-from edframe_local.drawing import draw
+from edframe_local.drawing import draw, drawn_from
 from edframe_local.electrons import with_electrons
 from edframe_local.evaluation import Contracted
 from edframe_local.linear import fit, tabulated
@@ -152,6 +152,16 @@ def test_baseline_is_that_of_the_base_and_the_channels(fitted, name) -> None:
     torch.testing.assert_close(features.channels[:, :count], base.channels)
     total = (base.baseline + features.channels[:, count:].sum(1, keepdim=True)).clamp_min(0)
     torch.testing.assert_close(features.baseline, total)
+
+
+def test_points_have_the_baseline_of_the_grid_without_one(fitted) -> None:
+    """Each drawn point is one of the grid, and has its density and, to the spline's accuracy, its baseline."""
+    featurizer, sample = fitted["local"], examples.labelled(1, seed=7)[0]
+    some = drawn_from(featurizer.base, sample, ("Li", "O"), 3.0, 400, seed=3)
+    whole = base_features(featurizer.base, [sample.structure], sample.grid, "cpu").baseline[0, 0].numpy()
+    index = np.rint(some.places @ np.linalg.inv(sample.grid.voxel)).astype(int)
+    np.testing.assert_array_equal(some.target[:, 0], sample.density[0][tuple(index.T)])
+    np.testing.assert_allclose(some.base[:, 0], whole[tuple(index.T)], rtol=0, atol=1e-4 * whole.max())
 
 
 def test_magnetisation_is_learnt_by_the_same_expansion() -> None:

@@ -48,9 +48,11 @@ class Basis:
       the ``triples`` of lowest degree n + n' + l;
     - four and more: products of these with A_sn00, the ``products`` of lowest degree.
 
-    species: how many. dimension: 1, 2 or 3. cutoff: r_c in Å. Atoms are summed before products are taken, so the cost
-    of a point is linear in its neighbours. After Drautz, Phys. Rev. B 99, 014104 (2019), with the point in the place of
-    the central atom as in Focassio et al., npj Comput. Mater. 9, 87 (2023).
+    species: how many. dimension: 1, 2 or 3. cutoff: r_c in Å. kinds: of each species its weight in each kind of atom
+    that takes the place of s in terms of three and more bodies; empty: each species is a kind of its own. Atoms are
+    summed before products are taken, so the cost of a point is linear in its neighbours. After Drautz, Phys. Rev. B 99,
+    014104 (2019), with the point in the place of the central atom as in Focassio et al., npj Comput. Mater. 9, 87
+    (2023).
     """
 
     species: int
@@ -61,11 +63,22 @@ class Basis:
     angular: int
     triples: int
     products: int
+    kinds: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """How many (s, n) there are in terms of three and more bodies."""
+        return self.sorts * self.radial
+
+    @property
+    def sorts(self) -> int:
+        """How many s there are in terms of three and more bodies: kinds, or species."""
+        return len(self.kinds[0]) if self.kinds else self.species
 
     @cached_property
     def triples_listed(self) -> list[tuple[int, int, int]]:
-        """(l, i, j) of the triples, by degree; i ≤ j number the channels (s, n), species · radial of them."""
-        channels = range(self.species * self.radial)
+        """(l, i, j) of the triples, by degree; i ≤ j number the ``channels`` (s, n)."""
+        channels = range(self.channels)
         largest = min(self.angular, 1) if self.dimension == 1 else self.angular
         every = [
             (ell, i, j) for ell in range(largest + 1) for i, j in itertools.combinations_with_replacement(channels, 2)
@@ -77,7 +90,7 @@ class Basis:
     def products_listed(self) -> list[tuple[int, int]]:
         """The products in order: (place of a triple, channel (s, n)) by their degree."""
         degree = [i % self.radial + j % self.radial + ell for ell, i, j in self.triples_listed]
-        every = itertools.product(range(len(degree)), range(self.species * self.radial))
+        every = itertools.product(range(len(degree)), range(self.channels))
         ranked = sorted(every, key=lambda p: (degree[p[0]] + p[1] % self.radial, p))
         return ranked[: self.products]
 
@@ -107,11 +120,14 @@ class Basis:
         flat = torch.cat([vectors.flatten(0, 1) for vectors in around.vectors], 1)
         squared = flat.square().sum(-1)
         functions = radial(squared.sqrt(), max(self.pairs, self.radial), self.cutoff)
-        own = flat.new_zeros(*squared.shape, self.radial, self.species)  # zero but for the atom's own species
+        weights = (
+            flat.new_tensor(self.kinds) if self.kinds else torch.eye(self.species, dtype=flat.dtype, device=flat.device)
+        )
+        own = flat.new_empty(*squared.shape, self.radial, weights.shape[1])  # f_n in each kind of atom
         two, start = [], 0
         for index, of_species in enumerate(torch.split(functions, counts, 1)):
             two.append(of_species[..., : self.pairs].sum(1))
-            own[:, start : start + counts[index], :, index] = of_species[..., : self.radial]
+            own[:, start : start + counts[index]] = of_species[..., : self.radial, None] * weights[index]
             start += counts[index]
         rows = harmonic_rows(flat / (squared + CORE**2).sqrt()[..., None], self.largest)
         harmonics = torch.stack([row for of_one in rows for row in of_one], 1)
@@ -123,8 +139,8 @@ class Basis:
         return max((ell for ell, _, _ in self.triples_listed), default=0)
 
     def place(self, channel: int) -> int:
-        """Where in A the channel (s, n), number s · radial + n, is: n · species + s, so that low degrees are first."""
-        return channel % self.radial * self.species + channel // self.radial
+        """Where in A the channel (s, n), number s · radial + n, is: n · sorts + s, so that low degrees are first."""
+        return channel % self.radial * self.sorts + channel // self.radial
 
     @cached_property
     def orders(self) -> list[int]:
@@ -138,7 +154,7 @@ class Basis:
 
     def triples_of(self, moments: Float[Tensor, "n lm c"], count: int) -> Float[Tensor, "n triples"]:
         """The first ``count`` invariants of three bodies, ``[n, count]``, from A."""
-        channels = self.species * self.radial
+        channels = self.channels
         listed = [
             (ell * channels + self.place(i)) * channels + self.place(j) for ell, i, j in self.triples_listed[:count]
         ]

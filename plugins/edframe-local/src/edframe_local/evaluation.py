@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contracted:
-    """Coefficients in the order in which sums appear, in float32, with c = species · radial.
+    """Coefficients in the order in which sums appear, in float32, with c the channels (s, n).
 
     two: ``[species · pairs, s]``. forms: for each spin and each l ``[c, c]``. counts: of each l, the channels whose
     squares products are made of, the first of A. factors: ``[k, c · s]`` of these squares.
@@ -35,7 +35,7 @@ class Contracted:
     @classmethod
     def of(cls, basis: Basis, coefficients: Float[Tensor, "size s"]) -> Contracted:
         """Of ``coefficients`` ``[size, s]``."""
-        channels, spins, device = basis.species * basis.radial, coefficients.shape[1], coefficients.device
+        channels, spins, device = basis.channels, coefficients.shape[1], coefficients.device
         two, three, more = torch.split(coefficients.float(), list(basis.sizes))
         placed = [(ell, basis.place(i), basis.place(j)) for ell, i, j in basis.triples_listed]
         listed = [(ell, min(i, j), max(i, j)) for ell, i, j in placed]

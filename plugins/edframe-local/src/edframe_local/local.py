@@ -21,8 +21,9 @@ from edframe.sample import Sample
 from edframe_local import linear, refining, subgrid
 from edframe_local.base import base_features
 from edframe_local.basis import Basis
-from edframe_local.drawing import Draw, base_density, draw
+from edframe_local.drawing import Draw, drawn_from
 from edframe_local.evaluation import Contracted
+from edframe_local.kinds import kinds_of
 from edframe_local.neighbours import Images, Surroundings, surroundings
 from edframe_local.plugin import LocalConfig
 
@@ -66,6 +67,7 @@ class LocalFeaturizer(FittedFeaturizer):
             angular=config.angular,
             triples=config.triples,
             products=config.products,
+            kinds=kinds_of(contents.species) if config.kinds == "electronegativity" else (),
         )
         self.coefficients = torch.zeros(0, contents.spins, dtype=torch.float64)
 
@@ -116,7 +118,7 @@ class LocalFeaturizer(FittedFeaturizer):
         """About ``points`` points, an equal part of them of each sample."""
         count = max(1, points // len(samples))
         return [
-            draw(sample, base_density(self.base, sample), self.contents.species, self.config.cutoff, count, seed)
+            drawn_from(self.base, sample, self.contents.species, self.config.cutoff, count, seed)
             for seed, sample in enumerate(samples)
         ]
 

@@ -46,6 +46,10 @@ class LocalConfig(ComponentConfig):
     """Terms of three bodies, at most: those of the lowest degree n + n' + l of all species."""
     products: int = Field(600, ge=0)
     """Terms of four and more bodies, at most, likewise."""
+    kinds: Literal["species", "electronegativity"] = "species"
+    """What terms of three and more bodies tell apart: each species, or three kinds of atoms, which are hydrogen, all
+    others, and these weighted by their electronegativity less that of carbon. For four species and more, where terms of
+    each combination leave too few of high degree."""
     points: int = Field(30_000, ge=100)
     """Grid points, about, that the coefficients are fitted to, of all training samples together; 4 bytes for each of
     the terms."""
