@@ -5,10 +5,10 @@ from __future__ import annotations
 from edframe.plugin import Pretrained, hookimpl
 
 LI_O_LI = {
-    "checkpoints/best.safetensors": "f0ff30dcca884c6869076255c58e56c8f5596d598580ddee9a0957aed22384e1",
-    "checkpoints/featurizer.safetensors": "d697082109bea80e11e02ef33982386a764c2ea7898968053aaaea43f3b37a97",
-    "environments.safetensors": "9b3ccc531225dcb9040cd3466b69bfb6df4bc2bbc49321aff6bf1fb1cc9252a2",
-    "config.yaml": "828665d78dfdfc929a873f5184e4a7857610e915387cd6be033fca432ef584af",
+    "checkpoints/best.safetensors": "1aa68e711e0f5ca116541e98223cb91857d0f8d63448830398e2948561f03d15",
+    "checkpoints/featurizer.safetensors": "c6e059d4946f32c2ed13e6bf14326e195ce82f23f0d3d85e0101c67c1c014720",
+    "environments.safetensors": "2e6f7687f3149083162b84c43b1a1619dccef11dfe247313b5b8629bb58fd15f",
+    "config.yaml": "80099cbcd9091c292da0034d64425d8975114f65e0e5b218eee97726e87ed6d3",
     "provenance.json": "7e8a85fc359814c25ed2f3babfb43078ac34421b3f0d2565a85d50f0bfbcff6d",
 }
 """Path → SHA-256; nothing is read before it agrees."""
@@ -20,8 +20,8 @@ def edframe_pretrained() -> list[Pretrained]:
     return [
         Pretrained(
             name="li-o-li",
-            version="1",
-            summary="Li2O as a molecule: a demonstration, 0.2% off",
+            version="2",
+            summary="Li2O as a molecule: a demonstration, 0.06% off",
             source="edframe_models:li-o-li",
             files=LI_O_LI,
             species=("Li", "O"),
