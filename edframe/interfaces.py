@@ -18,7 +18,7 @@ Torch is imported by the implementations, never here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Contents", "Dataset", "Features", "Featurizer", "FittedFeaturizer", "FittedModel", "Loss", "Model",
-    "PointFeaturizer", "TiledFeaturizer", "Visit",
+    "PointFeaturizer", "TiledFeaturizer", "TiledModel", "Visit",
 ]  # fmt: skip
 
 
@@ -259,6 +259,39 @@ class FittedModel(Model, Protocol):
 
         Raises DataError for samples that it cannot be fitted to.
         """
+
+
+@runtime_checkable
+class TiledModel(Model, Protocol):
+    """A model that also predicts one part of a grid after the other, for grids that memory does not hold.
+
+    It has two halves, and a call is both: ``fields`` sees the surroundings of each point, as far as ``reach``, and
+    ``finished`` the point alone, and sums over the grid.
+    """
+
+    @property
+    def reach(self) -> int:
+        """Points on both sides of a part, without which its fields are not those on the whole grid."""
+
+    @property
+    def stride(self) -> int:
+        """A part begins at a multiple of this, because a network that halves the resolution works on blocks."""
+
+    def fields(
+        self,
+        channels: Float[Tensor, "b c *part"],
+        baseline: Float[Tensor, "b s *part"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Float[Tensor, "b k *part"]:
+        """What ``finished`` needs, ``[b, k, x, y, z]`` float32. grid: the part, open where more follows. electrons:
+        those of the whole grid in proportion to what the part holds of the baseline's positive total."""
+
+    def finished(
+        self, fields: Float[Tensor, "b k *part"], grid: Grid, electrons: Float[Tensor, "b"]
+    ) -> Generator[Float[Tensor, "b n"], Float[Tensor, "b n"], Float[Tensor, "b s *part"]]:
+        """The density ``[b, s, x, y, z]`` from the fields of any part, see ``edframe.data.sums``. electrons: of the
+        whole grid."""
 
 
 class Visit(Protocol):

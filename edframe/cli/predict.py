@@ -83,6 +83,10 @@ def predict(
         int, typer.Option("--workers", min=0, help="Processes that predict, with --out; 0: one per core.")
     ] = 1,
     scheduler: options.Scheduler = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", metavar="GIB", min=0.5, help="Memory that may be taken, GiB; default: what is free."),
+    ] = None,
 ) -> None:
     """Predict the electron density of structures, and write it for VASP, VESTA or PySCF.
 
@@ -94,6 +98,9 @@ def predict(
     many files: each density is named after its structure. Densities that are there already are skipped, so that a
     stopped command continues, and a structure that fails does not stop the others. With --workers, several processes
     predict, each with one thread.
+
+    A grid that does not fit into the memory is predicted in tiles by models that state how far they look, such as
+    U-Nets, with the same result; the folder of the density then holds up to twice its size beside it, meanwhile.
 
     With --symmetrise, the density of a turned structure is the turned density, for every turn that maps the cell's grid
     onto itself; training with augmentation makes it nearly so.
@@ -138,7 +145,10 @@ def predict(
     folder = _for_elements([path for path, _ in pairs]) if run.is_file() else located(run)
     folder = folder.resolve() if scheduler is not None else folder
     around = vacuum_for(vacuum, trained_vacuum(folder))
-    asked = Asked(folder, device, symmetrise, around, shape, spacing, electrons, charge, spin, force, out is not None)
+    room = None if memory is None else memory * 2**30
+    asked = Asked(
+        folder, device, symmetrise, around, shape, spacing, electrons, charge, spin, force, out is not None, room
+    )
     if out is None:
         (job,) = _jobs(*pairs[0], asked)
         for said in predictions(job):

@@ -61,13 +61,17 @@ class Basis:
     @property
     def index(self) -> Int[Tensor, "1 point"]:
         """For each point of ``grid`` in order, which of ``given`` it is, ``[1, point]``: source indices of ``move``."""
+        return self.places(range(self.given.shape[0]))[None]
+
+    def places(self, layers: range) -> Int[Tensor, "point"]:
+        """The same for the points of ``grid`` in some layers of its first axis, ``[point]``."""
         shape = np.array(self.given.shape)
         steps = self.matrix * shape // shape[:, None]  # between points of the new grid, in points of the given
-        along = np.ix_(*(np.arange(n) for n in shape))
-        index = np.zeros(self.given.shape, dtype=np.int64)
+        along = np.ix_(np.array(layers), *(np.arange(n) for n in shape[1:]))
+        index = np.zeros((len(layers), *self.given.shape[1:]), dtype=np.int64)
         for axis, n in enumerate(self.given.shape):
             index = index * n + sum(int(step) * points for step, points in zip(steps[:, axis], along, strict=True)) % n
-        return torch.from_numpy(index.reshape(1, -1))
+        return torch.from_numpy(index.ravel())
 
 
 @lru_cache(maxsize=64)

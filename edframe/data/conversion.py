@@ -62,7 +62,7 @@ def volume_of(sample: Sample) -> Volume:
     return Volume(
         sample.structure,
         sample.grid,
-        {name: values.astype(np.float64) for name, values in zip(names, sample.density, strict=False)},
+        {name: values.astype(np.float64, copy=False) for name, values in zip(names, sample.density, strict=False)},
         comment=Level.of_source(sample.source).in_title(str(sample.source.get("title", sample.id))),
         origin=tuple(sample.source.get("origin", (0.0, 0.0, 0.0))),
         augmentation=dict(sample.source.get("augmentation", {})),

@@ -199,13 +199,16 @@ class EnsemblePredictor:
         spacing: float | None = None,
         electrons: float | None = None,
         charge: float = 0.0,
+        memory: float | None = None,
+        folder: Path | None = None,
     ) -> tuple[Sample, NDArray[np.float64], float]:
         """The mean density, its calibrated standard deviation ``[s, x, y, z]`` in e/Å³, and the expected NMAE in %.
 
-        Arguments and errors as of ``Predictor``. The mean is nonnegative and integrates to the electrons, as each
-        member's density does.
+        Arguments and errors as of ``Predictor``, but all of the grid at once: ``folder`` is not used. The mean is
+        nonnegative and integrates to the electrons, as each member's density does.
         """
-        inputs = self.members[0].inputs(structure, shape, spacing, electrons, charge)
+        grid = self.members[0].grid(structure, shape, spacing)
+        inputs = self.members[0].inputs(structure, grid, electrons, charge, memory)
         predicted = [self.members[0].density(inputs)]
         for member in self.members[1:]:
             if isinstance(member.featurizer, FittedFeaturizer):  # members may have other training samples
@@ -213,7 +216,16 @@ class EnsemblePredictor:
             predicted.append(member.density(inputs))
         densities = np.stack(predicted).astype(np.float64)
         spread = densities.std(0, ddof=1)
-        sample = predicted_sample(structure, inputs, densities.mean(0), self.ensemble.path.name, self.members[0].level)
+        first = self.members[0]
+        sample = predicted_sample(
+            structure,
+            grid,
+            densities.mean(0),
+            inputs.electrons,
+            first.remark(grid),
+            self.ensemble.path.name,
+            first.level,
+        )
         expected = expected_nmae(spread[0], self.ensemble.factor, inputs.electrons, inputs.grid)
         return sample, self.ensemble.factor * spread, expected
 

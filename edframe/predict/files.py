@@ -24,6 +24,7 @@ class Asked:
     """What is asked of every prediction. run: of a run or an ensemble. vacuum: Å around a molecule without a cell.
 
     skip: leave out what is there already, and go on after a structure that fails; force: write over what is there.
+    memory: bytes that a prediction may take; None: what is free.
     """
 
     run: Path
@@ -37,6 +38,7 @@ class Asked:
     spin: str
     force: bool
     skip: bool
+    memory: float | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ def _written(
         excess = charge_of(atoms) if asked.electrons is None else 0.0
     wanted: dict[str, Any] = {
         "shape": shape, "spacing": asked.spacing, "electrons": asked.electrons, "charge": excess,
+        "memory": asked.memory, "folder": target.parent,
     }  # fmt: skip
     spread, expected = None, 0.0
     if isinstance(model, EnsemblePredictor):

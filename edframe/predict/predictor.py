@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 from torch import Tensor, nn
 
 from edframe.config.experiment import Experiment
 from edframe.contract.guards import check_features
-from edframe.data.basis import any_basis, in_reduced_basis, reduced
+from edframe.data.basis import Basis, any_basis, in_reduced_basis, reduced
 from edframe.data.level import Level
 from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
-from edframe.grid import Grid
-from edframe.interfaces import Contents, Features, Featurizer
+from edframe.grid import Grid, Region
+from edframe.interfaces import Contents, Features, Featurizer, TiledFeaturizer, TiledModel
 from edframe.io.patterns import PREDICTED
 from edframe.memory import by_points, out_of_memory_as
-from edframe.predict.memory import advice, require_memory
+from edframe.predict.memory import advice, require_memory, tile_points
 from edframe.predict.novelty import Novelty, TrainingSet
 from edframe.predict.symmetry import Symmetrised
+from edframe.predict.tiles import Tile, predicted, tiles
 from edframe.runs.tensors import numbers, positive
 from edframe.sample import Sample
 from edframe.train.checkpoint import BEST, require_finite
@@ -42,15 +46,11 @@ NEAREST = 0.2
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model sees of one structure: features on a grid, and how many electrons the density is to hold.
-
-    remark: what the grid keeps the model from, see ``edframe.data.basis``; empty: nothing.
-    """
+    """What a model sees of one structure: features on a grid, and how many electrons the density is to hold."""
 
     grid: Grid
     features: Features
     electrons: float
-    remark: str = ""
 
 
 class Predictor:
@@ -105,49 +105,118 @@ class Predictor:
         spacing: float | None = None,
         electrons: float | None = None,
         charge: float = 0.0,
+        memory: float | None = None,
+        folder: Path | None = None,
     ) -> Sample:
         """The density of a periodic structure, as a Sample whose source names the run.
 
         shape: numbers of points; None: by spacing. spacing: largest voxel edge in Å; None: that of the training data.
-        electrons: None: those of the neutral atoms, by the training data, less ``charge``. Raises DataError for a
-        species that was not trained on, and where the training data do not determine the electrons.
+        electrons: None: those of the neutral atoms, by the training data, less ``charge``. memory: bytes that may be
+        taken; None: what is free. Where the whole grid does not fit, it is predicted in tiles, and the density is an
+        array in a file without a name in ``folder``, see ``edframe.predict.tiles``. Raises DataError for a species that
+        was not trained on, and where the training data do not determine the electrons.
         """
-        inputs = self.inputs(structure, shape, spacing, electrons, charge)
-        return predicted_sample(structure, inputs, self.density(inputs), self.name, self.level)
+        grid = self.grid(structure, shape, spacing)
+        parts = self.tiled(grid, memory)
+        if parts is None:
+            inputs = self.inputs(structure, grid, electrons, charge, memory)
+            density: NDArray[Any] = self.density(inputs)
+            return predicted_sample(
+                structure, grid, density, inputs.electrons, self.remark(grid), self.name, self.level
+            )
+        density, number = self.in_tiles(structure, grid, electrons, charge, parts, folder)
+        return predicted_sample(structure, grid, density, number, self.remark(grid), self.name, self.level)
 
-    @torch.no_grad()
-    def inputs(
-        self,
-        structure: Structure,
-        shape: Sequence[int] | None,
-        spacing: float | None,
-        electrons: float | None,
-        charge: float = 0.0,
-    ) -> Inputs:
-        """What the model sees of a structure; arguments and errors as of a call."""
+    def grid(self, structure: Structure, shape: Sequence[int] | None, spacing: float | None) -> Grid:
+        """The grid that is asked for, see a call. Raises DataError for what cannot be one."""
         if self.contents.dimension != 3:
             raise RunError(f"{self.name} was trained in {self.contents.dimension} dimensions, a structure has 3")
         if spacing is not None and not spacing > 0:
             raise DataError(f"a spacing of {spacing:g} Å makes no grid; give a positive one, such as {self.spacing:g}")
         _require_places(structure)
         chosen = shape or [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
-        grid = Grid.of(structure.lattice.matrix, chosen)
+        return Grid.of(structure.lattice.matrix, chosen)
+
+    def remark(self, grid: Grid) -> str:
+        """What ``grid`` keeps the model from, see ``edframe.data.basis``; empty: nothing."""
+        return "" if any_basis(self.model) else reduced(grid).obstacle
+
+    @torch.no_grad()
+    def inputs(
+        self,
+        structure: Structure,
+        grid: Grid,
+        electrons: float | None,
+        charge: float = 0.0,
+        memory: float | None = None,
+    ) -> Inputs:
+        """What the model sees of a structure; arguments and errors as of a call."""
         inner = self.model.model if isinstance(self.model, Symmetrised) else self.model
-        require_memory(inner, len(self.featurizer.channels), self.contents.spins, grid, self.device)
+        require_memory(inner, len(self.featurizer.channels), self.contents.spins, grid, self.device, memory)
         with out_of_memory_as(_too_large(grid)):
             features = self.featurizer([structure], grid, self.device)
         check_features(features, self.featurizer.channels, grid, 1, self._label)
+        return Inputs(grid, features, self._electrons(structure, features, grid, electrons, charge))
+
+    def tiled(self, grid: Grid, memory: float | None) -> list[Tile] | None:
+        """The tiles of ``grid``, in the model's basis, where it does not fit into the memory and its tiles do."""
+        if not isinstance(self.model, TiledModel) or not isinstance(self.featurizer, TiledFeaturizer):
+            return None
+        channels, spins = len(self.featurizer.channels), self.contents.spins
+        points = tile_points(self.model, channels, spins, grid, self.device, memory)
+        if points is None:
+            return None
+        parts = tiles(self._basis(grid).grid, self.model, points)
+        return parts if all(math.prod(tile.seen.shape) <= points for tile in parts) else None
+
+    def _basis(self, grid: Grid) -> Basis:
+        return Basis(grid, np.eye(grid.dimension, dtype=np.int64)) if any_basis(self.model) else reduced(grid)
+
+    @torch.no_grad()
+    def in_tiles(
+        self,
+        structure: Structure,
+        grid: Grid,
+        electrons: float | None,
+        charge: float,
+        parts: Sequence[Tile],
+        folder: Path | None = None,
+    ) -> tuple[NDArray[np.float64], float]:
+        """The density ``[s, x, y, z]`` in e/Å³ and its electrons, by ``parts`` of ``tiled``. Other arguments and errors
+        as of a call."""
+        model, featurizer = self.model, self.featurizer
+        assert isinstance(model, TiledModel)
+        assert isinstance(featurizer, TiledFeaturizer)
+        basis = self._basis(grid)
+        placed = structure
+        if not basis.same:
+            lattice = Lattice(basis.grid.vectors)
+            placed = Structure(lattice, structure.species, structure.cart_coords, coords_are_cartesian=True)
+        with out_of_memory_as(_too_large(grid)):
+            on = featurizer.tiled(placed, basis.grid, self.device)
+
+            def features(region: Region) -> Features:
+                made = on(region)
+                check_features(made, featurizer.channels, basis.grid.part(region), 1, self._label)
+                return made
+
+            number = self._electrons(structure, None, grid, electrons, charge)
+            return predicted(model, features, basis, number, parts, folder, self.device), number
+
+    def _electrons(
+        self, structure: Structure, features: Features | None, grid: Grid, electrons: float | None, charge: float
+    ) -> float:
         if electrons is None:
             electrons = self._neutral(structure, features, grid) - charge
         if not electrons > 0:
             raise DataError(f"{structure.formula} with a charge of {charge:g} has no electrons, {electrons:g}")
-        return Inputs(grid, features, electrons, "" if any_basis(self.model) else reduced(grid).obstacle)
+        return electrons
 
-    def _neutral(self, structure: Structure, features: Features, grid: Grid) -> float:
+    def _neutral(self, structure: Structure, features: Features | None, grid: Grid) -> float:
         """The electrons of the neutral atoms; in a run of an older edframe, those of the featurizer's baseline."""
         if self.valence is not None:
             return self.valence.count(structure)
-        if features.baseline is None:
+        if features is None or features.baseline is None:
             raise DataError(f"{self.name}, of an older edframe, knows no number of electrons; give --electrons")
         return float(round(float(features.baseline[0, 0].sum(dtype=torch.float64)) * grid.voxel_volume, 3))
 
@@ -167,15 +236,17 @@ class Predictor:
 
 def predicted_sample(
     structure: Structure,
-    inputs: Inputs,
+    grid: Grid,
     density: NDArray[np.float32] | NDArray[np.float64],
+    electrons: float,
+    remark: str,
     name: str,
     level: Level,
 ) -> Sample:
     """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble and the level."""
     source = {"title": f"{structure.formula}, {PREDICTED}", "run": name, **level.source}
-    notes = {"notes": [inputs.remark]} if inputs.remark else {}
-    return Sample(structure.formula, structure, inputs.grid, density, inputs.electrons, source | notes)
+    notes = {"notes": [remark]} if remark else {}
+    return Sample(structure.formula, structure, grid, density, electrons, source | notes)
 
 
 def warnings_of(sample: Sample, novelty: Novelty | None) -> list[str]:

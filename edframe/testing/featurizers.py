@@ -10,8 +10,8 @@ from pymatgen.core.structure import Structure
 from torch import Tensor
 
 from edframe.errors import DataError
-from edframe.grid import Grid
-from edframe.interfaces import Features, Featurizer, FittedFeaturizer, PointFeaturizer
+from edframe.grid import Grid, Region
+from edframe.interfaces import Features, Featurizer, FittedFeaturizer, PointFeaturizer, TiledFeaturizer
 from edframe.testing import examples
 from edframe.testing.subject import Subject
 
@@ -201,6 +201,25 @@ def points_are_those_of_the_grid(subject: Subject) -> None:
         _assert_same(expected, factor * features.baseline, "the baseline at points must be the grid's")
 
 
+def parts_are_cut_out_of_the_whole(subject: Subject) -> None:
+    """Features on parts of a grid, also across its periodic boundary, are those of the whole grid, cut out."""
+    featurizer = _featurizer(subject)
+    if not isinstance(featurizer, TiledFeaturizer):
+        return
+    for periodic, start in ((True, (-3, 5, 9)), (False, (3, 0, 4))):
+        grid = examples.box(periodic=periodic)
+        structure = examples.molecules(grid)[0]
+        whole = featurizer([structure], grid, "cpu")
+        region = Region(start, (8, 7, 6))
+        part = featurizer.tiled(structure, grid, "cpu")(region)
+        for everywhere, (there,) in _fields(whole, part):
+            expected = everywhere
+            for axis, index in enumerate(region.indices(grid), start=2):
+                expected = expected.index_select(axis, torch.from_numpy(index))
+            error = (there - expected).abs().max() / everywhere.abs().max()
+            assert error <= 1e-6, f"a part must be cut out of the whole; it differs by {error:.3g} of the maximum"
+
+
 def _unfitted(subject: Subject) -> Featurizer:
     return subject.make(examples.CONTENTS)  # type: ignore[no-any-return]
 
@@ -250,4 +269,5 @@ CHECKS = (
     fit_depends_on_the_samples,
     state_restores_the_features,
     points_are_those_of_the_grid,
+    parts_are_cut_out_of_the_whole,
 )

@@ -7,16 +7,19 @@ in closed form (``FittedModel``) is fitted to four made-up samples instead; it m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from unittest import SkipTest
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from edframe.data.basis import in_reduced_basis
+from edframe.data.basis import Basis, in_reduced_basis
 from edframe.errors import DataError
-from edframe.grid import Grid
-from edframe.interfaces import FittedModel
+from edframe.grid import Grid, Region
+from edframe.interfaces import Features, FittedModel, TiledModel
+from edframe.predict.tiles import halo, predicted, tiles
 from edframe.testing import examples
 from edframe.testing.subject import Subject
 
@@ -147,6 +150,41 @@ def another_basis_gives_the_same_density(subject: Subject) -> None:
     )
 
 
+def tiles_are_the_whole(subject: Subject) -> None:
+    """A model that states its reach gives the same density in tiles, on a periodic grid and on an open one."""
+    grid = examples.box(SHAPE)
+    if not isinstance(_model(subject, grid), TiledModel):
+        raise SkipTest("this model states no reach: it predicts whole grids")
+    for periodic in (True, False):
+        model = _model(subject, examples.box((8, 8, 8), periodic=periodic))
+        assert isinstance(model, TiledModel)
+        inner = max(8, 2 * model.stride)
+        grid = examples.box((2 * halo(model) + 3 * inner + 1, 8, 8), periodic=periodic)
+        example = examples.inputs(grid)
+        channels, baseline = example.channels[:1], example.baseline[:1]
+
+        parts = tiles(grid, model, (2 * halo(model) + inner) * 64)
+        assert len(parts) > 1, "`reach` and `stride` must be numbers of points, far less than a grid has"
+        with torch.no_grad():
+            whole = model(channels, baseline, grid, example.electrons[:1])
+            density = predicted(
+                model,
+                partial(_cut_out, Features(channels, baseline), grid),
+                Basis(grid, np.eye(3, dtype=np.int64)),
+                float(example.electrons[0]),
+                parts,
+                None,
+                "cpu",
+                slab=inner * 64,
+            )
+        error = np.abs(density - whole[0].double().numpy()).max() / float(whole.max())
+        assert error <= 1e-6, (
+            f"the density in tiles must be that of the whole grid; it differs by {error:.3g} of its maximum on a grid "
+            f"that is {'periodic' if periodic else 'open'}: the model sees farther than its `reach` of {model.reach} "
+            f"points, its `stride` is not {model.stride}, or it sums over the grid elsewhere than in `finished`"
+        )
+
+
 def gradient_reaches_every_parameter(subject: Subject) -> None:
     """Every parameter that is trained has a gradient."""
     grid = examples.box(SHAPE)
@@ -187,6 +225,15 @@ def inputs_stay_untouched(subject: Subject) -> None:
         model(example.channels, example.baseline, grid, example.electrons)
     unchanged = torch.equal(example.channels, fresh.channels) and torch.equal(example.baseline, fresh.baseline)
     assert unchanged, "a model must not modify the channels and the baseline it is given"
+
+
+def _cut_out(features: Features, grid: Grid, region: Region) -> Features:
+    """The features on the whole ``grid`` at the points of a region."""
+    channels, baseline = features.channels, features.baseline
+    assert baseline is not None
+    for axis, index in enumerate(region.indices(grid), start=2):
+        channels, baseline = (each.index_select(axis, torch.from_numpy(index)) for each in (channels, baseline))
+    return Features(channels, baseline)
 
 
 def _make(subject: Subject, grid: Grid, spins: int = 1, seed: int = 0) -> nn.Module:
@@ -282,6 +329,7 @@ CHECKS = (
     vacuum_changes_nothing_with_baseline,
     vacuum_changes_nothing_without_baseline,
     another_basis_gives_the_same_density,
+    tiles_are_the_whole,
     gradient_reaches_every_parameter,
     state_survives_a_file,
     inputs_stay_untouched,

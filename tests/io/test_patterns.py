@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from pymatgen.core.structure import Structure
 
 from edframe import io
 from edframe.data.conversion import volume_of
+from edframe.data.level import Level
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.io.patterns import is_prediction, names, select, stamp
@@ -113,8 +113,8 @@ def test_a_stamp_changes_with_the_file(tmp_path):
 @pytest.mark.parametrize("name", ["CHGCAR", "a.cube", "a.xsf", "CHGCAR.gz"])
 def test_the_file_of_a_prediction_is_known_as_one(tmp_path, name):
     structure = Structure(4 * np.eye(3), ["He"], [[0.5, 0.5, 0.5]])
-    inputs = SimpleNamespace(grid=Grid.of(4 * np.eye(3), 4), electrons=2.0, remark="")
-    sample = predicted_sample(structure, inputs, np.full((1, 4, 4, 4), 2 / 64), "a run")
+    grid, density = Grid.of(4 * np.eye(3), 4), np.full((1, 4, 4, 4), 2 / 64)
+    sample = predicted_sample(structure, grid, density, 2.0, "", "a run", Level())
     (file,) = io.write(tmp_path / name, volume_of(sample))
     assert is_prediction(file)
     (file,) = io.write(tmp_path / f"other-{name}", volume_of(replace(sample, source={})))

@@ -12,7 +12,7 @@ from torch import nn
 from edframe import io
 from edframe.errors import RunError
 from edframe.grid import Grid
-from edframe.predict import memory
+from edframe.predict import memory, predictor
 
 
 class Doubling(nn.Module):
@@ -106,3 +106,22 @@ def test_a_file_too_large_to_be_read_is_refused(monkeypatch, tmp_path):
             ):
                 io.read(tmp_path / name)
         io.read(tmp_path / name)
+
+
+def test_a_unet_is_predicted_in_tiles_where_the_whole_does_not_fit(edframe, finished, monkeypatch, tmp_path):
+    from pymatgen.core.structure import Structure
+    from pymatgen.io.vasp.outputs import Chgcar
+
+    structure = Structure(np.diag([24.0, 3, 3]), ["Li", "O", "Li"], [[0.1, 0.5, 0.5], [0.2, 0.2, 0.5], [0.7, 0.5, 0.5]])
+    structure.to(str(tmp_path / "POSCAR"), fmt="poscar")
+    grid = ("--grid", 192, 16, 16)
+    edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "CHGCAR.whole", *grid)
+    seen = []
+    in_tiles = predictor.predicted
+    monkeypatch.setattr(memory, "free_memory", lambda device: 12 << 20)
+    monkeypatch.setattr(predictor, "predicted", lambda *given: seen.append(given[4]) or in_tiles(*given))
+    assert edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "CHGCAR", *grid).code == 0
+    assert len(seen[0]) > 1
+    one, two = (Chgcar.from_file(str(tmp_path / name)).data["total"] for name in ("CHGCAR.whole", "CHGCAR"))
+    np.testing.assert_allclose(two, one, atol=1e-6 * one.max())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["CHGCAR", "CHGCAR.whole", "POSCAR"]

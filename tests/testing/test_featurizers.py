@@ -50,6 +50,29 @@ class Right(Featurizer):
         return sum(np.exp(-(((away + image) @ grid.vectors) ** 2).sum(-1) / 0.32) for image in images)
 
 
+class Tiled(Right):
+    """Also on parts of the grid."""
+
+    def tiled(self, structure, grid, device):
+        whole = self([structure], grid, device)
+
+        def on(region):
+            channels, baseline = whole.channels, whole.baseline
+            for axis, index in enumerate(self.indices(region, grid), start=2):
+                channels, baseline = (each.index_select(axis, torch.from_numpy(index)) for each in (channels, baseline))
+            return Features(channels, baseline)
+
+        return on
+
+    def indices(self, region, grid):
+        return region.indices(grid)
+
+
+class Displaced(Tiled):
+    def indices(self, region, grid):
+        return [np.clip(index + 1, 0, n - 1) for index, n in zip(region.indices(grid), grid.shape, strict=True)]
+
+
 class Refusing(Right):
     """Takes orthogonal cells only, and has no baseline."""
 
@@ -233,12 +256,13 @@ WRONG = [
     ("fit_depends_on_the_samples", Ignoring, "need not be fitted"),
     ("fit_depends_on_the_samples", Infinite, "finite numbers"),
     ("state_restores_the_features", Forgetful, "round trip"),
+    ("parts_are_cut_out_of_the_whole", Displaced, "cut out of the whole"),
     ("points_are_those_of_the_grid", ElsewherePoints, "channels at points"),
     ("points_are_those_of_the_grid", WithoutBaselineAtPoints, "baseline at points is missing"),
 ]
 
 
-@pytest.mark.parametrize("featurizer", [Right, Refusing, Ordered, Fitted])
+@pytest.mark.parametrize("featurizer", [Right, Refusing, Ordered, Fitted, Tiled])
 @pytest.mark.parametrize("check", checks("featurizer"), ids=str)
 def test_right_featurizer_passes(subject_of, check, featurizer):
     check(subject_of("featurizer", featurizer))

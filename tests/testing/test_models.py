@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from edframe.data.sums import on_whole
 from edframe.errors import DataError
 from edframe.testing import checks, models
 
@@ -34,6 +35,38 @@ class Right(nn.Module):
         norm = total.double().flatten(1).sum(1) * grid.voxel_volume
         total = total * (electrons / norm).float().reshape(-1, *[1] * (total.ndim - 1))
         return torch.cat([total, total * amplitude.tanh()], dim=1)
+
+
+class Tiled(Right):
+    """The baseline plus the square of the weighted channels of the next points, the number of which it states."""
+
+    reach = 2
+    stride = 1
+
+    def forward(self, channels, baseline, grid, electrons):
+        return on_whole(self.finished(self.fields(channels, baseline, grid, electrons), grid, electrons))
+
+    def fields(self, channels, baseline, grid, electrons):
+        ends = channels if grid.periodic[0] else torch.zeros_like(channels)
+        long = torch.cat([ends[:, :, -2:], channels, ends[:, :, :2]], dim=2)
+        amplitude = torch.einsum("sc,bc...->bs...", self.weight, channels + long[:, :, 4:] - long[:, :, :-4])
+        start = 0 if baseline is None else baseline[:, :1]
+        return torch.cat([start + amplitude[:, :1].square(), amplitude[:, 1:]], dim=1)
+
+    def finished(self, fields, grid, electrons):
+        held = yield fields[:, 0].flatten(1).sum(1, keepdim=True, dtype=torch.float64) * grid.voxel_volume
+        total = fields[:, :1] * (electrons / held[:, 0]).float().reshape(-1, 1, *[1] * grid.dimension)
+        return torch.cat([total, total * fields[:, 1:].tanh()], dim=1)
+
+
+class ShortSighted(Tiled):
+    reach = 1
+
+
+class SummingOnParts(Tiled):
+    def finished(self, fields, grid, electrons):
+        yield fields[:, 0].flatten(1).sum(1, keepdim=True, dtype=torch.float64)
+        return on_whole(super().finished(fields, grid, electrons))
 
 
 class Fitted(nn.Module):
@@ -182,6 +215,8 @@ WRONG = [
     ("another_basis_gives_the_same_density", Neighbourly, "must give the same density"),
     ("gradient_reaches_every_parameter", Unused, "'spare' must have a gradient"),
     ("gradient_reaches_every_parameter", Gradientless, "must be differentiable"),
+    ("tiles_are_the_whole", ShortSighted, "farther than its `reach` of 1"),
+    ("tiles_are_the_whole", SummingOnParts, "elsewhere than in `finished`"),
     ("state_survives_a_file", Forgetful, "put all that matters into it"),
     ("state_survives_a_file", NotATensor, "must hold tensors only"),
     ("inputs_stay_untouched", InPlace, "must not modify"),
@@ -190,13 +225,18 @@ WRONG = [
 
 @pytest.mark.parametrize("check", checks("model"), ids=str)
 def test_right_model_passes(subject_of, check):
-    check(subject_of("model", Right))
+    check(subject_of("model", Tiled))
+    if str(check) == "tiles_are_the_whole":
+        with pytest.raises(SkipTest, match="states no reach"):
+            check(subject_of("model", Right))
+    else:
+        check(subject_of("model", Right))
 
 
 @pytest.mark.parametrize("check", checks("model"), ids=str)
 def test_right_fitted_model_passes(subject_of, check):
-    if str(check) == "gradient_reaches_every_parameter":
-        with pytest.raises(SkipTest, match="closed form"):
+    if str(check) in ("gradient_reaches_every_parameter", "tiles_are_the_whole"):
+        with pytest.raises(SkipTest, match=r"closed form|states no reach"):
             check(subject_of("model", Fitted))
     else:
         check(subject_of("model", Fitted))

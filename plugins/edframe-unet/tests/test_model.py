@@ -13,6 +13,7 @@ from edframe_unet.model import UNet
 from edframe_unet.plugin import NetworkConfig, UNetConfig
 from torch.nn import functional as F
 
+from edframe.data.sums import on_whole
 from edframe.errors import DataError
 from edframe.grid import Grid
 
@@ -138,7 +139,7 @@ def test_corrected_keeps_electrons_and_sign_for_any_correction(scale: float) -> 
     generator = torch.Generator().manual_seed(2)
     start = normalised(torch.rand((3, 1, 6, 7, 8), generator=generator), grid, torch.tensor([1.0, 12.0, 100.0]))
     correction = scale * torch.randn(start.shape, generator=generator)
-    result = corrected(start, correction, grid, torch.tensor([1.0, 12.0, 100.0]))
+    result = on_whole(corrected(start, correction, grid, torch.tensor([1.0, 12.0, 100.0])))
     assert result.min() >= 0
     sums = result.double().sum((1, 2, 3, 4)).numpy() * grid.voxel_volume
     np.testing.assert_allclose(sums, [1.0, 12.0, 100.0], rtol=1e-6)
@@ -148,7 +149,7 @@ def test_a_small_neutral_correction_is_simply_added() -> None:
     grid = Grid.of([4.0] * 3, 8)
     start = torch.ones((1, 1, 8, 8, 8), dtype=torch.float64)
     correction = 1e-5 * torch.cos(2 * torch.pi * torch.arange(8) / 8).double().reshape(8, 1, 1).expand(1, 1, 8, 8, 8)
-    result = corrected(start, correction, grid, torch.tensor([64.0]))
+    result = on_whole(corrected(start, correction, grid, torch.tensor([64.0])))
     torch.testing.assert_close(result, start + correction, rtol=0, atol=1e-9)
 
 
@@ -160,7 +161,7 @@ def test_a_correction_leaves_the_rest_alone() -> None:
     correction = torch.zeros_like(start)
     correction[..., 0, 0, 0], correction[..., 7, 7, 0] = 3.0, -3.0
     electrons = start.sum((1, 2, 3, 4)) * grid.voxel_volume
-    result = corrected(start, correction, grid, electrons)
+    result = on_whole(corrected(start, correction, grid, electrons))
     torch.testing.assert_close(result[..., 4], start[..., 4], rtol=1e-5, atol=0)
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from edframe.data.sums import Summing
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Features
 from edframe.sample import Sample
-from edframe_local.electrons import with_electrons
+from edframe_local.electrons import spread, with_electrons
 from edframe_local.plugin import BaselineConfig
 
 if TYPE_CHECKING:
@@ -40,6 +41,23 @@ class Baseline(nn.Module):
     ) -> Float[Tensor, "b s *grid"]:
         """The density ``[b, s, x, y, z]`` in e/Å^d. Raises DataError without a baseline."""
         return with_electrons(self._of(baseline), electrons, grid.voxel_volume)
+
+    reach = 0
+    stride = 1
+
+    def fields(
+        self,
+        channels: Float[Tensor, "b c *part"],
+        baseline: Float[Tensor, "b s *part"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Float[Tensor, "b s *part"]:
+        """The baseline. See ``TiledModel``."""
+        return self._of(baseline)
+
+    def finished(self, fields: Float[Tensor, "b s *part"], grid: Grid, electrons: Float[Tensor, "b"]) -> Summing:
+        """The density ``[b, s, …]`` from the baseline ``[b, s, …]``. See ``TiledModel``."""
+        return spread(fields, electrons, grid.voxel_volume)
 
     @staticmethod
     def _of(baseline: Tensor | None) -> Tensor:

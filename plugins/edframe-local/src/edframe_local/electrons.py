@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from edframe.data.sums import Summing, on_whole
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -22,14 +24,24 @@ def with_electrons(
     What is missing is spread in proportion to ρ/(1 + ρ/``TYPICAL``): in proportion to the density where it is low, and
     evenly where it is high, so that a core of 100 e/Å³ does not take it all. A magnetisation is cut at ± the total.
     """
+    return on_whole(spread(density, electrons, voxel_volume))
+
+
+def spread(density: Float[Tensor, "b s *part"], electrons: Float[Tensor, "b"], voxel_volume: float) -> Summing:
+    """The same on a part of the grid, see ``edframe.data.sums``."""
     total = density[:, :1].double().clamp_min(0)
-    wanted = electrons.to(total).reshape(-1, *[1] * (total.ndim - 1))
-    axes = tuple(range(1, total.ndim))
     share = total / (1 + total / TYPICAL)
+    wanted = electrons.to(total) / voxel_volume
+    held, room = (yield torch.stack([_sum(total), _sum(share)], 1)).unbind(1)
     for _ in range(3):  # one suffices unless so much is taken away that some points would be negative
-        missing = wanted / voxel_volume - total.sum(axes, keepdim=True)
-        total = (total + share * (missing / share.sum(axes, keepdim=True).clamp_min(1e-300))).clamp_min(0)
-    total = total * (wanted / (total.sum(axes, keepdim=True) * voxel_volume).clamp_min(1e-300))
+        factor = (wanted - held) / room.clamp_min(1e-300)
+        total = (total + share * factor.reshape(-1, *[1] * (total.ndim - 1))).clamp_min(0)
+        held = (yield _sum(total)[:, None])[:, 0]
+    total = total * (wanted / held.clamp_min(1e-300)).reshape(-1, *[1] * (total.ndim - 1))
     total = total.to(density.dtype)
     magnetisation = torch.maximum(torch.minimum(density[:, 1:], total), -total)
     return torch.cat([total, magnetisation], 1)
+
+
+def _sum(total: Tensor) -> Tensor:
+    return total.flatten(1).sum(1)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from edframe.contract.registry import Registry
 from edframe.errors import DataError
-from edframe.grid import Grid
+from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features, Featurizer, FittedFeaturizer, Loss, PointFeaturizer
 from edframe.sample import Sample
 from edframe_local import linear, refining, subgrid
@@ -24,16 +21,13 @@ from edframe_local.basis import Basis
 from edframe_local.drawing import Draw, drawn_from
 from edframe_local.evaluation import Contracted
 from edframe_local.kinds import kinds_of
-from edframe_local.neighbours import Images, Surroundings, surroundings
+from edframe_local.neighbours import Images, Surroundings
+from edframe_local.parts import Parts, evaluated
 from edframe_local.plugin import LocalConfig
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
 
-TOGETHER = 64
-"""Grid points next to each other that share a list of atoms."""
-ENTRIES = 2**14
-"""Pairs of a point and an atom at once: with the default basis some 10 kB each."""
 ORDERS = ("two bodies", "three bodies", "more bodies")
 
 
@@ -162,10 +156,16 @@ class LocalFeaturizer(FittedFeaturizer):
         coordinates = np.where(grid.periodic, fractions % 1.0, fractions) @ grid.vectors
         images, base = self._images(structure, grid), features.baseline[0]
         with torch.no_grad():
-            corrections = _evaluated(self.evaluator(base.T), coordinates, np.arange(len(points)), images, base.device)
+            corrections = evaluated(self.evaluator(base.T), coordinates, np.arange(len(points)), images, base.device)
         baseline = features.baseline + corrections.sum(0)
         baseline[:, 0].clamp_(min=0)
         return Features(torch.cat([features.channels, corrections.flatten(0, 1)[None]], 1), baseline)
+
+    @torch.no_grad()
+    def tiled(self, structure: Structure, grid: Grid, device: torch.device | str) -> Callable[[Region], Features]:
+        """The same for parts of the grid, see ``TiledFeaturizer``. Raises DataError where the base cannot, too."""
+        parts = Parts(self.evaluator, self._images(structure, grid), structure, grid, self.base, device)
+        return torch.no_grad()(parts.on)
 
     def corrected(
         self, structure: Structure, grid: Grid, base: Float[Tensor, "s *grid"]
@@ -176,7 +176,7 @@ class LocalFeaturizer(FittedFeaturizer):
         if subgrid.halved(grid):
             which = subgrid.chosen(structure.frac_coords[:, : grid.dimension], grid)
             points = [which.second, which.near, which.probes]
-            corrections = _evaluated(evaluate, coordinates, np.concatenate(points), images, base.device)
+            corrections = evaluated(evaluate, coordinates, np.concatenate(points), images, base.device)
             coarse, exact, probed = torch.split(corrections, [len(part) for part in points], dim=2)
             every = subgrid.interpolated(
                 coarse.reshape(*corrections.shape[:2], *(n // 2 for n in grid.shape)), grid.dimension
@@ -185,7 +185,7 @@ class LocalFeaturizer(FittedFeaturizer):
             if float(off) <= subgrid.TOLERANCE * float(base.sum()):
                 near = torch.as_tensor(which.near, device=base.device)
                 return every.flatten(2).index_copy(2, near, exact).reshape(every.shape)
-        corrections = _evaluated(evaluate, coordinates, np.arange(grid.points), images, base.device)
+        corrections = evaluated(evaluate, coordinates, np.arange(grid.points), images, base.device)
         return corrections.reshape(*corrections.shape[:2], *grid.shape)
 
     def _images(self, structure: Structure, grid: Grid) -> Images:
@@ -198,23 +198,3 @@ class LocalFeaturizer(FittedFeaturizer):
             raise DataError("local has no coefficients yet: it is fitted by `edframe run`")
         contracted = Contracted.of(self.basis, self.coefficients.to(base.device))
         return lambda around: contracted(*self.basis.sums(around))
-
-
-def _evaluated(
-    evaluate: Callable[[Surroundings], Tensor],
-    coordinates: NDArray[np.float64],
-    points: NDArray[np.int64],
-    images: Images,
-    device: torch.device,
-) -> Tensor:
-    """``evaluate`` at ``points``, places in ``coordinates`` ``[n, d]`` in Å: ``[part, s, p]``. Where a gradient is
-    wanted, only the result of each part of the points stays in memory: the part is computed again on the way back."""
-    values, places = [], []
-    for around in surroundings(coordinates[points], images, together=TOGETHER, entries=ENTRIES, device=device):
-        real = around.points >= 0
-        here = replace(around, points=np.where(real, points[around.points], -1))
-        block = checkpoint(evaluate, here, use_reentrant=False) if torch.is_grad_enabled() else evaluate(here)
-        values.append(block[torch.as_tensor(real.ravel(), device=device)])
-        places.append(around.points[real])
-    order = torch.as_tensor(np.argsort(np.concatenate(places)), device=device)
-    return torch.cat(values)[order].permute(1, 2, 0)

@@ -50,9 +50,16 @@ class Chosen:
 
 def chosen(atoms: NDArray[np.float64], grid: Grid) -> Chosen:
     """For ``atoms`` ``[n, d]`` in fractions of the lattice vectors."""
-    shape = np.array(grid.shape)
     second = np.zeros(grid.shape, dtype=bool)
     second[(slice(None, None, 2),) * grid.dimension] = True
+    near = near_atoms(atoms, grid)
+    probes, rest = probed(near, grid)
+    return Chosen(np.flatnonzero(second), np.flatnonzero(near & ~second), probes, rest)
+
+
+def near_atoms(atoms: NDArray[np.float64], grid: Grid) -> NDArray[np.bool_]:
+    """Which points, ``[n1, …, nd]``, lie near one of ``atoms`` ``[n, d]`` in fractions of the lattice vectors."""
+    shape = np.array(grid.shape)
     radius = NEAR * float(grid.spacing.max())
     reach = np.ceil(radius * np.linalg.norm(np.linalg.inv(grid.voxel), axis=0)).astype(int) + 1
     axes = np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij")
@@ -60,14 +67,40 @@ def chosen(atoms: NDArray[np.float64], grid: Grid) -> Chosen:
     places = steps @ grid.voxel
     keep = (places**2).sum(1) <= (radius + float(grid.spacing.sum())) ** 2
     steps, places = steps[keep], places[keep]
-    near = np.zeros(grid.points, dtype=bool)
+    near = np.zeros(grid.shape, dtype=bool)
     for atom in atoms * shape:
         first = np.floor(atom).astype(int)
         inside = ((places - (atom - first) @ grid.voxel) ** 2).sum(1) <= radius**2
-        near[np.ravel_multi_index(tuple(((first + steps[inside]) % shape).T), grid.shape)] = True
-    rest = np.flatnonzero(~near & ~second.ravel())
-    probes = rest[:: max(1, len(rest) // PROBES)]
-    return Chosen(np.flatnonzero(second), np.flatnonzero(near & ~second.ravel()), probes, len(rest))
+        near[tuple(((first + steps[inside]) % shape).T)] = True
+    return near
+
+
+def probed(near: NDArray[np.bool_], grid: Grid) -> tuple[NDArray[np.int64], int]:
+    """Flat indices of some of the points that are left out, evenly, and how many are left out in all."""
+    others = np.indices((2,) * grid.dimension).reshape(grid.dimension, -1).T[1:]  # offsets of all but every second
+    rest = sum(int((~near[tuple(slice(k, None, 2) for k in offset)]).sum()) for offset in others)
+    step, before, chosen = max(1, rest // PROBES), 0, [np.zeros(0, dtype=np.int64)]
+    layer = near.size // grid.shape[0]
+    for index, one in enumerate(near):
+        free = ~one
+        if index % 2 == 0:
+            free[(slice(None, None, 2),) * (grid.dimension - 1)] = False
+        places = np.flatnonzero(free)
+        chosen.append(places[-before % step :: step] + index * layer)
+        before += len(places)
+    return np.concatenate(chosen), rest
+
+
+def stencil(place: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The points along an axis, and their weights, from which the value at ``place`` is interpolated."""
+    if place % 2 == 0:
+        return np.array([place]), np.ones(1)
+    return place + np.arange(1 - len(WEIGHTS), len(WEIGHTS), 2), np.array(WEIGHTS)
+
+
+def around(start: int, count: int) -> range:
+    """Every second point that those from ``start`` on, ``count`` of them, are interpolated from."""
+    return range(start // 2 * 2 - 4, (start + count - 1) // 2 * 2 + 7, 2)
 
 
 def interpolated(values: Float[Tensor, "*coarse"], dimension: int) -> Float[Tensor, "*fine"]:

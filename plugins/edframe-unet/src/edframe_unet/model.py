@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from edframe.data.sums import Summing, on_whole
 from edframe.grid import Grid
-from edframe_unet.density import corrected, normalised, saturated
+from edframe_unet.density import corrected, normalised, saturated, scaled
 from edframe_unet.layers import ACTIVATIONS, pointwise, smooth_up
 from edframe_unet.network import Network
 from edframe_unet.plugin import ResUNetConfig, UNetConfig
@@ -32,6 +33,7 @@ class UNet(nn.Module):
 
     def __init__(self, config: UNetConfig | ResUNetConfig, channels: int, spins: int, dimension: int) -> None:
         super().__init__()
+        self.spins = spins
         self.gated = config.output == "gates"
         self.activation = ACTIVATIONS[config.activation]
         self.network = Network(config, channels + 1, dimension, top=1 if self.gated else 0)
@@ -48,6 +50,27 @@ class UNet(nn.Module):
         electrons: Float[Tensor, "b"],
     ) -> Float[Tensor, "b s *grid"]:
         """Density ``[b, s, x, y, z]`` in e/Å^d from ``channels`` ``[b, c, x, y, z]`` and ``electrons`` ``[b]``."""
+        return on_whole(self.finished(self.fields(channels, baseline, grid, electrons), grid, electrons))
+
+    @property
+    def reach(self) -> int:
+        """Points around a part of the grid that its correction depends on, see ``TiledModel``."""
+        return self.network.reach.entered[0]
+
+    @property
+    def stride(self) -> int:
+        """Points of a block of the coarsest level, along each axis."""
+        return 1 << len(self.network.down)
+
+    def fields(
+        self,
+        channels: Float[Tensor, "b c *part"],
+        baseline: Float[Tensor, "b s *part"] | None,
+        grid: Grid,
+        electrons: Float[Tensor, "b"],
+    ) -> Float[Tensor, "b k *part"]:
+        """The correction, or amplitude, and the magnetisation's field, ``[b, s, …]``, and before them the start where
+        there is a baseline. See ``TiledModel``."""
         start = _start(channels, baseline, grid, electrons)
         root = start.sqrt()
         seen = torch.cat([channels.sign() * channels.abs().sqrt(), root], dim=1)
@@ -60,10 +83,15 @@ class UNet(nn.Module):
         if self.gated:
             features = saturated(torch.cat([channels.abs(), start, root], dim=1))
             fields = (fields.unflatten(1, (-1, features.shape[1])) * features[:, None]).sum(dim=2)
-        if baseline is None:
-            total = normalised(fields[:, :1].square(), grid, electrons)
+        return fields if baseline is None else torch.cat([start, fields], dim=1)
+
+    def finished(self, fields: Float[Tensor, "b k *part"], grid: Grid, electrons: Float[Tensor, "b"]) -> Summing:
+        """The density ``[b, s, …]`` from ``fields`` ``[b, k, …]``. See ``TiledModel``."""
+        if fields.shape[1] == self.spins:
+            total = yield from scaled(fields[:, :1].square(), grid, electrons)
         else:
-            total = corrected(start, fields[:, :1], grid, electrons)
+            start, fields = fields[:, :1], fields[:, 1:]
+            total = yield from corrected(start, fields[:, :1], grid, electrons)
         return _with_magnetisation(total, fields)
 
 
