@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import BSpline, CubicSpline
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -87,6 +86,8 @@ class Separation:
 @lru_cache(maxsize=512)
 def separated(function: Profile, spacing: float, radius: float) -> Separation | None:
     """With a core of ``radius`` Å and a tail for a grid of ``spacing`` Å; None where the tail is not smooth enough."""
+    from scipy.interpolate import BSpline, CubicSpline  # on use: a small prediction does without SciPy
+
     radii, values = _tabulated(function)
     shells = 4 * np.pi * radii**2 * STEP
     nyquist = np.pi / spacing
@@ -125,6 +126,6 @@ def separated(function: Profile, spacing: float, radius: float) -> Separation | 
 
 @lru_cache(maxsize=64)
 def _tabulated(function: Profile) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    radii: NDArray[np.float64] = np.arange(int(np.floor(function.cutoff / STEP + 1e-6)) + 1, dtype=np.float64) * STEP
+    radii = STEP * np.arange(int(np.floor(function.cutoff / STEP + 1e-6)) + 1, dtype=np.float64)
     squared = torch.as_tensor(radii**2, dtype=torch.float32)
     return radii, np.asarray(function(squared).double().cpu().numpy())
