@@ -1,5 +1,7 @@
 """The scaling domain and the log domain: the same answers, and each where it should be."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -119,6 +121,28 @@ def test_the_kernel_equals_the_sum_over_all_pairs(cost, dimension, epsilon):
     density = rng.random((2, *shape))
     applied = kernel.apply(torch.from_numpy(density.copy()))  # it overwrites what it is given
     np.testing.assert_allclose(applied, (density.reshape(2, -1) @ np.exp(pairs)).reshape(applied.shape), rtol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [5.0, 40.0, 90.0])
+def test_bands_of_magnitude_equal_scipy_and_leave_little_to_the_log_domain(spread, monkeypatch):
+    # Log densities of up to 4 × 90 × 11 = 3960, as smooth as potentials are, with points that have none.
+    shape, rng = (24, 22, 6), np.random.default_rng(0)
+    kernel = SeparableKernel([float(n) for n in shape], shape, [False] * 3, 1.0, "cpu")
+    x, y, z = np.meshgrid(*(np.arange(n) - 11.0 for n in shape), indexing="ij")
+    log_density = np.stack([spread * (x + y + 0.1 * z), spread * np.abs(x - y)]) + rng.uniform(-3, 3, (2, *shape))
+    log_density[rng.random(log_density.shape) < 0.2] = -np.inf
+    points = np.stack([x, y, z], -1).reshape(-1, 3)
+    pairs = -((points[:, None] - points) ** 2).sum(-1) / 2
+    with np.errstate(divide="ignore"):
+        expected = logsumexp(log_density.reshape(2, 1, -1) + pairs, axis=-1).reshape(2, *shape)
+    boxes = []
+    one_by_one = SeparableKernel._log_box
+    monkeypatch.setattr(
+        SeparableKernel, "_log_box", lambda self, field, box: boxes.append(box) or one_by_one(self, field, box)
+    )
+    np.testing.assert_allclose(kernel.log_apply(torch.from_numpy(log_density)), expected, rtol=1e-12, atol=1e-10)
+    in_log_domain = sum(math.prod(side.stop - side.start for side in box) for box in boxes)
+    assert in_log_domain <= 0.1 * math.prod(shape)
 
 
 @pytest.mark.parametrize("shape", [(128,), (3, 100), (100, 2, 3)])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from edframe_sinkhorn.kernel import HEADROOM, Kernel, OutOfRange
+from edframe_sinkhorn.bands import HEADROOM
+from edframe_sinkhorn.kernel import Kernel, OutOfRange
 from edframe_sinkhorn.pyramid import prolong, restrict
 
 if TYPE_CHECKING:
@@ -61,10 +63,12 @@ class CoarseCorrection:
             raise OutOfRange
         return sums
 
-    def keep(self, samples: Bool[Tensor, "b"]) -> None:
-        """Go on with some ``samples`` of the batch only (bool, ``[b]``)."""
+    def among(self, samples: Bool[Tensor, "b"]) -> CoarseCorrection:
+        """The correction for some ``samples`` of the batch only (bool, ``[b]``)."""
+        fewer = copy(self)
         for name in ("_mass", "_there", "_at_a", "_back", "_at_b"):
-            setattr(self, name, getattr(self, name)[samples])
+            setattr(fewer, name, getattr(self, name)[samples])
+        return fewer
 
     def improve(
         self, residual: Float[Tensor, "b *grid"], mass: Float[Tensor, "b *grid"], trusted: Bool[Tensor, "b"]

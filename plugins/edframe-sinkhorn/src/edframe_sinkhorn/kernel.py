@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from edframe_sinkhorn.bands import DIGITS, HEADROOM, banded
+
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-HEADROOM = 600.0
-"""Largest exponent put into the scaling domain; a sum over all points stays below float64's e^709."""
 
 LOWEST = -700.0
 """Exponents below are dropped from float64 numbers, or lose digits."""
 
 SMALLEST = 1e-280
 """Sums above lack nothing, if no entry of the kernel is below e^LOWEST."""
-
-DIGITS = 30.0
-"""What is dropped from a sum may be e^−30 of it at most."""
 
 
 class OutOfRange(Exception):
@@ -95,11 +91,24 @@ class SeparableKernel:
         return limits
 
     def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
-        """The same in the log domain, axis by axis."""
-        for axis, log_matrix in enumerate(self._logs, start=1):
+        """The same for any range: by bands of magnitude in the scaling domain, and what they lose in the log domain."""
+        result = banded(self, self._logs, log_density)
+        if result is None:
+            return self._log_box(log_density, [slice(0, n) for n in self.shape])
+        total, lost = result
+        if bool(lost.any()):
+            points = lost.any(0).nonzero()
+            box = [slice(int(low), int(high) + 1) for low, high in zip(points.amin(0), points.amax(0), strict=True)]
+            total[(slice(None), *box)] = self._log_box(log_density, box)
+        return total
+
+    def _log_box(self, log_density: Tensor, box: Sequence[slice]) -> Tensor:
+        """log(K exp(``log_density``)) at the points of a ``box``: axis by axis, that with the fewest rows first."""
+        for axis in sorted(range(1, log_density.ndim), key=lambda axis: box[axis - 1].stop - box[axis - 1].start):
+            rows = self._logs[axis - 1][box[axis - 1]]
             lines = log_density.movedim(axis, 1)
-            product = log_product(log_matrix, lines.reshape(*lines.shape[:2], -1))
-            log_density = product.reshape(lines.shape).movedim(1, axis)
+            product = log_product(rows, lines.reshape(*lines.shape[:2], -1))
+            log_density = product.reshape(len(product), len(rows), *lines.shape[2:]).movedim(1, axis)
         return log_density.contiguous()
 
 

@@ -246,7 +246,7 @@ class LineKernel:
         # Images within `reach` enter in full; those beyond weigh at most e^−25 of the nearest.
         reach = math.hypot(cell_radius(edges * np.array(shape)[:, None]), math.sqrt(2 * IGNORED * epsilon))
         torus = Torus(lines.embedding, self.shape)
-        location = np.full(len(torus), -1)  # of every point in what the line before has written
+        location = np.full(len(torus), -1, dtype=np.int32)  # of every point in what the line before has written
         location[torus.grid] = np.arange(len(torus.grid))
         present = torus.grid
         self._stages: list[tuple[Tensor, Tensor, Tensor]] = []

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from edframe_sinkhorn.anderson import AndersonMixing
+from edframe_sinkhorn.bands import HEADROOM
 from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.islands import Islands
-from edframe_sinkhorn.kernel import HEADROOM, SMALLEST, Kernel, OutOfRange
+from edframe_sinkhorn.kernel import SMALLEST, Kernel, OutOfRange
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -253,7 +254,7 @@ def _solve(
                 masses,
                 x,
                 mixing,
-                None if logarithmic else correction,
+                correction,
                 islands,
                 tol,
                 limit,
@@ -322,7 +323,7 @@ def _iterate(
                     trusted, best, before = trusted[going], best[going], before[going]
                     mixing.keep(going)
                     if correction:
-                        correction.keep(going)
+                        correction = correction.among(going)
                     islands = islands[going] if islands else None
         del implied, image
         if correction and iteration <= CORRECTED:

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from edframe_sinkhorn.bands import HEADROOM
 from edframe_sinkhorn.images import NearestImage
-from edframe_sinkhorn.kernel import HEADROOM, smallest_with
+from edframe_sinkhorn.kernel import smallest_with
 
 if TYPE_CHECKING:
     from jaxtyping import Float

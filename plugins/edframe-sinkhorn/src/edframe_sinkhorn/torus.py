@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer]
 
 READ = 0.5
 """Time to collect the points of a line, of the time to multiply it by a matrix: measured with 48 points."""
@@ -25,37 +25,69 @@ class Torus:
     def __init__(self, embedding: Integers, shape: Sequence[int]) -> None:
         self._periods = np.array(shape)[:, None] * embedding
         self._sides = tuple(int(side) for side in self._periods.diagonal())
-        self._points = np.indices(self._sides).reshape(len(shape), -1).T
         self.grid = self.number(np.indices(shape).reshape(len(shape), -1).T @ embedding)
 
     def __len__(self) -> int:
-        return len(self._points)
+        return math.prod(self._sides)
 
     def number(self, points: Integers) -> Integers:
         """Numbers of lattice points ``[…, d]``."""
-        points = points.copy()
-        for axis in reversed(range(len(self._sides))):  # the period of an axis moves this one and those before
-            points -= (points[..., axis] // self._sides[axis])[..., None] * self._periods[axis]
-        return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(points, -1, 0)), self._sides))
+        return self._numbered(self._wrapped(list(np.moveaxis(points, -1, 0))))
 
     def circles(self, direction: Integers, among: Integers) -> Integers:
         """The circles x, x + e, x + 2e, … that meet ``among``, each once and from a point in it: ``[circle, step]``."""
-        volume = len(self)
-        turns = np.rint(direction @ np.linalg.inv(self._periods) * volume).astype(np.int64)
-        order = math.lcm(*(volume // math.gcd(volume, int(turn)) for turn in turns))
-        leap = self.number(self._points + direction)
-        lowest = np.arange(volume)  # number on the circle of each point
-        leaps: list[Integers] = []
-        while 2 ** len(leaps) < order:
-            leaps.append(leap)
-            lowest = np.minimum(lowest, lowest[leap])
-            leap = leap[leap]
-        start = np.full(volume, -1)
-        start[lowest[among]] = among
-        circles = start[start >= 0][:, None]
-        for leap in leaps:
-            circles = np.concatenate((circles, leap[circles]), axis=1)
-        return circles[:, :order]
+        # Two points are on one circle if they are the same modulo the periods and e.
+        quotient = Torus.__new__(Torus)
+        quotient._periods = _triangular(np.vstack((self._periods, direction)))
+        quotient._sides = tuple(int(side) for side in quotient._periods.diagonal())
+        order = len(self) // len(quotient)
+        places = [part.astype(np.int32) for part in np.unravel_index(among, self._sides)]
+        start = np.full(len(quotient), -1, dtype=np.int64)
+        start[quotient._numbered(quotient._wrapped(places))] = np.arange(len(among))
+        begin = start[start >= 0]
+        points = [part[begin, None] for part in places]
+        while points[0].shape[1] < order:
+            steps = points[0].shape[1]
+            wanted = min(steps, order - steps)  # of the points so far, moved by as many steps
+            moved = self._wrapped(
+                [part[:, :wanted] + int(steps * e) for part, e in zip(points, direction, strict=True)]
+            )
+            points = [np.concatenate(both, axis=1) for both in zip(points, moved, strict=True)]
+        return self._numbered(points)
+
+    def _wrapped(self, coordinates: Sequence[Integers]) -> list[Integers]:
+        """Coordinates of points, an array for each axis, as they are in the cell."""
+        parts = list(coordinates)
+        for axis in reversed(range(len(parts))):  # the period of an axis moves this one and those before
+            turns = parts[axis] // self._sides[axis]
+            for moved in range(axis + 1):
+                if period := int(self._periods[axis, moved]):
+                    parts[moved] = parts[moved] - turns * period
+        return parts
+
+    def _numbered(self, parts: Sequence[Integers]) -> Integers:
+        number: Integers = parts[0].astype(np.int32 if len(self) < 2**31 else np.int64)
+        for part, side in zip(parts[1:], self._sides[1:], strict=True):
+            number *= side
+            number += part
+        return number
+
+
+def _triangular(rows: Integers) -> Integers:
+    """A lower triangular basis ``[d, d]`` with positive diagonal of the lattice that integer ``rows`` span."""
+    rows = rows.copy()
+    d = rows.shape[1]
+    basis = np.zeros((d, d), dtype=np.int64)
+    for axis in reversed(range(d)):
+        while np.count_nonzero(rows[:, axis]) > 1:  # Euclid's algorithm on a column
+            least = np.where(rows[:, axis] != 0, np.abs(rows[:, axis]), np.iinfo(np.int64).max).argmin()
+            factors = rows[:, axis] // rows[least, axis]
+            factors[least] = 0
+            rows -= factors[:, None] * rows[least]
+        pivot = np.flatnonzero(rows[:, axis])[0]
+        basis[axis] = rows[pivot] * np.sign(rows[pivot, axis])
+        rows = np.delete(rows, pivot, axis=0)
+    return basis
 
 
 def visits(embedding: Integers, directions: Integers) -> list[tuple[int, int, int]]:
