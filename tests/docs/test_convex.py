@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from edframe.contract.registry import Registry
 from edframe.grid import Grid
 from edframe.metrics.coulomb import coulomb_energy
 
+ROOT = Path(__file__).parents[2]
 GRID = Grid.of([[2.4, 0.0], [0.0, 2.4]], (8, 8), periodic=False)
 RIDGE = 1e-9
 
@@ -38,9 +42,9 @@ def solved(solver, model, name, term, positive=False, **options):
     return solver.minimise(model, {name: (1.0, term)}, {name: 1.0}, ridge=RIDGE, positive=positive, **options)
 
 
-def sinkhorn(blur=0.3):
+def sinkhorn(blur=0.3, tol=1e-9):
     component = Registry.discover().get("loss", "sinkhorn")
-    return component.build(component.config(blur=blur, tol=1e-9), {})
+    return component.build(component.config(blur=blur, tol=tol), {})
 
 
 def weight(model):
@@ -73,7 +77,7 @@ def test_the_optimum_of_l1_is_that_of_a_linear_program_and_within_its_gap(solver
 
 
 def test_the_slope_of_sinkhorn_at_its_optimum_is_small_by_differences_of_the_loss(solver, model) -> None:
-    loss = sinkhorn()
+    loss = sinkhorn(0.6, 1e-7)
     start = np.eye(5) * 1e-3
     done = solved(solver, model, "s", lambda smoothing: solver.Gradient(model, loss, start), True, enough=1e-10)
 
@@ -156,3 +160,24 @@ def test_every_density_has_its_electrons_and_starts_above_zero(tables) -> None:
         assert model.base.min() > 0
         z = np.random.default_rng(0).normal(size=model.size)
         np.testing.assert_allclose(model.density(z).sum(1) * model.grid.voxel_volume, model.electrons, rtol=1e-6)
+
+
+def test_the_tables_of_the_page_are_those_of_the_results(script) -> None:
+    page, results = script("convex_page"), ROOT / "docs" / "results"
+    rows = [json.loads(line) for line in (results / "convex.jsonl").read_text(encoding="utf-8").splitlines()]
+    text = (results / "convex.md").read_text(encoding="utf-8")
+    for test in page.TESTS:
+        assert all(page.means(rows, size, test) in text for size in (10, 25))
+        assert page.sizes(rows, "w2", test) in text
+    assert page.residuals(rows) in text
+    summary = json.loads((results / "convex.json").read_text(encoding="utf-8"))
+    assert page.named_costs(summary["blindness"]) in text
+    assert page.cost_table(summary["cost"]) in text
+
+
+def test_every_solve_has_its_own_key_and_a_row_is_one_of_them(script) -> None:
+    study = script("convex_study")
+    keys = [solve.key for solve in study.solves()]
+    assert len(set(keys)) == len(keys)
+    rows = (ROOT / "docs" / "results" / "convex.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["key"] for line in rows} <= set(keys)
