@@ -4,10 +4,10 @@ python benchmarks/scaling.py
 python benchmarks/scaling.py --points 64 128 --limit 60
 
 Antifluorite Li₂O at 0.15 Å: three atoms in the cell, as in vacuum, or the crystal. The default U-Net has random
-weights, which do not change the time. Each number is of a process of its own with one thread: CPU seconds, and the peak of its
-memory less that before. ``before`` is the plain sum over all points of all atoms, and the model on the whole grid;
-tiles have ``--memory`` GiB. A series ends where a number took more than ``--limit`` seconds. The exponent is that of
-seconds in the number of points, over the largest two sizes.
+weights, which do not change the time. Each number is of a process of its own with one thread: CPU seconds, and the peak
+of its memory less that before. ``features before`` is the plain sum over all points of all atoms, ``model`` that on the
+whole grid; tiles have ``--memory`` GiB. A series ends where a number took more than ``--limit`` seconds. The exponent
+is that of seconds in the number of points, over the largest two sizes.
 """
 
 from __future__ import annotations
