@@ -1,6 +1,6 @@
 """Losses against each other without a network: each loss's one optimum over densities that are affine in coefficients.
 
-python docs/results/convex.py                        every solve that convex.jsonl lacks, most wanted first
+python docs/results/convex.py                        every solve that is not finished, most wanted first
 python docs/results/convex.py --only "25 0" "10 "    those whose key begins so: training samples, fold, objective
 python docs/results/convex.py blindness              the Hessians, from the finished solves of fold 0
 python docs/results/convex.py cost                   time and memory of one evaluation of each loss; for the memory,
@@ -8,7 +8,8 @@ python docs/results/convex.py cost                   time and memory of one eval
 python docs/results/convex.py table                  what is there, into convex.md and its figures
 
 Each finished solve is a line of convex.jsonl; its errors by sample, which the intervals need, are in the folder of
-runs, and what they say is kept in convex.json. Several of these commands may run at once.
+runs, and what they say is kept in convex.json. A solve without these, as on another machine, is made again, and its
+line replaces the old one. Several of these commands may run at once.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def carry_out(study: Study, only: tuple[str, ...]) -> None:
     wanted = [solve for solve in solves() if solve.key.startswith(only)]
     RUNS.mkdir(parents=True, exist_ok=True)
     for number, solve in enumerate(wanted, 1):
-        if solve.key in {row["key"] for row in rows()}:
+        if solve.key in {row["key"] for row in rows()} and (RUNS / f"{solve.key}.npz").exists():
             continue
         begun = time.perf_counter()
         row, each = study.solve(solve)
