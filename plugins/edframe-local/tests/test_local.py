@@ -265,7 +265,7 @@ def test_points_are_left_out_only_where_the_correction_is_smooth(monkeypatch) ->
                 patch.setattr(subgrid, "halved", lambda grid: False)
                 whole = featurizer.corrected(structure, grid, base)
         error = float((short - whole).abs().sum()) / float(base.sum())
-        assert 0 < error < 1.5 * subgrid.TOLERANCE if smooth else error == 0
+        assert 0 < error < 1.5 * LocalConfig().interpolation if smooth else error == 0
 
 
 def test_electrons_are_right_and_cores_are_spared() -> None:

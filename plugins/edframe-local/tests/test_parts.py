@@ -46,7 +46,8 @@ def structure():
 @pytest.mark.parametrize("tolerance", [1.0, 0.0])
 @pytest.mark.parametrize("start", [(-3, 5, 7), (30, 0, -4), (0, 1, 3)])
 def test_a_part_is_cut_out_of_the_whole(featurizer, structure, start, tolerance, monkeypatch):
-    monkeypatch.setattr(subgrid, "TOLERANCE", tolerance)  # interpolated, or evaluated everywhere
+    # Interpolated, or evaluated everywhere.
+    monkeypatch.setattr(featurizer, "config", featurizer.config.model_copy(update={"interpolation": tolerance}))
     monkeypatch.setattr(subgrid, "NEAR", 6.0)
     assert subgrid.halved(GRID)
     whole = featurizer([structure], GRID, "cpu")
@@ -59,7 +60,7 @@ def test_a_part_is_cut_out_of_the_whole(featurizer, structure, start, tolerance,
 
 @pytest.mark.parametrize("tolerance", [1e-4, 0.0])
 def test_the_same_is_decided_about_interpolation(featurizer, structure, tolerance, monkeypatch):
-    monkeypatch.setattr(subgrid, "TOLERANCE", tolerance)
+    monkeypatch.setattr(featurizer, "config", featurizer.config.model_copy(update={"interpolation": tolerance}))
     near = subgrid.near_atoms(structure.frac_coords, GRID)
     probes, rest = subgrid.probed(near, GRID)
     second = np.zeros(GRID.shape, dtype=bool)

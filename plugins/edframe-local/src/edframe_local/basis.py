@@ -152,13 +152,22 @@ class Basis:
         """The part of A of each l."""
         return torch.split(moments, self.orders, 1)
 
+    def placed(self, count: int) -> list[tuple[int, int, int]]:
+        """(l, i, j) of the first ``count`` triples, i and j the places of their channels in A."""
+        return [(ell, self.place(i), self.place(j)) for ell, i, j in self.triples_listed[:count]]
+
+    def widths(self, placed: list[tuple[int, int, int]]) -> list[int]:
+        """For each l, how many places in A, first ones, its triples need: few for high l, by their degree."""
+        return [max((1 + max(i, j) for of, i, j in placed if of == ell), default=0) for ell in range(self.largest + 1)]
+
     def triples_of(self, moments: Float[Tensor, "n lm c"], count: int) -> Float[Tensor, "n triples"]:
         """The first ``count`` invariants of three bodies, ``[n, count]``, from A."""
-        channels = self.channels
-        listed = [
-            (ell * channels + self.place(i)) * channels + self.place(j) for ell, i, j in self.triples_listed[:count]
-        ]
-        squares = torch.cat([(a.transpose(1, 2) @ a).flatten(1) for a in self.by_l(moments)], 1)
+        placed = self.placed(count)
+        widths = self.widths(placed)
+        starts = [0, *itertools.accumulate(width**2 for width in widths)]
+        listed = [starts[ell] + i * widths[ell] + j for ell, i, j in placed]
+        few = [a[..., :width] for a, width in zip(self.by_l(moments), widths, strict=True)]
+        squares = torch.cat([(a.transpose(1, 2) @ a).flatten(1) for a in few], 1)
         return squares.index_select(1, torch.tensor(listed, device=squares.device))
 
     def _more(self, three: Tensor, moments: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The linear model on whole grids: coefficients are contracted before products are taken.
+"""The linear model on whole grids: coefficients of products are contracted before products are taken.
 
 The part of three bodies is a quadratic form of A for each l and m; that of more bodies, the squares that it needs times
 A_sn00: a matrix product per point gives the factor of each A_sn00, and no column of the basis is formed.
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 class Contracted:
     """Coefficients in the order in which sums appear, in float32, with c the channels (s, n).
 
-    two: ``[species · pairs, s]``. forms: for each spin and each l ``[c, c]``. counts: of each l, the channels whose
+    two: ``[species · pairs, s]``. forms: for each spin and each l ``[c, c]``, of which the first ``widths`` rows and
+    columns are not zero. counts: of each l, the channels whose
     squares products are made of, the first of A. factors: ``[k, c · s]`` of these squares.
     """
 
     basis: Basis
     two: Float[Tensor, "two s"]
     forms: tuple[Float[Tensor, "l c c"], ...]
+    widths: tuple[int, ...]
     counts: tuple[int, ...]
     factors: Float[Tensor, "k cs"]
 
@@ -37,7 +39,7 @@ class Contracted:
         """Of ``coefficients`` ``[size, s]``."""
         channels, spins, device = basis.channels, coefficients.shape[1], coefficients.device
         two, three, more = torch.split(coefficients.float(), list(basis.sizes))
-        placed = [(ell, basis.place(i), basis.place(j)) for ell, i, j in basis.triples_listed]
+        placed = basis.placed(basis.triples)
         listed = [(ell, min(i, j), max(i, j)) for ell, i, j in placed]
         places = torch.tensor([(ell * channels + i) * channels + j for ell, i, j in listed], device=device)
         forms = three.new_zeros(len(basis.orders) * channels**2, spins).index_copy(0, places, three)
@@ -50,7 +52,8 @@ class Contracted:
         cells = [row[square] * channels + end for square, end in zip(needed, ends, strict=True)]
         factors = more.new_zeros(len(squares) * channels, spins)
         factors = factors.index_copy(0, torch.tensor(cells, device=device, dtype=torch.long), more)
-        return cls(basis, two, forms.unbind(-1), tuple(counts), factors.reshape(len(squares), channels * spins))
+        widths, factors = tuple(basis.widths(placed)), factors.reshape(len(squares), channels * spins)
+        return cls(basis, two, forms.unbind(-1), widths, tuple(counts), factors)
 
     def __call__(self, two: Float[Tensor, "n two"], moments: Float[Tensor, "n lm c"]) -> Float[Tensor, "n 3 s"]:
         """ρ − ρ₀ by body order, ``[n, 3, s]`` in e/Å^d, from the sums of ``Basis.sums``."""
@@ -62,9 +65,9 @@ class Contracted:
     def _form(self, moments: Float[Tensor, "n lm c"], spin: int) -> Float[Tensor, "n"]:
         """The part of three bodies: Σ_m of A times its form."""
         total = moments.new_zeros(len(moments))
-        for form, of_one in zip(self.forms[spin], self.basis.by_l(moments), strict=True):
-            flat = of_one.flatten(0, 1)
-            total = total + ((flat @ form) * flat).reshape(len(moments), -1).sum(1)
+        for form, width, of_one in zip(self.forms[spin], self.widths, self.basis.by_l(moments), strict=True):
+            flat = of_one[..., :width].flatten(0, 1)
+            total = total + ((flat @ form[:width, :width]) * flat).reshape(len(moments), -1).sum(1)
         return total
 
     def _squares(self, moments: Float[Tensor, "n lm c"]) -> Float[Tensor, "k n"]:

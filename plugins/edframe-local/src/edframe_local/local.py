@@ -164,7 +164,9 @@ class LocalFeaturizer(FittedFeaturizer):
     @torch.no_grad()
     def tiled(self, structure: Structure, grid: Grid, device: torch.device | str) -> Callable[[Region], Features]:
         """The same for parts of the grid, see ``TiledFeaturizer``. Raises DataError where the base cannot, too."""
-        parts = Parts(self.evaluator, self._images(structure, grid), structure, grid, self.base, device)
+        parts = Parts(
+            self.evaluator, self._images(structure, grid), structure, grid, self.base, device, self.config.interpolation
+        )
         return torch.no_grad()(parts.on)
 
     def corrected(
@@ -182,7 +184,7 @@ class LocalFeaturizer(FittedFeaturizer):
                 coarse.reshape(*corrections.shape[:2], *(n // 2 for n in grid.shape)), grid.dimension
             )
             off = (every.flatten(2)[:, :, which.probes] - probed).detach().sum(0).abs().mean() * which.rest
-            if float(off) <= subgrid.TOLERANCE * float(base.sum()):
+            if float(off) <= self.config.interpolation * float(base.sum()):
                 near = torch.as_tensor(which.near, device=base.device)
                 return every.flatten(2).index_copy(2, near, exact).reshape(every.shape)
         corrections = evaluated(evaluate, coordinates, np.arange(grid.points), images, base.device)

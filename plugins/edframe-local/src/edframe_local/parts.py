@@ -53,7 +53,10 @@ def evaluated(
 
 
 class Parts:
-    """Corrections of the density of the featurizer ``base`` on parts of ``grid``."""
+    """Corrections of the density of the featurizer ``base``, on parts of ``grid``.
+
+    interpolation: see ``LocalConfig``.
+    """
 
     def __init__(
         self,
@@ -63,8 +66,9 @@ class Parts:
         grid: Grid,
         base: Featurizer,
         device: torch.device | str,
+        interpolation: float,
     ) -> None:
-        self._evaluator, self._images, self._grid = evaluator, images, grid
+        self._evaluator, self._images, self._grid, self._interpolation = evaluator, images, grid, interpolation
         self._near = None
         if not subgrid.halved(grid):
             self._base = tiled_base(base, structure, grid, device).on
@@ -137,7 +141,7 @@ class Parts:
         owners = torch.as_tensor(probes.owners, device=values.device)
         off = values.new_zeros(*values.shape[:2], probes.count).index_add_(2, owners, values * weights)
         far = float(off.sum(0).abs().mean()) * probes.rest if probes.count else 0.0
-        return far <= subgrid.TOLERANCE * total
+        return far <= self._interpolation * total
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,9 @@ class LocalConfig(ComponentConfig):
     """What terms of three and more bodies tell apart: each species, or three kinds of atoms, which are hydrogen, all
     others, and these weighted by their electronegativity less that of carbon. For four species and more, where terms of
     each combination leave too few of high degree."""
+    interpolation: float = Field(1e-4, ge=0)
+    """Part of the electrons that may change, in sum over all points, where the correction is interpolated from every
+    second point of a fine grid; else every point is evaluated. A twentieth of a model's error leaves it as it is."""
     points: int = Field(30_000, ge=100)
     """Grid points, about, that the coefficients are fitted to, of all training samples together; 4 bytes for each of
     the terms."""

@@ -23,8 +23,6 @@ NEAR = 10.0
 """Spacings from a nucleus within which every point is evaluated."""
 WIDEST = 0.16
 """Spacing in Å up to which points are left out."""
-TOLERANCE = 1e-4
-"""Electrons by which interpolation may change a density, in sum over all points, per electron of its base."""
 PROBES = 600
 """Points left out that are evaluated for an estimate of that."""
 WEIGHTS = (3 / 256, -25 / 256, 150 / 256, 150 / 256, -25 / 256, 3 / 256)
