@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edframe_models.plugin import edframe_pretrained
+from pymatgen.core import Lattice, Structure
 
 import edframe
 from edframe.contract.registry import Registry
@@ -38,6 +39,27 @@ def test_a_density_of_the_dataset_is_predicted():
     predicted = edframe.load("li-o-li")(sample.structure, grid=sample.grid.shape)
     assert predicted.electrons == pytest.approx(12, abs=1e-5)
     assert np.abs(predicted.values - sample.density).sum() / sample.density.sum() < 0.00175
+
+
+@pytest.fixture(scope="module")
+def water():
+    """At the experimental geometry, in a box with 2 Å on each side; the oxygen atom is above the hydrogen atoms."""
+    places = [[2.3, 3.0, 2.5933], [2.3, 3.7572, 2.0067], [2.3, 2.2428, 2.0067]]
+    return Structure(Lattice.orthorhombic(4.6, 6.0, 4.6), ["O", "H", "H"], places, coords_are_cartesian=True)
+
+
+def test_water_has_the_model_of_molecules_without_a_name(water):
+    registry = Registry.discover()
+    assert pretrained.covering(registry, {site.specie.symbol for site in water}).model.name == "molecules-hcnof"
+    assert pretrained.covering(registry, {"Li", "O"}).model.name == "li-o-li"
+
+
+def test_the_dipole_of_water_is_the_measured_one(water):
+    """1.855 D (Clough et al., J. Chem. Phys. 59, 2254, 1973) within a sixth."""
+    density = edframe.load("molecules-hcnof")(water, grid=(24, 32, 24))
+    assert density.electrons == pytest.approx(8, abs=1e-5)
+    debye = density.dipole / 0.2081943
+    np.testing.assert_allclose(debye, [0, 0, -1.855], atol=0.3)
 
 
 def test_a_changed_file_is_refused(tmp_path, monkeypatch):

@@ -11,7 +11,14 @@ LI_O_LI = {
     "config.yaml": "80099cbcd9091c292da0034d64425d8975114f65e0e5b218eee97726e87ed6d3",
     "provenance.json": "7e8a85fc359814c25ed2f3babfb43078ac34421b3f0d2565a85d50f0bfbcff6d",
 }
-"""Path → SHA-256; nothing is read before it agrees."""
+MOLECULES_HCNOF = {
+    "checkpoints/best.safetensors": "c9540d371fd49834fed739af33110c7f521916dbd2738ff7b524830795da0ac7",
+    "checkpoints/featurizer.safetensors": "f2f075ae4522a5543ac76163e7ca45bb74975222a85ed4ad3626db82605ec094",
+    "environments.safetensors": "012e84d795d685367cace6df0dc53a3ed0f5e16c6fb45f97ea492b057dd3a9dd",
+    "config.yaml": "a844dd137882271eb49c9c541114a5755f0b271c6379e960e36ff222893e8c87",
+    "provenance.json": "6f835bafd0598408bc36ccfa8ea7e546387b184f7d5859a70f93815224173801",
+}
+"""Path → SHA-256 of each model's files; nothing is read before it agrees."""
 
 
 @hookimpl
@@ -31,5 +38,19 @@ def edframe_pretrained() -> list[Pretrained]:
             functional="pbe",
             pseudopotential="gth-pbe",
             basis="gth-dzvp",
-        )
+        ),
+        Pretrained(
+            name="molecules-hcnof",
+            version="1",
+            summary="molecules of H, C, N, O and F: for a first look, 2% off",
+            source="edframe_models:molecules-hcnof",
+            files=MOLECULES_HCNOF,
+            species=("H", "C", "N", "O", "F"),
+            domain="Neutral closed-shell molecules of up to seven heavy atoms, relaxed or as at up to 1500 K.",
+            licence="MIT",
+            card="edframe_models:molecules-hcnof/card.md",
+            functional="pbe",
+            pseudopotential="gth-pbe",
+            basis="gth-tzv2p",
+        ),
     ]
