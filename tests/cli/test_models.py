@@ -130,7 +130,7 @@ def test_its_own_test_passes(site, distribution, monkeypatch):
         (["predict", "treid", "POSCAR", "a.cube"], "nor the name of an installed model; did you mean 'tried'"),
         (["predict", "POSCRA", "a.cube"], "POSCRA: there is no such file, no such run"),
         (["predict", "frames/POSCRA", "a.cube"], "frames/POSCRA: there is no such file, no such run"),
-        (["predict", "heavy.xyz", "a.cube"], "no installed model covers Au (li-o-li: Li, O; tried: Li, O"),
+        (["predict", "heavy.xyz", "a.cube"], "no installed model covers Au (li-o-li: Li, O; molecules-hcnof: H, "),
         (["predict", "POSCAR", "a.cube", "b.cube"], "give a structure and the file to write, not 3 paths"),
         (["models", "show", "treid"], "there is no trained model 'treid'; did you mean 'tried'"),
         (["export", "FINISHED", "tried", "--domain", "x"], "tried 1 (edframe-tried 1.0.0) has that name"),
