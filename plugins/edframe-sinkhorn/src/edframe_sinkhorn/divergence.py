@@ -14,7 +14,7 @@ from edframe_sinkhorn.ladder import Ladder, strict
 from edframe_sinkhorn.marginals import Marginals
 from edframe_sinkhorn.options import Options
 from edframe_sinkhorn.pyramid import prolong
-from edframe_sinkhorn.solver import FEW, Masses, Outcome, Solution
+from edframe_sinkhorn.solver import Outcome
 from edframe_sinkhorn.transport import Transport
 
 if TYPE_CHECKING:
@@ -154,30 +154,13 @@ def _self_terms(
 ) -> tuple[_SelfTerms, Tensor | None]:
     """The self transports, and the log scaling of b with itself; that of b is left out where ``start`` knows it."""
     first, second = marginals.first, marginals.second
-    if start is None and first.value[0].numel() <= FEW:
-        own_a, own_b = _halves(strict(finest).own(Masses.of(torch.cat((first.value, second.value))), None))
-    else:
-        own_a, own_b = strict(finest).own(first, start.own / finest.epsilon if start else None), None
+    own_a = strict(finest).own(first, start.own / finest.epsilon if start else None)
     half_a = finest.value(first, first, own_a) / 2
     log_a, outcome = own_a.implied, own_a.outcome
     del own_a
     if start and not reference_gradient:
         return _SelfTerms(half_a, start.reference, log_a, None, (outcome,)), None
-    if own_b is None:
-        own_b = strict(finest).own(second, None)
+    own_b = strict(finest).own(second, None)
     half_b = finest.value(second, second, own_b) / 2
     log_b = finest.implied(second, own_b.implied) if reference_gradient and marginals.options.debias else None
     return _SelfTerms(half_a, half_b, log_a, log_b, (outcome, own_b.outcome)), own_b.log_scaling
-
-
-def _halves(both: Solution) -> tuple[Solution, Solution]:
-    """The solutions of both halves of a batch."""
-    done = both.outcome
-    parts = zip(
-        *(x.chunk(2) for x in (both.log_scaling, both.implied, done.marginal_error, done.iterations)), strict=True
-    )
-    first, second = (
-        Solution(x, implied, Outcome(error, count, done.applications, done.logarithmic))
-        for x, implied, error, count in parts
-    )
-    return first, second

@@ -116,21 +116,16 @@ def along_axis(
     matrix: Float[Tensor, "m n"], field: Float[Tensor, "..."], axis: int, out: Float[Tensor, "..."] | None = None
 ) -> Float[Tensor, "..."]:
     """``matrix`` ``[m, n]`` times one axis of ``field`` ``[b, …, n, …]``, as one or a few plain products."""
-    rows, columns = matrix.shape
-    shape = field.shape
-    result = (*shape[:axis], rows, *shape[axis + 1 :])
+    before, after = field.shape[:axis], field.shape[axis + 1 :]
+    shape = (*before, len(matrix), *after)
     if out is None:
-        out = field.new_empty(result)
-    after = math.prod(shape[axis + 1 :])
-    stack = math.prod(shape[:axis])
-    if axis == len(shape) - 1:
-        torch.mm(field.reshape(stack, columns), matrix.mT, out=out.view(stack, rows))
-    elif stack == 1:
-        torch.mm(matrix, field.reshape(columns, after), out=out.view(rows, after))
+        out = field.new_empty(shape)
+    if after:
+        stack = (-1, len(matrix), after.numel())
+        torch.matmul(matrix, field.reshape(-1, matrix.shape[1], after.numel()), out=out.view(stack))
     else:
-        stacked = field.reshape(stack, columns, after)
-        torch.bmm(matrix.expand(stack, rows, columns), stacked, out=out.view(stack, rows, after))
-    return out.view(result)
+        torch.matmul(field.reshape(-1, matrix.shape[1]), matrix.T, out=out.view(-1, len(matrix)))
+    return out.view(shape)
 
 
 def squared_distances(length: float, points: int, periodic: bool) -> Float[Tensor, "{points} {points}"]:

@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 MEMORY = 2
 """Past differences that are mixed; each is as large as a density, and more hardly save iterations."""
 
-LONG_MEMORY = 4
-"""The same in the log domain, where electrons move far, and on a grid of FEW points, where iterations cost calls."""
-
-FEW = 24**3
-"""Points up to which calls cost more than numbers: there both self transports are one batch, too."""
+FAR_MEMORY = 4
+"""The same in the log domain: what needs it moves far, and converges slowly."""
 
 ABSURD = 1e5
 """No log scaling is as large: its potential would be that of a move by 450 blurs."""
@@ -249,9 +246,8 @@ def _solve(
     islands: Islands | None = None,
 ) -> Solution:
     x = masses[-1].inside(x)
-    few = x[0].numel() <= FEW
     for logarithmic in (False, True):
-        mixing = AndersonMixing(masses[-1].value.flatten(1), LONG_MEMORY if logarithmic or few else MEMORY, relaxation)
+        mixing = AndersonMixing(masses[-1].value.flatten(1), FAR_MEMORY if logarithmic else MEMORY, relaxation)
         try:
             return _iterate(
                 Transition(kernel, damping, logarithmic),
