@@ -77,10 +77,11 @@ def test_what_the_page_shows_is_in_the_files(guide, sources):
 
 
 def test_conformance_and_tests_of_all_plugins_pass(site):
-    options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={site.sources}"]
+    options = ["-q", "-rs", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={site.sources}"]
     out = run(sys.executable, "-m", "pytest", *options, str(site.sources), PYTHONPATH=site.path, OMP_NUM_THREADS="1")
     assert " passed" in out
-    assert "skipped" not in out
+    reasons = [line.rpartition(": ")[2] for line in out.splitlines() if line.startswith("SKIPPED")]
+    assert reasons == ["it predicts whole grids"]  # the guide's model states no reach
 
 
 def test_fitted_featurizer_passes_its_checks(site, environment):
