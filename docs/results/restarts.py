@@ -20,6 +20,8 @@ Each case (restart_cases.py) has perturbed geometries of one system: some to tra
 
 Each row has iterations, seconds of the code, and seconds before it (prediction, interpolation, files, and what the code
 runs for its files), all of the processor, user and system, with one thread.
+
+More than 300 lines: each start is a few lines that share the case's folder and its converged density.
 """
 
 from __future__ import annotations
@@ -345,6 +347,6 @@ def noisy(volume: Volume, nmae: float, random: np.random.Generator) -> Volume:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         raise SystemExit(__doc__)
     main(Path(sys.argv[1]), sys.argv[2:])

@@ -2,6 +2,7 @@
 
 Weights are disturbed first, because a model may start with zeros in its last layer and hide what the others do. A model
 in closed form (``FittedModel``) is fitted to four made-up samples instead; it may be tied to the cell of these.
+More than 300 lines, because the checks of one interface are one list.
 """
 
 from __future__ import annotations
