@@ -196,7 +196,7 @@ def test_without_a_compiler_one_sentence_says_so_and_only_that_is_on_stdout(tmp_
     done = subprocess.run([sys.executable, "-c", USE], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("KeOps could not compile its formula: there is no C++ compiler 'g++'; install g++")
     assert done.stdout.count("\n") == 1
-    assert "[KeOps]" in done.stderr
+    assert "[KeOps]" in done.stderr or not done.stderr  # KeOps 2.2 says nothing itself
 
 
 def test_missing_python_headers_are_named(monkeypatch, tmp_path):
