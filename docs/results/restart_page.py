@@ -12,11 +12,11 @@ import json
 from pathlib import Path
 
 import pandas as pd
+from pages import put
 from restart_cases import CASES
 from scipy import stats
 
 PAGE, ROWS = Path(__file__).with_name("restarts.md"), Path(__file__).with_name("restarts.jsonl")
-MARKS = "<!-- {}: -->", "<!-- :{} -->"
 LOSSES = ("sinkhorn", "l1 + coulomb", "sinkhorn, equal", "l1 + coulomb, equal")
 
 
@@ -50,10 +50,8 @@ def head(*titles: str) -> list[str]:
 
 
 def starts(table: pd.DataFrame) -> str:
-    lines = [
-        "| case | start | geometries | NMAE, % | Coulomb error, meV/e | iterations | s | s before | saved net, % |"
-    ]
-    lines.append("|" + "---|" * 9)
+    lines = head("case", "start", "geometries", "NMAE, %", "Coulomb error, meV/e", "iterations", "s", "s before",
+                 "saved net, %")  # fmt: skip
     chosen = saved(table[~table["start"].str.startswith("bands")])
     for (case, start), group in chosen.groupby(["case", "start"], observed=True, sort=False):
         error = "" if start in ("default", "own") else f"{group['nmae'].mean():.2g}"
@@ -104,11 +102,9 @@ def bands(table: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    table, text = rows(), PAGE.read_text(encoding="utf-8")
+    table = rows()
     for name, made in (("starts", starts), ("losses", losses), ("bands", bands)):
-        first, last = (mark.format(name) for mark in MARKS)
-        text = text.split(first)[0] + f"{first}\n{made(table)}\n{last}" + text.split(last)[1]
-    PAGE.write_text(text, encoding="utf-8")
+        put(PAGE, name, made(table) + "\n")
 
 
 if __name__ == "__main__":
