@@ -46,6 +46,14 @@ def base_features(
     return Features(features.channels, baseline)
 
 
+def with_corrections(features: Features, corrections: Float[Tensor, "b part s *grid"]) -> Features:
+    """A corrected baseline, its total never negative, and the parts of the correction as further channels."""
+    assert features.baseline is not None
+    baseline = features.baseline + corrections.sum(1)
+    baseline[:, 0].clamp_(min=0)
+    return Features(torch.cat([features.channels, corrections.flatten(1, 2)], 1), baseline)
+
+
 def _factor(
     featurizer: PointFeaturizer, structure: Structure, grid: Grid, highest: Tensor, places: Tensor
 ) -> Float[Tensor, ""]:

@@ -16,7 +16,7 @@ from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features, Featurizer, FittedFeaturizer, Loss, PointFeaturizer
 from edframe.sample import Sample
 from edframe_local import linear, refining, subgrid
-from edframe_local.base import base_features
+from edframe_local.base import base_features, with_corrections
 from edframe_local.basis import Basis
 from edframe_local.drawing import Draw, drawn_from
 from edframe_local.evaluation import Contracted
@@ -140,9 +140,7 @@ class LocalFeaturizer(FittedFeaturizer):
         pairs = zip(structures, features.baseline, strict=True)
         with torch.no_grad():
             corrections = torch.stack([self.corrected(structure, grid, base) for structure, base in pairs])
-        baseline = features.baseline + corrections.sum(1)
-        baseline[:, 0].clamp_(min=0)
-        return Features(torch.cat([features.channels, corrections.flatten(1, 2)], 1), baseline)
+        return with_corrections(features, corrections)
 
     def at(
         self, structure: Structure, grid: Grid, points: Float[Tensor, "p d"], device: torch.device | str
@@ -157,9 +155,7 @@ class LocalFeaturizer(FittedFeaturizer):
         images, base = self._images(structure, grid), features.baseline[0]
         with torch.no_grad():
             corrections = evaluated(self.evaluator(base.T), coordinates, np.arange(len(points)), images, base.device)
-        baseline = features.baseline + corrections.sum(0)
-        baseline[:, 0].clamp_(min=0)
-        return Features(torch.cat([features.channels, corrections.flatten(0, 1)[None]], 1), baseline)
+        return with_corrections(features, corrections[None])
 
     @torch.no_grad()
     def tiled(self, structure: Structure, grid: Grid, device: torch.device | str) -> Callable[[Region], Features]:

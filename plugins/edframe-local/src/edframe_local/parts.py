@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from edframe.grid import Grid, Region
 from edframe.interfaces import Features, Featurizer
 from edframe_local import subgrid
-from edframe_local.base import tiled_base
+from edframe_local.base import tiled_base, with_corrections
 from edframe_local.neighbours import Images, Surroundings, surroundings
 
 if TYPE_CHECKING:
@@ -101,9 +101,7 @@ class Parts:
                 places = torch.as_tensor(np.flatnonzero(near), device=corrections.device)
                 exact = self._at(indices, features.baseline[0], np.flatnonzero(near))
                 corrections = corrections.flatten(2).index_copy(2, places, exact).reshape(corrections.shape)
-        baseline = features.baseline + corrections.sum(0)
-        baseline[:, 0].clamp_(min=0)
-        return Features(torch.cat([features.channels, corrections.flatten(0, 1)[None]], 1), baseline)
+        return with_corrections(features, corrections[None])
 
     def _at(
         self, indices: Sequence[NDArray[np.int64]], base: Tensor, chosen: NDArray[np.int64] | None = None

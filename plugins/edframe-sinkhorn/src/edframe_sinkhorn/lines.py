@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from edframe_sinkhorn.kernel import SMALLEST, smallest_with
-from edframe_sinkhorn.torus import Integers, Torus, visits, work
+from edframe_sinkhorn.torus import Integers, embedded, visits, work
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -245,10 +245,10 @@ class LineKernel:
         fine_edges = np.linalg.inv(lines.embedding) @ edges
         # Images within `reach` enter in full; those beyond weigh at most e^−25 of the nearest.
         reach = math.hypot(cell_radius(edges * np.array(shape)[:, None]), math.sqrt(2 * IGNORED * epsilon))
-        torus = Torus(lines.embedding, self.shape)
+        torus, grid = embedded(lines.embedding, self.shape)
         location = np.full(len(torus), -1, dtype=np.int32)  # of every point in what the line before has written
-        location[torus.grid] = np.arange(len(torus.grid))
-        present = torus.grid
+        location[grid] = np.arange(len(grid))
+        present = grid
         self._stages: list[tuple[Tensor, Tensor, Tensor]] = []
         order = visits(lines.embedding, lines.directions)
         for k, stride, home in order:
@@ -257,7 +257,7 @@ class LineKernel:
             last = len(self._stages) == len(order) - 1
             steps = variance * float(np.linalg.norm(e @ fine_edges)) * reach / epsilon
             half = steps + math.sqrt(2 * IGNORED * variance)
-            circles = torus.circles(e, torus.grid if last else present)
+            circles = torus.circles(e, grid if last else present)
             read, written, log_matrix = _convolution(circles.shape[1], half, variance, stride, home if last else 1)
             if last:
                 log_matrix = log_matrix - lines.log_norm
@@ -271,7 +271,7 @@ class LineKernel:
             present = circles.ravel()
         lowest = min(float(log[log > -torch.inf].amin()) for _, log, _ in self._stages)
         self._smallest = smallest_with(lowest, math.prod(self.shape))
-        self._final = torch.from_numpy(location[torus.grid]).to(device, torch.int32)
+        self._final = torch.from_numpy(location[grid]).to(device, torch.int32)
 
     def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """K ``density``; float64 ``[b, n1, …, nd]``, nonnegative. Results keep their relative accuracy above 1e-280."""

@@ -16,16 +16,14 @@ READ = 0.5
 
 
 class Torus:
-    """The points of a lattice modulo a periodic cell, numbered from 0; ``grid``: the numbers of the grid's points.
+    """The points of a lattice modulo a periodic cell, numbered from 0.
 
-    embedding: ``[d, d]``, lower triangular: the grid point i is the point i @ embedding of the lattice. shape: of the
-    grid, which repeats after that many points along each axis.
+    periods: ``[d, d]``, the edges of the cell, lower triangular with a positive diagonal.
     """
 
-    def __init__(self, embedding: Integers, shape: Sequence[int]) -> None:
-        self._periods = np.array(shape)[:, None] * embedding
-        self._sides = tuple(int(side) for side in self._periods.diagonal())
-        self.grid = self.number(np.indices(shape).reshape(len(shape), -1).T @ embedding)
+    def __init__(self, periods: Integers) -> None:
+        self._periods = periods
+        self._sides = tuple(int(side) for side in periods.diagonal())
 
     def __len__(self) -> int:
         return math.prod(self._sides)
@@ -37,9 +35,7 @@ class Torus:
     def circles(self, direction: Integers, among: Integers) -> Integers:
         """The circles x, x + e, x + 2e, … that meet ``among``, each once and from a point in it: ``[circle, step]``."""
         # Two points are on one circle if they are the same modulo the periods and e.
-        quotient = Torus.__new__(Torus)
-        quotient._periods = _triangular(np.vstack((self._periods, direction)))
-        quotient._sides = tuple(int(side) for side in quotient._periods.diagonal())
+        quotient = Torus(_triangular(np.vstack((self._periods, direction))))
         order = len(self) // len(quotient)
         places = [part.astype(np.int32) for part in np.unravel_index(among, self._sides)]
         start = np.full(len(quotient), -1, dtype=np.int64)
@@ -90,24 +86,33 @@ def _triangular(rows: Integers) -> Integers:
     return basis
 
 
+def embedded(embedding: Integers, shape: Sequence[int]) -> tuple[Torus, Integers]:
+    """The torus of a grid that repeats after ``shape`` points, and the numbers of the grid's points on it.
+
+    embedding: ``[d, d]``, lower triangular: the grid point i is the point i @ embedding of the lattice.
+    """
+    torus = Torus(np.array(shape)[:, None] * embedding)
+    return torus, torus.number(np.indices(shape).reshape(len(shape), -1).T @ embedding)
+
+
 def visits(embedding: Integers, directions: Integers) -> list[tuple[int, int, int]]:
     """An order of the lines along ``directions`` ``[k, d]`` in which few points are reached at first.
 
     For each: its number k, the steps along it that lead from a point of the grid to the next one reached before, and
     those that lead to the next point of the grid.
     """
-    residues = Torus(embedding, (1,) * len(embedding))  # of the lattice modulo the grid
+    residues, grid = embedded(embedding, (1,) * len(embedding))  # of the lattice modulo the grid
 
     def steps_to(points: Integers, k: int) -> int:
         return next(t for t in itertools.count(1) if residues.number(t * directions[k]) in points)
 
     order: list[tuple[int, int, int]] = []
-    reached = residues.grid
+    reached = grid
     waiting = list(range(len(directions)))
     while waiting:
         k = min(waiting, key=lambda k: steps_to(reached, k))
         waiting.remove(k)
-        order.append((k, steps_to(reached, k), steps_to(residues.grid, k)))
+        order.append((k, steps_to(reached, k), steps_to(grid, k)))
         reached = residues.circles(directions[k], reached).ravel()
     return order
 
