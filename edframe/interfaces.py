@@ -12,7 +12,7 @@ A factory is called with its validated config and what it must know to be built:
 A component made of others, whose options its config holds (``edframe.plugin.OptionsOf``), is given these as ``parts``,
 a mapping from their names.
 
-Torch is imported by the implementations, never here.
+Torch is imported by the implementations, never here. Longer than other modules: the interfaces are read side by side.
 """
 
 from __future__ import annotations

@@ -89,16 +89,14 @@ def density_for(source: Path, needs: Needs, anyway: bool) -> tuple[Volume, tuple
 
     Raises DataError for one of another level, unless ``anyway``.
     """
-    from edframe.restart.start import fitted, refusal
+    from edframe.restart.start import contradiction, fitted, refusal
 
     start = _start(source, needs)
-    why = refusal(start, needs, str(source))
-    if why and not anyway:
+    if not anyway and (why := refusal(start, needs, str(source))):
         raise DataError(why)
     density, notes = fitted(start, needs, str(source))
-    if why:
-        species = sorted({site.specie.symbol for site in needs.structure})
-        notes = (f"used anyway, although {source} belongs to {start.level.contradiction(needs.level, species)}", *notes)
+    if differing := contradiction(start, needs):
+        notes = (f"used anyway, although {source} belongs to {differing}", *notes)
     if not anyway and not start.level.known:
         unknown = (
             f"the functional and the pseudopotentials of {source} are not known, and not compared with the input's"

@@ -74,10 +74,15 @@ class Basis:
         return torch.from_numpy(index.ravel())
 
 
+def as_given(grid: Grid) -> Basis:
+    """The basis that ``grid`` has."""
+    return Basis(grid, np.eye(grid.dimension, dtype=np.int64))
+
+
 @lru_cache(maxsize=64)
 def reduced(grid: Grid) -> Basis:
     """The shortest basis that the points of ``grid`` allow, the given one where its vectors are shortest."""
-    matrix = _shortened(grid, np.eye(grid.dimension, dtype=np.int64), constrained=True)
+    matrix = _shortened(grid, as_given(grid).matrix, constrained=True)
     further = _shortened(grid, matrix, constrained=False)
     return Basis(grid, matrix, _obstacle(grid, matrix, further))
 

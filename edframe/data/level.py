@@ -39,11 +39,11 @@ class Level:
         silent = False
         step = -(-len(samples) // SAMPLES) or 1
         for sample in (samples[place] for place in range(0, len(samples), step)):
-            functional, given = sample.source.get("functional"), sample.source.get("pseudopotential")
-            functionals.add(functional.lower() if isinstance(functional, str) else None)
-            silent |= not given
-            for symbol, name in (given if isinstance(given, Mapping) else {"*": given} if given else {}).items():
-                names.setdefault(symbol, set()).add(str(name))
+            stated = cls.of_source(sample.source)
+            functionals.add(stated.functional)
+            silent |= not stated.pseudopotentials
+            for symbol, name in stated.pseudopotentials.items():
+                names.setdefault(symbol, set()).add(name)
         functional = functionals.pop() if len(functionals) == 1 else None
         agreed = not silent and all(len(those) == 1 for those in names.values())
         return cls(functional, {symbol: next(iter(those)) for symbol, those in names.items()} if agreed else {})

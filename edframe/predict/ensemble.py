@@ -207,25 +207,18 @@ class EnsemblePredictor:
         Arguments and errors as of ``Predictor``, but all of the grid at once: ``folder`` is not used. The mean is
         nonnegative and integrates to the electrons, as each member's density does.
         """
-        grid = self.members[0].grid(structure, shape, spacing)
-        inputs = self.members[0].inputs(structure, grid, electrons, charge, memory)
-        predicted = [self.members[0].density(inputs)]
+        first = self.members[0]
+        grid = first.grid(structure, shape, spacing)
+        inputs = first.inputs(structure, grid, electrons, charge, memory)
+        predicted = [first.density(inputs)]
         for member in self.members[1:]:
             if isinstance(member.featurizer, FittedFeaturizer):  # members may have other training samples
                 inputs = replace(inputs, features=member.featurizer([structure], inputs.grid, member.device))
             predicted.append(member.density(inputs))
         densities = np.stack(predicted).astype(np.float64)
         spread = densities.std(0, ddof=1)
-        first = self.members[0]
-        sample = predicted_sample(
-            structure,
-            grid,
-            densities.mean(0),
-            inputs.electrons,
-            first.remark(grid),
-            self.ensemble.path.name,
-            first.level,
-        )
+        name, remark = self.ensemble.path.name, first.remark(grid)
+        sample = predicted_sample(structure, grid, densities.mean(0), inputs.electrons, remark, name, first.level)
         expected = expected_nmae(spread[0], self.ensemble.factor, inputs.electrons, inputs.grid)
         return sample, self.ensemble.factor * spread, expected
 

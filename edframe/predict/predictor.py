@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edframe.config.experiment import Experiment
 from edframe.contract.guards import check_features
-from edframe.data.basis import Basis, any_basis, in_reduced_basis, reduced
+from edframe.data.basis import Basis, any_basis, as_given, in_reduced_basis, reduced
 from edframe.data.level import Level
 from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
@@ -118,13 +118,12 @@ class Predictor:
         """
         grid = self.grid(structure, shape, spacing)
         parts = self.tiled(grid, memory)
+        density: NDArray[Any]
         if parts is None:
             inputs = self.inputs(structure, grid, electrons, charge, memory)
-            density: NDArray[Any] = self.density(inputs)
-            return predicted_sample(
-                structure, grid, density, inputs.electrons, self.remark(grid), self.name, self.level
-            )
-        density, number = self.in_tiles(structure, grid, electrons, charge, parts, folder)
+            density, number = self.density(inputs), inputs.electrons
+        else:
+            density, number = self.in_tiles(structure, grid, electrons, charge, parts, folder)
         return predicted_sample(structure, grid, density, number, self.remark(grid), self.name, self.level)
 
     def grid(self, structure: Structure, shape: Sequence[int] | None, spacing: float | None) -> Grid:
@@ -139,7 +138,7 @@ class Predictor:
 
     def remark(self, grid: Grid) -> str:
         """What ``grid`` keeps the model from, see ``edframe.data.basis``; empty: nothing."""
-        return "" if any_basis(self.model) else reduced(grid).obstacle
+        return self._basis(grid).obstacle
 
     @torch.no_grad()
     def inputs(
@@ -170,7 +169,7 @@ class Predictor:
         return parts if all(math.prod(tile.seen.shape) <= points for tile in parts) else None
 
     def _basis(self, grid: Grid) -> Basis:
-        return Basis(grid, np.eye(grid.dimension, dtype=np.int64)) if any_basis(self.model) else reduced(grid)
+        return as_given(grid) if any_basis(self.model) else reduced(grid)
 
     @torch.no_grad()
     def in_tiles(

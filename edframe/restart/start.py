@@ -51,6 +51,7 @@ def from_run(path: Path, needs: Needs, device: str) -> Start:
     """The prediction of a run or an ensemble for the structure of a calculation."""
     from edframe.data.conversion import volume_of
     from edframe.predict.ensemble import Ensemble, EnsemblePredictor, predictor_of
+    from edframe.predict.predictor import warnings_of
     from edframe.runs.directory import Run
 
     began = time.process_time()
@@ -68,8 +69,7 @@ def from_run(path: Path, needs: Needs, device: str) -> Start:
                 f"{path} was trained on densities with {theirs:g} valence electrons of {needs.structure.formula}, and "
                 f"the calculation has {needs.electrons:g}: their pseudopotentials differ"
             )
-    novelty = one.novelty(needs.structure)
-    notes = (f"{novelty}",) if novelty is not None and novelty.far else ()
+    notes = tuple(warnings_of(sample, one.novelty(needs.structure)))
     return Start(volume_of(sample), one.level, time.process_time() - began, notes, one.coulomb, one.low_g)
 
 
@@ -113,10 +113,14 @@ def fitted(start: Start, needs: Needs, name: str) -> tuple[Volume, tuple[str, ..
     return replace(volume, structure=needs.structure, grid=grid, fields=fields, augmentation={}), tuple(notes)
 
 
+def contradiction(start: Start, needs: Needs) -> str | None:
+    """What level a density belongs to that is not the calculation's, in words; None where none is known."""
+    return start.level.contradiction(needs.level, sorted({site.specie.symbol for site in needs.structure}))
+
+
 def refusal(start: Start, needs: Needs, name: str) -> str | None:
     """Why a density of another level must not be used, in a sentence; None where nothing speaks against it."""
-    species = sorted({site.specie.symbol for site in needs.structure})
-    differing = start.level.contradiction(needs.level, species)
+    differing = contradiction(start, needs)
     if differing is None:
         return None
     return (

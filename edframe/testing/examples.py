@@ -13,7 +13,7 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 from torch import Tensor
 
-from edframe.grid import Grid
+from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features
 from edframe.sample import Sample
 
@@ -52,6 +52,13 @@ def relabelled(field: Float[Tensor, "*field"], dimension: int) -> Float[Tensor, 
     return field.movedim((-dimension, 1 - dimension), (0, 1))[(i + j) % n1, j].movedim(
         (0, 1), (-dimension, 1 - dimension)
     )
+
+
+def cut_out(field: Float[Tensor, "b c *grid"], grid: Grid, region: Region) -> Float[Tensor, "b c *part"]:
+    """A field on ``grid`` at the points of a region."""
+    for axis, index in enumerate(region.indices(grid), start=2):
+        field = field.index_select(axis, torch.from_numpy(index))
+    return field
 
 
 def molecules(grid: Grid, shift: Sequence[float] = (1.0, 1.2, 1.4)) -> list[Structure]:

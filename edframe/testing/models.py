@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from edframe.data.basis import Basis, in_reduced_basis
+from edframe.data.basis import as_given, in_reduced_basis
 from edframe.errors import DataError
 from edframe.grid import Grid, Region
 from edframe.interfaces import Features, FittedModel, TiledModel
@@ -170,8 +170,8 @@ def tiles_are_the_whole(subject: Subject) -> None:
             whole = model(channels, baseline, grid, example.electrons[:1])
             density = predicted(
                 model,
-                partial(_cut_out, Features(channels, baseline), grid),
-                Basis(grid, np.eye(3, dtype=np.int64)),
+                partial(_cut_out, channels, baseline, grid),
+                as_given(grid),
                 float(example.electrons[0]),
                 parts,
                 None,
@@ -228,13 +228,8 @@ def inputs_stay_untouched(subject: Subject) -> None:
     assert unchanged, "a model must not modify the channels and the baseline it is given"
 
 
-def _cut_out(features: Features, grid: Grid, region: Region) -> Features:
-    """The features on the whole ``grid`` at the points of a region."""
-    channels, baseline = features.channels, features.baseline
-    assert baseline is not None
-    for axis, index in enumerate(region.indices(grid), start=2):
-        channels, baseline = (each.index_select(axis, torch.from_numpy(index)) for each in (channels, baseline))
-    return Features(channels, baseline)
+def _cut_out(channels: Tensor, baseline: Tensor, grid: Grid, region: Region) -> Features:
+    return Features(examples.cut_out(channels, grid, region), examples.cut_out(baseline, grid, region))
 
 
 def _make(subject: Subject, grid: Grid, spins: int = 1, seed: int = 0) -> nn.Module:
