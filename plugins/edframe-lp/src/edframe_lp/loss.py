@@ -1,4 +1,4 @@
-"""The losses ``l1`` and ``l2``: pointwise differences, integrated and divided by the number of electrons."""
+"""The losses ``l1``, ``l2`` and ``huber``: pointwise differences, integrated and divided by the number of electrons."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Loss
-from edframe_lp.plugin import LpConfig
+from edframe_lp.plugin import HuberConfig, LpConfig
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -36,6 +37,20 @@ def squared_error(
     """
     _check(predicted, reference, grid)
     return _integral((predicted - reference).square(), grid) / _electrons(reference, grid)
+
+
+def huber_error(
+    predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid, delta: float
+) -> Float[Tensor, "b"]:
+    """∫ h(ρ̂ − ρ) dV / ∫ ρ dV with h(e) = e²/2δ where |e| < δ and |e| − δ/2 elsewhere, dimensionless ``[b]``.
+
+    Densities ``[b, s, x, y, z]`` and δ in e/Å^d, channels summed. Huber, Ann. Math. Stat. 35, 73 (1964). Raises
+    DataError when the shapes do not fit.
+    """
+    _check(predicted, reference, grid)
+    return _integral(F.huber_loss(predicted, reference, reduction="none", delta=delta) / delta, grid) / _electrons(
+        reference, grid
+    )
 
 
 class L1Loss(Loss):
@@ -66,6 +81,21 @@ class L2Loss(Loss):
     ) -> Float[Tensor, "b"]:
         """See ``squared_error``."""
         return squared_error(predicted, reference, grid)
+
+
+class HuberLoss(Loss):
+    """``huber_error`` as a component."""
+
+    unit = "1"
+
+    def __init__(self, config: HuberConfig) -> None:
+        self.config = config
+
+    def __call__(
+        self, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
+    ) -> Float[Tensor, "b"]:
+        """See ``huber_error``."""
+        return huber_error(predicted, reference, grid, self.config.delta)
 
 
 def _integral(field: Tensor, grid: Grid) -> Tensor:

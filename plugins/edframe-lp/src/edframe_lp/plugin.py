@@ -1,15 +1,35 @@
 """Records of the plugin. Light: no torch."""
 
+from pydantic import Field
+
 from edframe.plugin import Component, ComponentConfig, hookimpl
+
+HUBER = """@article{huber1964,
+  author = {Huber, Peter J.},
+  title = {Robust Estimation of a Location Parameter},
+  journal = {The Annals of Mathematical Statistics},
+  volume = {35},
+  number = {1},
+  pages = {73--101},
+  year = {1964},
+  doi = {10.1214/aoms/1177703732}
+}"""
 
 
 class LpConfig(ComponentConfig):
     """The losses ``l1`` and ``l2`` have no options."""
 
 
+class HuberConfig(ComponentConfig):
+    """Options of the loss ``huber``."""
+
+    delta: float = Field(default=0.05, gt=0, allow_inf_nan=False)
+    """Error in e/Å^d below which the loss is quadratic, and above which it is linear."""
+
+
 @hookimpl
 def edframe_losses() -> list[Component]:
-    """The losses ``l1`` and ``l2``."""
+    """The losses ``l1``, ``l2`` and ``huber``."""
     return [
         Component(
             kind="loss",
@@ -26,5 +46,14 @@ def edframe_losses() -> list[Component]:
             config=LpConfig,
             factory="edframe_lp.loss:L2Loss",
             api=1,
+        ),
+        Component(
+            kind="loss",
+            name="huber",
+            summary="absolute error per electron, quadratic where it is small",
+            config=HuberConfig,
+            factory="edframe_lp.loss:HuberLoss",
+            api=1,
+            references=(HUBER,),
         ),
     ]
