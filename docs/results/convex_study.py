@@ -26,7 +26,11 @@ RIDGE = 1e-3
 BLURS = (0.15, 0.3, 0.6, 1.2)
 TOL = 1e-5
 """Marginal error of the transports that are solved for; 1e-4 for the metric W₂."""
+TRANSPORT = f"sinkhorn {BLURS[0]:g}"
+"""The one that fronts lead to."""
 SINGLE = ("l1", "l2", "coulomb", *(f"sinkhorn {blur:g}" for blur in BLURS))
+MANY = ("l1", "l2", "coulomb", TRANSPORT, "sinkhorn 0.3")
+"""Losses that are solved with 100 and all samples."""
 THINNED = 2
 """Every second test sample is tested."""
 WEIGHTS = (0.5, 0.1, 0.9, 0.3, 0.7)
@@ -61,18 +65,25 @@ def single(size: int, fold: int, name: str) -> Solve:
 
 def solves() -> Iterator[Solve]:
     """In the order of how much they are wanted."""
-    for size in (25, 10):
+    fronts = {
+        (size, fold): [
+            Solve(size, fold, terms, positive=True)
+            for first in ("l1", "l2")
+            for terms in (((first, 1.0),), *(((first, round(1 - t, 2)), (TRANSPORT, t)) for t in WEIGHTS))
+        ]
+        for size in (10, 25)
+        for fold in range(FOLDS)
+    }
+    for size, names in ((25, SINGLE), (100, MANY)):
         for fold in range(FOLDS):
-            yield from (single(size, fold, name) for name in SINGLE)
-    for size in (10, 25):
-        for fold in range(FOLDS):
-            for first in ("l1", "l2"):
-                yield Solve(size, fold, ((first, 1.0),), positive=True)
-                for t in WEIGHTS:
-                    yield Solve(size, fold, ((first, round(1 - t, 2)), ("sinkhorn 0.15", t)), positive=True)
-    for size in (100, 0):
-        for fold in range(FOLDS):
-            yield from (single(size, fold, name) for name in ("l1", "l2", "coulomb", "sinkhorn 0.15", "sinkhorn 0.6"))
+            yield from (single(size, fold, name) for name in names)
+    yield from fronts.pop((25, 0))
+    for fold in range(FOLDS):
+        yield from (single(0, fold, name) for name in MANY)
+    for fold in range(FOLDS):
+        yield from (single(10, fold, name) for name in SINGLE)
+    for front in fronts.values():
+        yield from front
 
 
 class Study:
