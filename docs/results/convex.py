@@ -24,7 +24,7 @@ import convex_measure
 import convex_page as page
 import numpy as np
 import torch
-from convex_study import BLURS, FOLDS, SINGLE, TESTS, Study, short, solves
+from convex_study import BLURS, FOLDS, SINGLE, TESTS, Study, parts, short, solves
 from pages import ROOT, put
 
 from edframe.files import whole
@@ -64,7 +64,7 @@ def effects_of(study: Study) -> list[dict[str, Any]]:
             if name == "l1" or not folds:
                 continue
             for place, test in enumerate(TESTS, 1):
-                groups = np.concatenate([labels[study.parts(size, fold)[place]] for fold in folds])
+                groups = np.concatenate([labels[parts(study.dataset, size, fold)[place]] for fold in folds])
                 for metric in page.METRICS:
                     base = [stored[keys[fold] + "l1"][f"{test} {metric}"] for fold in folds]
                     less = [

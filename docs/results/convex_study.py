@@ -19,6 +19,7 @@ from edframe.data.splits import split, subset
 from edframe.grid import Grid
 from edframe.interfaces import Dataset, Loss
 from edframe.metrics.standard import standard
+from edframe.sample import Sample
 
 FOLDS = 4
 RIDGE = 1e-3
@@ -86,6 +87,33 @@ def solves() -> Iterator[Solve]:
         yield from front
 
 
+def parts(dataset: Dataset, size: int, fold: int, seed: int = 0) -> tuple[list[int], list[int], list[int]]:
+    """Training samples (0: all) as the seed draws them, others of their kind, and corners: no group of a corner is
+    trained on. Of both tests every second sample."""
+    corners = list(dataset.holdouts["corners"])
+    groups = np.asarray(dataset.groups)
+    inner = np.flatnonzero(~np.isin(groups, groups[corners]))
+    every = split(groups[inner].tolist(), folds=FOLDS, fold=fold, validation=8, seed=0)
+    drawn = subset(every, size or None, seed)
+    return inner[list(drawn.train)].tolist(), inner[list(every.test)].tolist()[::THINNED], corners[::THINNED]
+
+
+def measured(predicted: torch.Tensor, reference: torch.Tensor, positions: torch.Tensor, grid: Grid) -> dict[str, Array]:
+    """The metrics of densities ``[n, 1, x, y]`` with atoms ``[n, atom, 2]`` in Å: the standard ones, and W₂ in Å in an
+    open box."""
+    values = {name: value.numpy() for name, value in standard(predicted, reference, grid, positions).items()}
+    component = Registry.discover().get("loss", "sinkhorn")
+    loss = component.build(component.config(blur=BLURS[0], tol=1e-4), {})
+    box = Grid.of(grid.vectors, grid.shape, periodic=False)
+    values["w2"] = np.sqrt(2 * loss(predicted, reference, box).clamp_min(0).numpy())
+    return values
+
+
+def positions(sample: Sample) -> Array:
+    """Of the atoms, ``[atom, d]`` in Å, in the axes of the grid."""
+    return np.asarray(sample.structure.frac_coords[:, : sample.grid.dimension] @ sample.grid.vectors)
+
+
 class Study:
     """Models of training sets, one at a time in memory, and their losses."""
 
@@ -97,21 +125,12 @@ class Study:
         self.losses: dict[str, Loss] = {}
         self._now: tuple[int, int] | None = None
 
-    def parts(self, size: int, fold: int) -> tuple[list[int], list[int], list[int]]:
-        """Training samples, others of their kind, and corners: no group of a corner is trained on."""
-        corners = list(self.dataset.holdouts["corners"])
-        groups = np.asarray(self.dataset.groups)
-        inner = np.flatnonzero(~np.isin(groups, groups[corners]))
-        every = split(groups[inner].tolist(), folds=FOLDS, fold=fold, validation=8, seed=0)
-        drawn = subset(every, size or None, 0)
-        return inner[list(drawn.train)].tolist(), inner[list(every.test)].tolist()[::THINNED], corners[::THINNED]
-
     def take(self, size: int, fold: int) -> None:
         """The model of this training set, where it is not the one in memory."""
         if self._now == (size, fold):
             return
         self._now = (size, fold)
-        self.ids = self.parts(size, fold)
+        self.ids = parts(self.dataset, size, fold)
         self.model, *self.tests = self.tables.models(*self.ids)
         self.tables.forget()
         self.least_squares = weighted_least_squares(self.model)
@@ -186,18 +205,11 @@ class Study:
         """The metrics of test samples ``[n]``, W₂ in Å, and the electrons below zero before they are cut, in %."""
         predicted = model.predicted(z)
         reference = torch.from_numpy(model.reference).reshape(predicted.shape)
-        grid = self.tables.sample(ids[0]).grid
-        positions = torch.stack([torch.from_numpy(self.positions(index)) for index in ids])
-        values = {name: value.numpy() for name, value in standard(predicted, reference, grid, positions).items()}
-        distance = self.registry.get("loss", "sinkhorn")
-        loss = distance.build(distance.config(blur=0.15, tol=1e-4), {})
-        values["w2"] = np.sqrt(2 * loss(predicted, reference, model.grid).clamp_min(0).numpy())
+        samples = [self.tables.sample(index) for index in ids]
+        atoms = torch.stack([torch.from_numpy(positions(sample)) for sample in samples])
+        values = measured(predicted, reference, atoms, samples[0].grid)
         below = np.minimum(model.density(z), 0).sum(1) * model.grid.voxel_volume
         return values, float(-100 * (below / model.electrons).mean())
-
-    def positions(self, index: int) -> Array:
-        sample = self.tables.sample(index)
-        return np.asarray(sample.structure.frac_coords[:, : sample.grid.dimension] @ sample.grid.vectors)
 
     def path(self, done: Solution) -> list[list[float]]:
         """NMAE of the inner test samples after so many seconds."""
