@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edframe_pyscf.harris import HarrisFunctional
-from edframe_pyscf.li_o_li_geometry import LEVEL
+from l2_vs_transport_dft import Cycles, energies, joined, spread, with_dft
 from l2_vs_transport_figures import errors, gradients, ratios
 from pages import ROOT, RUNS, compared, edframe, put
 
@@ -28,7 +27,6 @@ from edframe.cli.progress import progress
 from edframe.comparison.carry_out import carried_out, fingerprints
 from edframe.comparison.outcome import Outcome
 from edframe.comparison.plan import in_words
-from edframe.comparison.report.examples import predictions
 from edframe.comparison.statistics import Effect, effects
 from edframe.contract.registry import Registry
 from edframe.io.files import replacing
@@ -38,9 +36,6 @@ PAGE = Path(__file__).with_name("l2-vs-transport.md")
 FIGURES = ROOT / "docs" / "figures"
 COMPARISONS = ROOT / "comparisons"
 STUDIES = {"small": ("l2-vs-transport-small",), "full": ("l2-vs-transport", "l2-vs-transport-clusters")}
-
-ENERGIES = 6
-"""Test structures of each test set whose energy is evaluated: a few seconds of DFT each, then 0.3 s per run."""
 
 METRICS = {
     "nmae": "NMAE", "low_density_nmae": "NMAE where ρ < 0.05 e/Å³", "dipole_error": "dipole", "w2": "W₂",
@@ -61,40 +56,10 @@ def runs_of(name: str) -> tuple[list[Outcome], str]:
     return outcomes, study.reference
 
 
-def with_energies(outcomes: Sequence[Outcome], kept: Path) -> list[Outcome]:
-    """The runs with the metric ``energy_error``, |ΔE| in meV per atom, for a few of their test samples; see ``harris``.
-
-    Samples are spread evenly over each test set. Each structure's results are kept as soon as they are there.
-    """
-    known: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
-    registry = Registry.discover()
-    wanted: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        ids = sorted(outcome.samples)
-        for place in np.linspace(0, len(ids) - 1, ENERGIES).round().astype(int):
-            wanted.setdefault(ids[place], []).append(outcome)
-    for done, (sample, runs) in enumerate(wanted.items()):
-        missing = [run for run in runs if run.run.name not in known.get(sample, {})]
-        if missing:
-            print(f"energies: {done}/{len(wanted)} structures, {sample}", flush=True)
-            functional = None
-            for run in missing:
-                (shown,) = predictions(run, [sample], registry)
-                batch = shown.batch
-                functional = functional or HarrisFunctional(batch.samples[0].structure, LEVEL)
-                error = functional.error(shown.density[None], batch.density[0].numpy(), batch.grid)
-                known.setdefault(sample, {})[run.run.name] = error
-            with replacing(kept) as file:
-                file.write(json.dumps(known).encode())
-    return [_joined(run, "energy_error", "meV/atom", {
-        sample: abs(values[run.run.name]) for sample, values in known.items() if run.run.name in values
-    }) for run in outcomes]  # fmt: skip
-
-
 def with_distances(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The runs with W₂ in Å, the root of the Sinkhorn divergence, which is a square of a distance."""
     return [
-        _joined(run, "w2", "Å", {name: math.sqrt(max(0.0, s["sinkhorn"])) for name, s in run.samples.items()})
+        joined(run, "w2", "Å", {name: math.sqrt(max(0.0, s["sinkhorn"])) for name, s in run.samples.items()})
         for run in outcomes
     ]
 
@@ -112,13 +77,11 @@ def asked(outcomes: Sequence[Outcome]) -> list[Outcome]:
     ]
 
 
-def _joined(run: Outcome, metric: str, unit: str, values: Mapping[str, float]) -> Outcome:
-    samples = {name: {**known, metric: values.get(name, math.nan)} for name, known in run.samples.items()}
-    return replace(run, samples=samples, units={**run.units, metric: unit})
-
-
-def results(outcomes: Sequence[Outcome], every: Sequence[Effect], command: str) -> dict[str, Any]:
-    """What is committed: means of each run, and every difference from the reference."""
+def results(
+    outcomes: Sequence[Outcome], every: Sequence[Effect], command: str, cycles: Mapping[str, Cycles] | None = None
+) -> dict[str, Any]:
+    """What is committed: means of each run, and every difference from the reference. cycles: see ``with_dft``."""
+    cycles = cycles or {}
     units = outcomes[0].units
     return {
         "command": command,
@@ -126,7 +89,7 @@ def results(outcomes: Sequence[Outcome], every: Sequence[Effect], command: str) 
         "runs": [
             {
                 "variant": run.variant, **run.condition, "fold": run.fold, "seed": run.seed,
-                **{name: float(f"{run.mean(name):.4g}") for name in units},
+                **{name: float(f"{run.mean(name):.4g}") for name in units}, **spread(run, cycles.get(run.run.name, {})),
                 "step_ms": round(1e3 * run.step_seconds, 1), "memory_mb": round(run.memory / 1e6),
             }
             for run in outcomes
@@ -165,6 +128,7 @@ def tables(result: Mapping[str, Any]) -> str:
             if variant != reference:
                 cells = [_relative(differences[variant, name]) for name in units]
                 text.append(f"| {variant} | " + " | ".join(cells) + " |")
+        text += energies(here)
         claims = sum(effect.claimed for effect in differences.values())
         text += ["", f"{claims} of {len(differences)} differences are claimed.", ""]
     return "\n".join(text)
@@ -204,12 +168,13 @@ def main() -> None:
             command = [recipe, "--out", str(folder.relative_to(ROOT)), "--runs", str(RUNS.relative_to(ROOT)), *passed]
             edframe("compare", *command)
             outcomes, reference = runs_of(name)
+            cycles: dict[str, Cycles] = {}
             if name != "l2-vs-transport-clusters":  # one evaluation of a cluster's energy takes half a minute
-                outcomes = with_energies(outcomes, folder / "energies.json")
+                outcomes, cycles = with_dft(outcomes, folder / "energies.json")
             picture = errors(outcomes, reference)
             FIGURES.joinpath(f"{name}-errors.png").write_bytes(picture)
             outcomes = asked(with_distances(outcomes))
-            result = results(outcomes, effects(outcomes, reference), f"edframe compare {recipe}")
+            result = results(outcomes, effects(outcomes, reference), f"edframe compare {recipe}", cycles)
             with replacing(PAGE.with_name(f"{name}.json")) as file:
                 file.write((json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
     FIGURES.joinpath("loss-gradients.png").write_bytes(gradients())

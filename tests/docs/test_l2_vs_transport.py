@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,21 @@ def test_tables_say_what_the_runs_say_and_mark_what_is_claimed(study, outcomes):
     assert relative[2] == "**−50** (−50 to −50)"
     assert relative[3] == "+0 (+0 to +0)"  # W₂ is equal, so nothing is claimed of it
     assert "1 of 3 differences are claimed." in text
+
+
+def test_energies_say_what_their_mean_is_made_of(study, outcomes):
+    values = [1.0] * 9 + [2.0, 40.0, 50.0]  # of the sum of 101, 92 in the largest three
+    run = replace(
+        outcomes[0], units={**outcomes[0].units, "energy_error": "meV/atom"},
+        samples={f"s{i}": {**outcomes[0].samples[f"s{i}"], "energy_error": value} for i, value in enumerate(values)},
+    )  # fmt: skip
+    known = study.spread(run, {"s0": 6, "s1": 8})["energies"]
+    assert (known["structures"], known["median"]) == (12, 1.0)
+    assert known["high"] == pytest.approx(0.1 * 2 + 0.9 * 40, rel=1e-3)  # 0.9 of 11 intervals: between the last but two
+    assert known["largest"] == pytest.approx(92 / 101, abs=1e-3)
+    row = {"variant": "l1", "energy_error": float(np.mean(values)), "energies": known}
+    assert study.energies([row])[-1] == "| l1 | 12 | 8.42 | 1.00 | 36.2 | 91.1 | 7.0 |"
+    assert study.spread(outcomes[0], {}) == {}
 
 
 def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from edframe_pyscf import li_o_li_geometry as geometry
 from edframe_pyscf import scf
+from pyscf.pbc import dft
 
 from edframe.errors import DataError
 
@@ -22,13 +23,17 @@ def test_an_scf_that_converges_on_no_rung_is_an_error_that_names_the_sample(cell
     assert "not a label" in str(error.value)
 
 
-def test_escalates_and_records_the_settings_that_converged(cell):
+def test_escalates_records_the_settings_that_converged_and_goes_on_from_a_matrix(cell):
     solution = scf.solve(cell, "x", [HOPELESS, scf.Settings(level_shift=0.1)])
     record = solution.record()
     assert record["level_shift"] == 0.1
     assert record["max_cycle"] == scf.Settings().max_cycle
     assert 1 < record["cycles"] < record["max_cycle"]
     assert record["energy_hartree"] == solution.energy
+    again, cycles = scf.drive(dft.RKS(cell).multigrid_numint(), scf.Settings(), solution.density_matrix)
+    assert again.converged
+    assert cycles <= 2
+    assert again.e_tot == pytest.approx(solution.energy, abs=1e-8)
 
 
 @pytest.mark.slow

@@ -99,8 +99,11 @@ def _attempt(cell: Any, settings: Settings) -> tuple[Any, int]:
     return drive(dft.RKS(cell).multigrid_numint(), settings)
 
 
-def drive(mean_field: Any, settings: Settings) -> tuple[Any, int]:
-    """Run PBE as ``settings`` say: the mean field, smeared where they ask for it, converged or not, and its cycles."""
+def drive(mean_field: Any, settings: Settings, start: NDArray[Any] | None = None) -> tuple[Any, int]:
+    """Run PBE as ``settings`` say: the mean field, smeared where they ask for it, converged or not, and its cycles.
+
+    start: density matrix ``[orbital, orbital]``; None: PySCF's own.
+    """
     from pyscf.pbc import scf
 
     cycles = 0
@@ -120,7 +123,7 @@ def drive(mean_field: Any, settings: Settings) -> tuple[Any, int]:
     # It only prints: of an ion, corrections of the energy, from a density on a mesh that is not this one's. There
     # is no public name for this hook at the end of a calculation.
     mean_field._finalize = lambda: mean_field
-    mean_field.kernel()
+    mean_field.kernel(dm0=start)
     return mean_field, cycles
 
 
