@@ -32,7 +32,7 @@ def test_escalates_records_the_settings_that_converged_and_goes_on_from_a_matrix
     assert record["energy_hartree"] == solution.energy
     again, cycles = scf.drive(dft.RKS(cell).multigrid_numint(), scf.Settings(), solution.density_matrix)
     assert again.converged
-    assert cycles <= 2
+    assert cycles < record["cycles"] / 2
     assert again.e_tot == pytest.approx(solution.energy, abs=1e-8)
 
 
