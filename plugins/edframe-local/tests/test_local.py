@@ -105,6 +105,29 @@ def test_contracted_coefficients_give_the_sum_over_the_basis() -> None:
         torch.testing.assert_close(sums.double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize(
+    ("count", "side", "size", "groups"),
+    [
+        (1000, 2.5, 64, 16),  # a grid of 0.28 Å: all groups full but one
+        (1000, 20.0, 1, 1000),  # atoms of a group of two would be listed in vain
+        (1, 1.0, 8, 1),
+    ],
+)
+def test_points_are_in_full_groups_of_neighbours(count: int, side: float, size: int, groups: int) -> None:
+    n = round(count ** (1 / 3))
+    points = np.stack(np.meshgrid(*[np.arange(n) * side / 9] * 3, indexing="ij"), -1).reshape(-1, 3)
+    images = Images((np.zeros((1, 3)),), 60.0)
+    (around, *rest) = surroundings(points, images, together=64 if size > 8 or n > 1 else 8, entries=10**9)
+    assert not rest
+    assert around.points.shape == (groups, size)
+    assert sorted(around.points[around.points >= 0]) == list(range(count))
+    extents = [np.ptp(points[group[group >= 0]], axis=0).max() for group in around.points]
+    assert max(extents) < 1.5
+    (vectors,) = around.vectors
+    for group, row in zip(around.points, vectors[:, :, 0], strict=True):
+        np.testing.assert_allclose(row[group >= 0], -points[group[group >= 0]], atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, LocalFeaturizer]:
     by_name: dict[str, LocalFeaturizer] = {

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NOWHERE = 1e3
 """Distance in Å, in every coordinate, of the atom that fills up lists: beyond every cut-off."""
+WIDE = 1.5
+"""Å that a group of points may extend, in the median: wider ones list atoms in vain."""
 
 
 @dataclass(frozen=True)
@@ -113,22 +115,25 @@ def _candidates(
 
 
 def _grouped(points: NDArray[np.float64], together: int) -> NDArray[np.int64]:
-    """Groups ``[g, together]`` of points next to each other, filled up with −1."""
-    n, d = points.shape
-    if together == 1:
-        return np.arange(n)[:, None]
-    low = points.min(0)
-    extent = np.maximum(points.max(0) - low, 1e-6)
-    side = min(1.0, float((extent.prod() * together / n) ** (1 / d)))  # Å; wider blocks would list atoms in vain
-    blocks = ((points - low) / side).astype(np.int64)
-    index = np.ravel_multi_index(tuple(blocks.T), tuple(blocks.max(0) + 1))
-    order = np.argsort(index, kind="stable")
-    starts = np.flatnonzero(np.diff(index[order], prepend=-1))
-    parts = [
-        order[i : min(i + together, stop)]
-        for start, stop in zip(starts, [*starts[1:], n], strict=True)
-        for i in range(start, stop, together)
-    ]
+    """Groups ``[g, together]`` of points next to each other, filled up with −1; of fewer points each, half as many or a
+    quarter, where groups would be wider than ``WIDE``.
+
+    Points are divided across their longest extent, again and again, at a multiple of ``together``, so that all groups
+    but one are full.
+    """
+
+    def divided(members: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        if len(members) <= together:
+            return [members]
+        axis = int(np.ptp(points[members], axis=0).argmax())
+        first = -(-len(members) // (2 * together)) * together
+        members = members[np.argpartition(points[members, axis], first)]
+        return [*divided(members[:first]), *divided(members[first:])]
+
+    parts = divided(np.arange(len(points)))
+    while together > 1 and np.median([np.ptp(points[part], axis=0).max() for part in parts]) > WIDE:
+        together //= 2
+        parts = [half for part in parts for half in divided(part)]
     groups = np.full((len(parts), together), -1, dtype=np.int64)
     for row, part in zip(groups, parts, strict=True):
         row[: len(part)] = part
