@@ -3,6 +3,7 @@
 # make docs: the documentation as a site, in site/index.html.
 # make study-small: losses against each other, see docs/results/l2-vs-transport.md; hours, continued where it was stopped.
 # make study-convex: the same question without a network, see docs/results/convex.md; also continued.
+# make study-plane: networks in the plane, with more pairs of runs, see docs/results/plane.md; also continued.
 PYTHON ?= python3
 BIN := $(abspath .venv/bin)
 DIST ?= dist
@@ -12,7 +13,7 @@ BUILD = $(BIN)/python -c "import sys; from flit_core.buildapi import *; build_sd
 
 SITE ?= site
 
-.PHONY: run test test-slow test-lowest check docs dist study-small study-convex study install
+.PHONY: run test test-slow test-lowest check docs dist study-small study-convex study-plane study install
 
 run: install
 	$(BIN)/edframe run --loss sinkhorn
@@ -55,6 +56,11 @@ study-convex: install
 	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex.py blindness
 	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=65536 $(BIN)/python docs/results/convex.py cost
 	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex.py table
+
+# Two commands at a time share the runs between them.
+study-plane: install
+	seq 2 | OMP_NUM_THREADS=1 xargs -P 2 -I '{}' $(BIN)/python docs/results/plane.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/results/plane.py table
 
 study: install
 	$(BIN)/python docs/results/l2_vs_transport.py full

@@ -1,0 +1,137 @@
+"""Losses against each other in networks, in the plane of Li–O–Li, with enough pairs of runs for an answer.
+
+python docs/results/plane.py                  every run of plane.yaml that is not finished, in its order
+python docs/results/plane.py --only "atoms"   those whose key begins so: condition; loss; seed
+python docs/results/plane.py table            what is there, into plane.md and its figures
+
+Each finished run is a line of plane.jsonl; its errors by sample, which the intervals need, are in the folder of runs,
+and what they say is kept in plane.json. A run without these, as on another machine, is made again, and its line
+replaces the old one. Several of these commands may run at once: each takes runs that no other has begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plane_page as page
+import torch
+from convex_study import FOLDS, TESTS, parts, short
+from pages import ROOT, put
+from plane_study import Planned, carry_out, experiment_of, planned, recipe, tested
+
+from edframe.comparison.statistics import paired
+from edframe.contract.registry import Registry
+from edframe.files import locked, whole
+from edframe.train.loop import Interrupted
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+SUMMARY, PAGE = RESULTS.with_suffix(".json"), RESULTS.with_suffix(".md")
+RUNS, FIGURES = ROOT / "runs" / "plane", ROOT / "docs" / "figures"
+REFERENCE = "l1"
+
+
+def rows() -> list[dict[str, Any]]:
+    """The finished runs in the order of the recipe; of one that two commands have made, the later."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    made = {(row := json.loads(line))["key"]: row for line in lines}
+    return [made[plan.key] for plan in planned(recipe()) if plan.key in made]
+
+
+def run_all(only: tuple[str, ...]) -> None:
+    """The runs whose keys begin so and that are neither finished nor begun, each a row as soon as it is."""
+    asked, registry = recipe(), Registry.discover()
+    wanted = [plan for plan in planned(asked) if plan.key.startswith(only)]
+    RUNS.mkdir(parents=True, exist_ok=True)
+    for number, plan in enumerate(wanted, 1):
+        try:
+            with locked(RUNS / f"{plan.key}.lock"):
+                if (RUNS / f"{plan.key}.npz").exists() and plan.key in {row["key"] for row in rows()}:
+                    continue
+                row, each = carry_out(plan, asked, registry)
+                np.savez_compressed(RUNS / f"{plan.key}.npz", **each)
+                with RESULTS.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        except BlockingIOError:  # another command is at it
+            continue
+        print(
+            f"{number}/{len(wanted)} {plan.key}: NMAE {row['inner']['nmae']:.3g}%, {row['seconds']:.0f} s", flush=True
+        )
+
+
+def effects_of(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every loss minus l1, by condition, test and metric, over the seeds that have both: the mean of l1, the mean
+    difference with its 95% interval over runs and groups of test samples, and p."""
+    asked = recipe()
+    plan = next(planned(asked))
+    registry = Registry.discover()
+    dataset = experiment_of(plan, asked, registry).data.make(registry)
+    labels = np.asarray(dataset.groups)
+    tests = {fold: [tested(part) for part in parts(dataset, 0, fold)[1:]] for fold in range(FOLDS)}
+    stored = {row["key"]: dict(np.load(RUNS / f"{row['key']}.npz")) for row in done if _kept(row).exists()}
+    every = []
+    for condition in asked["conditions"]:
+        for loss in asked["losses"]:
+            seeds = [
+                seed for seed in range(max(part["seeds"] for part in asked["runs"]))
+                if {Planned(condition, name, seed).key for name in (loss, REFERENCE)} <= stored.keys()
+            ]  # fmt: skip
+            if loss == REFERENCE or len(seeds) < 2:
+                continue
+            for place, test in enumerate(TESTS):
+                groups = np.concatenate([labels[list(tests[seed % FOLDS][place])] for seed in seeds])
+                counts = [len(tests[seed % FOLDS][place]) for seed in seeds]
+                for metric in page.METRICS:
+                    ours, theirs = (
+                        np.concatenate(
+                            [stored[Planned(condition, name, seed).key][f"{test} {metric}"] for seed in seeds]
+                        )
+                        for name in (loss, REFERENCE)
+                    )
+                    difference, low, high, p = paired(ours - theirs, np.repeat(seeds, counts), groups)
+                    every.append({
+                        "condition": condition, "loss": loss, "test": test, "metric": metric, "pairs": len(seeds),
+                        "mean": short(float(ours.mean())), "l1": short(float(theirs.mean())),
+                        "difference": short(difference), "low": short(low), "high": short(high), "p": short(p),
+                    })  # fmt: skip
+    return every
+
+
+def _kept(row: dict[str, Any]) -> Path:
+    return RUNS / f"{row['key']}.npz"
+
+
+def write() -> None:
+    """The tables between their markers in the page, and the figures."""
+    asked, done = recipe(), rows()
+    effects = json.loads(SUMMARY.read_text(encoding="utf-8"))["effects"]
+    for name, text in page.texts(asked, done, effects).items():
+        put(PAGE, name, text)
+    FIGURES.joinpath("plane-effects.png").write_bytes(page.forest(asked, effects))
+    FIGURES.joinpath("plane-training.png").write_bytes(page.training(done))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["table"], help="instead of runs")
+    parser.add_argument("--only", nargs="+", default=[""], help="beginnings of keys: 'atoms, 25; l1'")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.what is None:
+        try:
+            run_all(tuple(options.only))
+        except Interrupted:
+            sys.exit("stopped; the same command goes on with the run that was begun")
+        return
+    if RUNS.is_dir() and (every := effects_of(rows())):
+        with whole(SUMMARY) as file:
+            file.write((json.dumps({"effects": every}, indent=1, ensure_ascii=False) + "\n").encode())
+    write()
+
+
+if __name__ == "__main__":
+    main()

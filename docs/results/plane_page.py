@@ -1,0 +1,279 @@
+"""Answers, tables and figures of ``plane.md`` from the finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from convex_page import METRICS as CONVEX_METRICS
+from convex_page import TESTS
+from scipy import stats
+
+from edframe.report.numbers import number
+from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, png, styled
+
+Row = Mapping[str, Any]
+
+METRICS = CONVEX_METRICS
+WORTH = 10.0
+"""% of l1's error: a smaller effect is not worth having."""
+LEVEL, POWER = 0.05, 0.8
+LAST = 0.2
+"""Share of a training of which the change of the validation loss is told."""
+COLOURS = {
+    "l1": BLUE, "l2": ORANGE, "huber": GREY, "coulomb": GREEN, "energy": "#56b4e9", "sinkhorn": "#7b1e7a",
+    "sinkhorn, blur 0.3": "#b0479f", "l1 + 10 sinkhorn": "#d9a441", "l1 + 30 sinkhorn": "#a6761d",
+    "l1 + 100 sinkhorn": "#66480f",
+}  # fmt: skip
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values corrected so that the chance of any false claim among them is bounded: Holm, Scand. J. Stat. 6, 65
+    (1979)."""
+    order = np.argsort(values)
+    scaled = np.asarray(values)[order] * np.arange(len(values), 0, -1)
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(scaled))
+    return [float(value) for value in corrected]
+
+
+def detectable(spread: float, pairs: int, questions: int) -> float:
+    """The smallest effect that so many pairs, whose differences have this standard deviation, show with a power of 0.8
+    when the level of 0.05 is divided by the number of questions, in the unit of ``spread``."""
+    student = stats.t(pairs - 1)
+    return float((student.ppf(1 - LEVEL / questions / 2) + student.ppf(POWER)) * spread / np.sqrt(pairs))
+
+
+def percent(effect: Row) -> tuple[float, float, float]:
+    """The difference and the ends of its interval in % of l1."""
+    difference, low, high = (100 * effect[key] / effect["l1"] for key in ("difference", "low", "high"))
+    return difference, low, high
+
+
+def texts(recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row]) -> dict[str, str]:
+    """What stands between the markers of the page, by their names."""
+    return {
+        "known": known(recipe, effects),
+        "open": unfinished(recipe, rows),
+        "answers": answers(recipe, effects),
+        "tables": tables(recipe, rows, effects),
+        "trained": trained(rows),
+        "power": power(recipe),
+    }
+
+
+def known(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
+    """The first paragraph: the answers in words, a line for each start, and beside them what the mix costs."""
+    pairs = [(question, effect) for question, effect in asked(recipe, effects) if effect]
+    corrected = holm([effect["p"] for _, effect in pairs])
+    clauses: dict[str, list[str]] = {}
+    for (question, effect), p in zip(pairs, corrected, strict=True):
+        metric = METRICS[question["metric"]].split(",")[0]
+        where = " on corners" if question["test"] == "corners" else ""
+        said = f"{metric}{where} {_with_interval(effect)}, {answer(effect, p)} (p {number(p, 2)})"
+        clauses.setdefault(question["condition"], []).append(said)
+    mix = recipe["questions"][0]["loss"]
+    lines = [
+        f"**What is now known.** Networks trained by `{mix}` and by `l1` on the same samples, from the same weights",
+        "with the same batches: the difference in % of l1, with 95% intervals and p corrected for all questions.",
+        "",
+    ]
+    for condition, said in clauses.items():
+        (price,) = [
+            e for e in effects
+            if (e["condition"], e["loss"], e["metric"], e["test"]) == (condition, mix, "nmae", "inner")
+        ]  # fmt: skip
+        head = f"- From {condition} training samples ({price['pairs']} pairs)"
+        lines.append(f"{head}: {'; '.join(said)}. Its price, not asked before: NMAE {_with_interval(price)}.")
+    return "\n".join(lines) + "\n"
+
+
+def unfinished(recipe: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Which runs of the recipe are not finished."""
+    wanted: dict[str, dict[str, int]] = {}
+    for part in recipe["runs"]:
+        for condition in part["conditions"]:
+            wanted.setdefault(condition, {}).update(dict.fromkeys(part["losses"], part["seeds"]))
+    parts = []
+    for condition, losses in wanted.items():
+        done = {loss: sum((r["condition"], r["loss"]) == (condition, loss) for r in rows) for loss in losses}
+        lacking = [f"{loss} {done[loss]} of {seeds}" for loss, seeds in losses.items() if done[loss] < seeds]
+        if not any(done.values()):
+            parts.append(f"- {condition}: nothing yet")
+        elif lacking:
+            parts.append(f"- {condition}: {', '.join(lacking)}")
+    head = "Runs that are finished, where not all are; `make study-plane` goes on there:"
+    return "\n".join([head, "", *parts]) + "\n" if parts else "All runs of the recipe are finished.\n"
+
+
+def asked(recipe: Mapping[str, Any], effects: Sequence[Row]) -> list[tuple[Row, Row | None]]:
+    """Each primary question, and the effect that answers it, where two pairs or more are finished."""
+    keys = ("condition", "loss", "test", "metric")
+    by = {tuple(effect[key] for key in keys): effect for effect in effects}
+    return [(question, by.get(tuple(question[key] for key in keys))) for question in recipe["questions"]]
+
+
+def answers(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
+    """The primary questions, each with its answer."""
+    pairs = asked(recipe, effects)
+    corrected = iter(holm([effect["p"] for _, effect in pairs if effect]))
+    lines = [
+        "| question: against l1, | tested on | metric | pairs | l1 | difference, % | corrected p | answer |",
+        "|---" * 8 + "|",
+    ]
+    for question, effect in pairs:
+        asks = f"{question['loss']}, {question['condition']}"
+        head = f"| {asks} | {TESTS[question['test']]} | {METRICS[question['metric']]} | "
+        if effect is None:
+            lines.append(head + "– | – | – | – | open: not run |")
+            continue
+        p = next(corrected)
+        lines.append(
+            head + f"{effect['pairs']} | {number(effect['l1'])} | {_with_interval(effect)} | {number(p, 2)} | "
+            f"{answer(effect, p)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def answer(effect: Row, p: float) -> str:
+    """In words, of an effect with its corrected p."""
+    difference, low, high = percent(effect)
+    if p <= LEVEL:
+        return "lower" if difference < 0 else "higher"
+    if max(abs(low), abs(high)) < WORTH:
+        return f"no effect of {WORTH:.0f}%"
+    return "open"
+
+
+def tables(recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row]) -> str:
+    """Every loss under every condition that has two pairs: exploratory, each interval for itself."""
+    lines = []
+    for condition in recipe["conditions"]:
+        for test, called in TESTS.items():
+            here = [e for e in effects if e["condition"] == condition and e["test"] == test]
+            base = [row for row in rows if row["condition"] == condition and row["loss"] == "l1"]
+            if not here or not base:
+                continue
+            lines += [f"#### {condition} training samples, tested on {called}", ""]
+            lines += ["| | pairs | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 2) + "|"]
+            means = [number(float(np.mean([row[test][metric] for row in base]))) for metric in METRICS]
+            lines.append(f"| l1 | {len(base)} runs | " + " | ".join(means) + " |")
+            for loss in recipe["losses"]:
+                mine = {e["metric"]: e for e in here if e["loss"] == loss}
+                if mine:
+                    cells = [_with_interval(mine[metric]) for metric in METRICS]
+                    lines.append(f"| {loss}, % of l1 | {mine['nmae']['pairs']} | " + " | ".join(cells) + " |")
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _with_interval(effect: Row) -> str:
+    difference, low, high = (f"{value:+.0f}".replace("-", "−") for value in percent(effect))
+    text = f"{difference} ({low} to {high})"
+    return f"**{difference}** ({low} to {high})" if effect["low"] > 0 or effect["high"] < 0 else text
+
+
+def trained(rows: Sequence[Row]) -> str:
+    """How far each training has come: the validation loss at the end, and what a run took."""
+    lines = [
+        f"| | runs | validation loss over its least | its change in the last {LAST:.0%} of the steps, % | "
+        "least in the last tenth, % of runs | validation NMAE, % | ms per step | processor s per run |",
+        "|---" * 8 + "|",
+    ]
+    for condition, loss in dict.fromkeys((row["condition"], row["loss"]) for row in rows):
+        here = [row for row in rows if (row["condition"], row["loss"]) == (condition, loss)]
+        paths = [np.array(row["validation_loss"]) for row in here]
+        change = [path[-1] / path[-1 - round(LAST * len(path))] - 1 for path in paths]
+        late = [path.argmin() >= round(0.9 * len(path)) for path in paths]
+        keys = ("validation_nmae", "step_ms", "seconds")
+        cells = [
+            str(len(here)), number(float(np.mean([path[-1] / path.min() for path in paths]))),
+            f"{100 * float(np.mean(change)):+.1f}".replace("-", "−"), f"{100 * float(np.mean(late)):.0f}",
+            *(number(float(np.mean([_end(row[key]) for row in here]))) for key in keys),
+        ]  # fmt: skip
+        lines.append(f"| {condition}; {loss} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _end(value: float | Sequence[float]) -> float:
+    return float(value[-1]) if isinstance(value, Sequence) else float(value)
+
+
+def power(recipe: Mapping[str, Any]) -> str:
+    """What the pilot said that so many pairs can detect."""
+    numbers = (4, 10)
+    lines = ["| start | spread in the pilot, % of l1 | " + " | ".join(f"{n} pairs see, %" for n in numbers) + " |"]
+    lines.append("|---" * (len(numbers) + 2) + "|")
+    for condition, spread in recipe["pilot"]["spread"].items():
+        least = [f"{detectable(spread, pairs, len(recipe['questions'])):.0f}" for pairs in numbers]
+        lines.append(f"| {condition} | {spread} | " + " | ".join(least) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def forest(recipe: Mapping[str, Any], effects: Sequence[Row]) -> bytes:
+    """Each loss's error over that of l1 with its interval, a panel for each metric, a block of rows for each condition;
+    filled for tests of the same kind, hollow for corners."""
+    shown = ("nmae", "w2", "dipole_error", "basin_error", "low_density_nmae", "coulomb_error")
+    blocks = [c for c in recipe["conditions"] if any(e["condition"] == c for e in effects)]
+    places: dict[tuple[str, str], float] = {}
+    ticks, place = [], 0.0
+    for condition in blocks:
+        for loss in recipe["losses"]:
+            if any(e["condition"] == condition and e["loss"] == loss for e in effects):
+                places[condition, loss] = place
+                ticks.append((place, loss))
+                place += 1
+        place += 1.2
+    with styled():
+        figure, axes = panels(len(shown), 12.5, 1.2 + 0.23 * place)
+        for ax, metric in zip(axes, shown, strict=True):
+            here = [e for e in effects if e["metric"] == metric]
+            for effect in here:
+                inner = effect["test"] == "inner"
+                row = places[effect["condition"], effect["loss"]] + (-0.17 if inner else 0.17)
+                middle, low, high = (1 + value / 100 for value in percent(effect))
+                colour = COLOURS[effect["loss"]]
+                ax.plot([max(low, 0.1), high], [row, row], color=colour, linewidth=1.5)
+                ax.plot(middle, row, "o", color=colour, markersize=4.5, markerfacecolor=colour if inner else "white")
+            ax.axvline(1, color=INK, linewidth=0.7, zorder=0)
+            ax.axvspan(1 - WORTH / 100, 1 + WORTH / 100, color=GREY, alpha=0.18, linewidth=0, zorder=0)
+            ax.set(title=METRICS[metric].replace(" where ", "\nwhere "), xscale="log", ylim=(place - 1.4, -1.3))
+            ax.set_xlim(0.25, max(4.0, 1.1 * max((1 + percent(e)[2] / 100 for e in here), default=4.0)))
+            wide = ax.get_xlim()[1] > 12
+            marks = [t for t in (0.3, 1, 3, 10, 30, 100) if t <= ax.get_xlim()[1]] if wide else [0.25, 0.5, 1, 2, 4]
+            ax.set_xticks(marks, [f"{t:g}" for t in marks])
+            ax.minorticks_off()
+            ax.set_yticks([at for at, _ in ticks], [])
+            for condition in blocks:
+                top = min(at for (c, _), at in places.items() if c == condition)
+                if ax is axes[0]:
+                    ax.text(0.26, top - 0.65, condition, fontsize=8.5, fontweight="bold", va="center")
+        axes[0].set_yticklabels([loss for _, loss in ticks])
+        figure.supxlabel("error over that of l1 (shaded: within 10%; filled: others of the same kind, hollow: corners)",
+                         fontsize=9)  # fmt: skip
+        return png(figure)
+
+
+def training(rows: Sequence[Row]) -> bytes:
+    """The validation NMAE during training: each run a thin line, the mean of a loss a thick one."""
+    conditions = list(dict.fromkeys(row["condition"] for row in rows))
+    with styled():
+        figure, axes = panels(len(conditions), 3.4 * len(conditions), 3.2)
+        for ax, condition in zip(axes, conditions, strict=True):
+            here = [row for row in rows if row["condition"] == condition]
+            for loss in _losses(here):
+                paths = np.array([row["validation_nmae"] for row in here if row["loss"] == loss])
+                share = np.arange(1, paths.shape[1] + 1) / paths.shape[1]
+                ax.plot(share, paths.T, color=COLOURS[loss], linewidth=0.4, alpha=0.5)
+                ax.plot(share, np.exp(np.log(paths).mean(0)), color=COLOURS[loss], linewidth=1.8, label=loss)
+            ax.set(title=condition, yscale="log", xlabel="share of the steps", ylabel="validation NMAE, %")
+            ax.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+            ax.set_ylim(0.4, 30)
+            ax.minorticks_off()
+        axes[0].legend(fontsize=7)
+        return png(figure)
+
+
+def _losses(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(row["loss"] for row in rows))
