@@ -95,11 +95,12 @@ def measured(part: str, atoms: str, points: int, memory: float) -> dict[str, flo
     from edframe_unet.plugin import UNetConfig
 
     from edframe import io
-    from edframe.data.basis import Basis
+    from edframe.data.basis import as_given
     from edframe.grid import Grid
     from edframe.interfaces import Contents
-    from edframe.predict.memory import tile_points
-    from edframe.predict.tiles import predicted, tiles
+    from edframe.predict.layers import predicted
+    from edframe.predict.memory import Need
+    from edframe.predict.tiles import tiles
 
     torch.set_num_threads(1)
     structure = supercell(points if atoms == "many" else 0, points)
@@ -128,10 +129,10 @@ def measured(part: str, atoms: str, points: int, memory: float) -> dict[str, flo
             io.write(folder / "CHGCAR", io.Volume(structure, grid, {"total": values}))
         else:
             room = memory * 2**30
-            most = tile_points(model, len(featurizer.channels), 1, grid, "cpu", room) or grid.points
-            parts = tiles(grid, model, most)
+            need = Need.of(model, len(featurizer.channels), 1, grid, "cpu", room)
+            parts = tiles(grid, model, grid.points if need.fits else need.tile())
             on = featurizer.tiled(structure, grid, "cpu")
-            density = predicted(model, on, Basis(grid, np.eye(3, dtype=int)), float(electrons), parts, folder, "cpu")
+            density = predicted(model, on, as_given(grid), float(electrons), parts, folder, "cpu")
             facts["tiles"] = float(len(parts))
             facts["electrons off"] = abs(float(density.sum() * grid.voxel_volume / electrons) - 1)
     seconds = time.process_time() - began

@@ -193,13 +193,14 @@ class Grid:
         }
 
 
-def slabs(grid: Grid, points: int) -> Iterator[Region]:
-    """The grid in slices of its first axis, each of at most ``points`` points, or one layer."""
-    layer = grid.points // grid.shape[0]
-    step = max(1, points // layer)
-    for first in range(0, grid.shape[0], step):
-        count = min(step, grid.shape[0] - first)
-        yield Region((first, *[0] * (grid.dimension - 1)), (count, *grid.shape[1:]))
+def slabs(grid: Grid, points: int, axis: int = 0) -> Iterator[Region]:
+    """The grid in slices of an axis, each of at most ``points`` points, or one layer."""
+    whole, n = grid.region(), grid.shape[axis]
+    step = max(1, points // (grid.points // n))
+    for first in range(0, n, step):
+        start, shape = list(whole.start), list(whole.shape)
+        start[axis], shape[axis] = first, min(step, n - first)
+        yield Region(tuple(start), tuple(shape))
 
 
 def in_dimension(unit: str, dimension: int) -> str:

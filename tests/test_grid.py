@@ -203,3 +203,6 @@ def test_slabs_are_the_grid_in_order():
         (0, (2, 4, 5)), (2, (2, 4, 5)), (4, (2, 4, 5)), (6, (1, 4, 5))
     ]  # fmt: skip
     assert len(list(slabs(grid, 1))) == 7
+    assert [(slab.start, slab.shape) for slab in slabs(grid, 90, axis=2)] == [
+        ((0, 0, 0), (7, 4, 3)), ((0, 0, 3), (7, 4, 2))
+    ]  # fmt: skip

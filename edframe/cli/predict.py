@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,7 @@ from edframe.cli import options
 from edframe.cli.complete import model_names
 from edframe.cli.progress import stopping_keeps_what_is_done
 from edframe.errors import ConfigError, DataError, EdframeError
+from edframe.memory import free_memory
 
 if TYPE_CHECKING:
     from edframe.predict.files import Asked, Job, Said
@@ -79,9 +81,7 @@ def predict(
     spin: options.Spin = "total",
     force: options.Force = False,
     device: options.Device = None,
-    workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Processes that predict, with --out; 0: one per core.")
-    ] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that predict; 0: one per core.")] = 1,
     scheduler: options.Scheduler = None,
     memory: Annotated[
         float | None,
@@ -96,11 +96,15 @@ def predict(
 
     Of several frames (xyz, XDATCAR, traj, XSF), each is predicted, into FILE_0, FILE_1, … With --out DIR there may be
     many files: each density is named after its structure. Densities that are there already are skipped, so that a
-    stopped command continues, and a structure that fails does not stop the others. With --workers, several processes
-    predict, each with one thread.
+    stopped command continues, and a structure that fails does not stop the others.
 
     A grid that does not fit into the memory is predicted in tiles by models that state how far they look, such as
-    U-Nets, with the same result; the folder of the density then holds up to twice its size beside it, meanwhile.
+    U-Nets, with the same result, also of an ensemble and with --symmetrise; the folder of the density then holds some
+    times its size beside it, meanwhile.
+
+    With --workers or --scheduler several processes predict, each with one thread: with --out the structures, else the
+    tiles of the one structure, where that is sooner done. The local ones share the memory; those of a scheduler have
+    it each.
 
     With --symmetrise, the density of a turned structure is the turned density, for every turn that maps the cell's grid
     onto itself; training with augmentation makes it nearly so.
@@ -132,13 +136,11 @@ def predict(
         )
     if not structures:
         raise ConfigError("give at least one structure to predict")
-    if out is None and (workers != 1 or scheduler is not None):
-        raise ConfigError("--workers and --scheduler are for many structures; give them with --out DIR")
     from edframe.io.boxes import vacuum_for
     from edframe.predict.files import Asked, Said, predictions, trained_vacuum
 
-    if scheduler is not None and out is not None:  # whose workers may be in another folder
-        structures, out = [path.resolve() for path in structures], out.resolve()
+    if scheduler is not None:  # whose workers may be in another folder
+        structures, out = [path.resolve() for path in structures], None if out is None else out.resolve()
     pairs = [(structures[0], structures[1])] if out is None else _named(structures, out, ending)
     io.format_of(pairs[0][1])
     shape = _asked(grid, like, spacing)
@@ -146,16 +148,19 @@ def predict(
     folder = folder.resolve() if scheduler is not None else folder
     around = vacuum_for(vacuum, trained_vacuum(folder))
     room = None if memory is None else memory * 2**30
+    processes = workers or os.cpu_count() or 1
     asked = Asked(
         folder, device, symmetrise, around, shape, spacing, electrons, charge, spin, force, out is not None, room
     )
     if out is None:
+        asked = replace(asked, workers=processes, scheduler=scheduler)
         (job,) = _jobs(*pairs[0], asked)
         for said in predictions(job):
             _say(said)
         return
     out.mkdir(parents=True, exist_ok=True)
-    processes = workers or os.cpu_count() or 1
+    if processes > 1 and scheduler is None:  # they share the memory
+        asked = replace(asked, memory=(free_memory() if room is None else room) / processes)
     jobs: list[Job] = []
     failed = 0
     for path, target in pairs:

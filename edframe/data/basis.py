@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edframe.data.augmentation import move, move_back
-from edframe.grid import Grid
+from edframe.grid import Grid, Region
 from edframe.interfaces import FittedModel
 from edframe.memory import by_points
 
@@ -61,14 +61,17 @@ class Basis:
     @property
     def index(self) -> Int[Tensor, "1 point"]:
         """For each point of ``grid`` in order, which of ``given`` it is, ``[1, point]``: source indices of ``move``."""
-        return self.places(range(self.given.shape[0]))[None]
+        return self.places(self.given.region())[None]
 
-    def places(self, layers: range) -> Int[Tensor, "point"]:
-        """The same for the points of ``grid`` in some layers of its first axis, ``[point]``."""
+    def places(self, region: Region, turn: NDArray[np.int64] | None = None) -> Int[Tensor, "point"]:
+        """The same for a part of ``grid``, ``[point]``. turn: an operation of ``Grid.symmetries`` of ``grid``, by which
+        a point goes elsewhere before."""
         shape = np.array(self.given.shape)
         steps = self.matrix * shape // shape[:, None]  # between points of the new grid, in points of the given
-        along = np.ix_(np.array(layers), *(np.arange(n) for n in shape[1:]))
-        index = np.zeros((len(layers), *self.given.shape[1:]), dtype=np.int64)
+        if turn is not None:
+            steps = turn.T @ steps
+        along = np.ix_(*region.indices(self.given))
+        index = np.zeros(region.shape, dtype=np.int64)
         for axis, n in enumerate(self.given.shape):
             index = index * n + sum(int(step) * points for step, points in zip(steps[:, axis], along, strict=True)) % n
         return torch.from_numpy(index.ravel())

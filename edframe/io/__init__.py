@@ -42,7 +42,10 @@ FORMATS = {
 }
 """Format and the module that reads and writes it, by ``read(path) -> Volume`` and ``write(path, volume)``."""
 
-__all__ = ["FORMATS", "Volume", "files_of", "format_of", "read", "write"]
+X_FASTEST = ("chgcar", "xsf")
+"""Formats whose values lie in the file plane by plane of z, from the first to the last."""
+
+__all__ = ["FORMATS", "X_FASTEST", "Volume", "files_of", "format_of", "read", "write"]
 
 
 def read(

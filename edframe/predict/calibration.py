@@ -91,9 +91,9 @@ class Calibration:
         }
 
 
-def expected_nmae(spread: Array, factor: float, electrons: float, grid: Grid) -> float:
-    """The NMAE in % that a spread ``[x, y, z]`` in e/Å^d lets expect: √(2/π) factor ∫σ / N."""
-    return float(100 * MEAN_DEVIATION * factor * spread.sum() * grid.voxel_volume / electrons)
+def expected_nmae(spread: float, electrons: float, grid: Grid) -> float:
+    """The NMAE in % that a spread lets expect whose sum over the points is ``spread``, in e/Å^d: √(2/π) ∫σ / N."""
+    return 100 * MEAN_DEVIATION * spread * grid.voxel_volume / electrons
 
 
 def _spearman(expected: list[float], measured: list[float]) -> float | None:

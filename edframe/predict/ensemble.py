@@ -25,6 +25,8 @@ from edframe.errors import DataError, RunError
 from edframe.interfaces import FittedFeaturizer
 from edframe.io.files import replacing
 from edframe.predict.calibration import Calibration, expected_nmae
+from edframe.predict.in_tiles import InTiles, Processes, each_density, mean_and_deviation, total
+from edframe.predict.on_disk import chunks
 from edframe.predict.predictor import Predictor, load_best, predicted_sample
 from edframe.report.calibration import calibration_figure
 from edframe.runs.build import device_for
@@ -37,6 +39,7 @@ from edframe.train.loop import predict
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
+    from edframe.grid import Grid
     from edframe.predict.novelty import Novelty
     from edframe.runs.build import Parts
     from edframe.sample import Sample
@@ -201,26 +204,43 @@ class EnsemblePredictor:
         charge: float = 0.0,
         memory: float | None = None,
         folder: Path | None = None,
+        processes: Processes | None = None,
+        x_fastest: bool = False,
     ) -> tuple[Sample, NDArray[np.float64], float]:
         """The mean density, its calibrated standard deviation ``[s, x, y, z]`` in e/Å³, and the expected NMAE in %.
 
-        Arguments and errors as of ``Predictor``, but all of the grid at once: ``folder`` is not used. The mean is
-        nonnegative and integrates to the electrons, as each member's density does.
+        Arguments and errors as of ``Predictor``. The mean is nonnegative and integrates to the electrons, as each
+        member's density does.
         """
-        first = self.members[0]
+        first, count = self.members[0], len(self.members)
         grid = first.grid(structure, shape, spacing)
-        inputs = first.inputs(structure, grid, electrons, charge, memory)
+        parts = first.tiled(grid, memory, processes, count)
+        if parts is None:
+            mean, spread, number = self._whole(structure, grid, electrons, charge, memory)
+        else:
+            number = first.number(structure, None, grid, electrons, charge)
+            tiled = [InTiles(member, structure, grid, index) for index, member in enumerate(self.members)]
+            each = each_density(tiled, parts, number, folder, processes, x_fastest=x_fastest)
+            mean, spread = mean_and_deviation(each, folder)
+        for (part,) in chunks(spread):
+            part *= self.ensemble.factor
+        name, remark = self.ensemble.path.name, first.remark(grid)
+        sample = predicted_sample(structure, grid, mean, number, remark, name, first.level)
+        return sample, spread, expected_nmae(total(spread), number, grid)
+
+    def _whole(
+        self, structure: Structure, grid: Grid, electrons: float | None, charge: float, memory: float | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Mean and standard deviation of the members' densities, and the electrons."""
+        first = self.members[0]
+        inputs = first.inputs(structure, grid, electrons, charge, memory, len(self.members))
         predicted = [first.density(inputs)]
         for member in self.members[1:]:
             if isinstance(member.featurizer, FittedFeaturizer):  # members may have other training samples
                 inputs = replace(inputs, features=member.featurizer([structure], inputs.grid, member.device))
             predicted.append(member.density(inputs))
         densities = np.stack(predicted).astype(np.float64)
-        spread = densities.std(0, ddof=1)
-        name, remark = self.ensemble.path.name, first.remark(grid)
-        sample = predicted_sample(structure, grid, densities.mean(0), inputs.electrons, remark, name, first.level)
-        expected = expected_nmae(spread[0], self.ensemble.factor, inputs.electrons, inputs.grid)
-        return sample, self.ensemble.factor * spread, expected
+        return densities.mean(0), densities.std(0, ddof=1), inputs.electrons
 
     def novelty(self, structure: Structure) -> Novelty | None:
         """As of ``Predictor``: all members have one training set."""

@@ -24,7 +24,8 @@ class Asked:
     """What is asked of every prediction. run: of a run or an ensemble. vacuum: Å around a molecule without a cell.
 
     skip: leave out what is there already, and go on after a structure that fails; force: write over what is there.
-    memory: bytes that a prediction may take; None: what is free.
+    memory: bytes that a prediction may take; None: what is free. workers, scheduler: processes for the tiles of each
+    structure, as of ``run_jobs``.
     """
 
     run: Path
@@ -39,6 +40,8 @@ class Asked:
     force: bool
     skip: bool
     memory: float | None = None
+    workers: int = 1
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def predictions(job: Job) -> Iterator[Said]:
             yield Said(f"{place}: is there already")
             continue
         try:
-            yield from _written(atoms, place, points, origin, asked, number if len(frames.structures) > 1 else None)
+            yield from _written(atoms, place, points, origin, job, number, several=len(frames.structures) > 1)
         except (EdframeError, MemoryError) as error:
             if not asked.skip:
                 raise
@@ -163,25 +166,28 @@ def targets(target: Path, frames: Frames, spin: str) -> list[Path]:
 
 
 def _written(
-    atoms: Structure, target: Path, shape: Sequence[int] | None, origin: tuple[float, float, float], asked: Asked,
-    number: int | None,
+    atoms: Structure, target: Path, shape: Sequence[int] | None, origin: tuple[float, float, float], job: Job,
+    number: int, *, several: bool,
 ) -> Iterator[Said]:  # fmt: skip
     from edframe import io
     from edframe.data.conversion import volume_of
     from edframe.io.patterns import PREDICTED
     from edframe.io.spin import beside
     from edframe.io.structures import charge_of
+    from edframe.predict.elsewhere import processes
     from edframe.predict.ensemble import EnsemblePredictor
     from edframe.predict.predictor import warnings_of
 
+    asked = job.asked
     model = opened(asked.run, asked.device, asked.symmetrise)
-    began = time.perf_counter()
+    began, others = time.perf_counter(), processes(asked, job.path, number)
     excess = asked.charge
     if excess is None:
         excess = charge_of(atoms) if asked.electrons is None else 0.0
     wanted: dict[str, Any] = {
         "shape": shape, "spacing": asked.spacing, "electrons": asked.electrons, "charge": excess,
-        "memory": asked.memory, "folder": target.parent,
+        "memory": asked.memory, "folder": target.parent, "processes": others,
+        "x_fastest": io.format_of(target) in io.X_FASTEST,
     }  # fmt: skip
     spread, expected = None, 0.0
     if isinstance(model, EnsemblePredictor):
@@ -195,8 +201,12 @@ def _written(
     said = f" (charge {excess:+g})" if excess and asked.charge is None else ""
     far = f", distance {novelty.distance:.2f}" if novelty is not None else ""
     seconds = time.perf_counter() - began
+    by = f" by {others.count} processes" if others is not None and others.used else ""
     yield Said(f"{', '.join(map(str, written))}: {sample.electrons:g} electrons{said} on {size} points, "
-               f"{seconds:.1f} s{far}")  # fmt: skip
+               f"{seconds:.1f} s{by}{far}")  # fmt: skip
+    if others is not None and not others.used:
+        reason = getattr(model, "members", [model])[0].whole or "its tiles would take no less time"
+        yield Said(f"{target}: one process predicted it; {reason}.", "note")
     if spread is not None:
         comment = f"{atoms.formula}, standard deviation of a density {PREDICTED}"
         fields = dict(zip(("total", "magnetisation"), spread, strict=False))
@@ -205,4 +215,4 @@ def _written(
         yield Said(f"{', '.join(map(str, written))}: spread of {len(model.members)} members; expected NMAE "
                    f"{expected:.3g} %")  # fmt: skip
     for each in warnings_of(sample, novelty):
-        yield Said(f"{'' if number is None else f'frame {number}: '}{each}.", "warning")
+        yield Said(f"{f'frame {number}: ' if several else ''}{each}.", "warning")

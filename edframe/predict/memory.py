@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from edframe.errors import RunError
 from edframe.grid import Grid
 from edframe.interfaces import TiledModel
 from edframe.memory import by_points, by_words, fitting, free_memory, taken_memory
+from edframe.predict.symmetry import Symmetrised
 
 ROUGH = 8192
 """Bytes for a point of the grid that no model needs: twice what a U-Net takes on a small grid of odd axes. Where so
@@ -21,6 +23,16 @@ much is free, nothing more is estimated, because PyTorch takes seconds to load w
 
 BESIDE = 24
 """Bytes for a point of the grid that a prediction as a whole takes beside the model: the density, and its text."""
+
+MEMBER = 12
+"""Bytes for a point of the grid of each density of an ensemble."""
+
+TURNED = 80
+"""Bytes for a point of the grid that moving by an operation of the cell takes beside what is moved."""
+
+ASKING = 64
+"""Bytes for a point of the grid and each of its inputs, of a model that cannot be run without numbers: twice what a
+Fourier transform in double precision takes, as of the model ``krr``."""
 
 TILED = 0.8
 """Part of the memory that the model takes of a prediction in tiles."""
@@ -59,42 +71,64 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.now -= size
 
 
-def require_memory(
-    model: nn.Module, channels: int, spins: int, grid: Grid, device: torch.device | str, memory: float | None = None
-) -> None:
-    """Raise RunError where a density on ``grid`` needs more memory than there is, with a grid that would fit.
+@dataclass(frozen=True)
+class Need:
+    """The memory that a density on ``grid`` takes, and what there is.
 
-    memory: bytes that may be taken in all; None: what is free.
+    size: bytes; None where so much is free that they are not estimated. free: bytes that may be taken. inputs: channels
+    and baseline of a point.
     """
-    free = _room(device, memory)
-    if grid.points * ROUGH < free:
-        return
-    size = needed(model, channels, spins, grid)
-    if size is not None and size > free:
-        raise RunError(
-            f"a density on {by_points(grid.shape)} points needs {by_words(size)} of memory, and {by_words(free)} are "
-            f"free; {advice(grid.shape, free / size)}"
-        )
 
+    model: nn.Module
+    inputs: tuple[int, int]
+    grid: Grid
+    size: int | None
+    free: float
+    device: str
 
-def tile_points(
-    model: TiledModel, channels: int, spins: int, grid: Grid, device: torch.device | str, memory: float | None = None
-) -> int | None:
-    """Points of a tile that fit into the memory, see ``require_memory``; None where all of ``grid`` does.
+    @classmethod
+    def of(
+        cls, model: nn.Module, channels: int, spins: int, grid: Grid, device: torch.device | str,
+        memory: float | None = None, members: int = 1,
+    ) -> Need:  # fmt: skip
+        """memory: bytes that may be taken in all; None: what is free. members: of an ensemble, whose densities are held
+        together."""
+        free, size = _room(device, memory), None
+        beside = BESIDE + (MEMBER * members if members > 1 else 0)
+        if isinstance(model, Symmetrised):
+            model, beside = model.model, beside + TURNED + 4 * channels + 12 * spins
+        if grid.points * (ROUGH + beside) >= free:
+            size = needed(model, channels, spins, grid) + beside * grid.points
+        return cls(model, (channels, spins), grid, size, free, str(device))
 
-    A part of the room is for what is not the model: sums of atoms on a coarser grid, and slabs.
-    """
-    assert isinstance(model, nn.Module)
-    free = _room(device, memory)
-    if grid.points * ROUGH < free:
-        return None
-    size = needed(model, channels, spins, grid)
-    if size is None or size + BESIDE * grid.points <= free:
-        return None
-    side = 3 * model.stride * -(-model.reach // model.stride) or 64
-    sample = Grid.of(grid.voxel * side, (side,) * grid.dimension, False)
-    per_point = (needed(model, channels, spins, sample) or size) / sample.points
-    return max(1, int(TILED * free / per_point))
+    @property
+    def fits(self) -> bool:
+        """Whether there is enough for the whole grid."""
+        return self.size is None or self.size <= self.free
+
+    def require(self, reason: str = "") -> None:
+        """Raise RunError where there is not, with a grid that would fit. reason: why there are no tiles."""
+        if self.size is not None and self.size > self.free:
+            raise RunError(
+                f"a density on {by_points(self.grid.shape)} points needs {by_words(self.size)} of memory, and "
+                f"{by_words(self.free)} are free{reason and '; '}{reason}; "
+                f"{advice(self.grid.shape, self.free / self.size)}"
+            )
+
+    def tile(self, processes: int = 1) -> int:
+        """Points of a tile that fits, in each of some processes, which also hold the libraries.
+
+        A part of the room is for what is not the model: sums of atoms on a coarser grid, and slabs.
+        """
+        room = self.free
+        if processes > 1:
+            room = room / processes - taken_memory()
+            if self.device.startswith("cuda"):
+                room = self.free / -(-processes // max(1, torch.cuda.device_count()))
+        assert isinstance(self.model, TiledModel)
+        side = 3 * self.model.stride * -(-self.model.reach // self.model.stride) or 64
+        sample = Grid.of(self.grid.voxel * side, (side,) * self.grid.dimension, False)
+        return max(1, int(TILED * room * sample.points / needed(self.model, *self.inputs, sample)))
 
 
 def _room(device: torch.device | str, memory: float | None) -> float:
@@ -112,8 +146,8 @@ def advice(shape: tuple[int, ...], share: float) -> str:
 
 
 @torch.no_grad()
-def needed(model: nn.Module, channels: int, spins: int, grid: Grid) -> int | None:
-    """Bytes for one density on ``grid`` with its channels and baseline; None for a model that asks for values."""
+def needed(model: nn.Module, channels: int, spins: int, grid: Grid) -> int:
+    """Bytes for one density on ``grid`` with its channels and baseline; of a model that asks for values, roughly."""
     state = {name: value.to("meta") for name, value in model.state_dict().items()}
     seen, baseline = (torch.empty((1, n, *grid.shape), device="meta") for n in (channels, spins))
     electrons = torch.empty(1, device="meta")
@@ -122,6 +156,6 @@ def needed(model: nn.Module, channels: int, spins: int, grid: Grid) -> int | Non
         with held:
             torch.func.functional_call(model, state, (seen, baseline, grid, electrons))
     except (RuntimeError, NotImplementedError):
-        return None
+        return ASKING * (channels + spins) * grid.points
     inputs = 2 * 4 * (channels + spins) * grid.points  # made, and joined
     return int(WORK * held.peak) + inputs

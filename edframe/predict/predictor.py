@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 from torch import Tensor, nn
 
@@ -25,10 +24,11 @@ from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features, Featurizer, TiledFeaturizer, TiledModel
 from edframe.io.patterns import PREDICTED
 from edframe.memory import by_points, out_of_memory_as
-from edframe.predict.memory import advice, require_memory, tile_points
+from edframe.predict.in_tiles import InTiles, Processes, each_density
+from edframe.predict.memory import Need, advice
 from edframe.predict.novelty import Novelty, TrainingSet
 from edframe.predict.symmetry import Symmetrised
-from edframe.predict.tiles import Tile, predicted, tiles
+from edframe.predict.tiles import Tile, tiles
 from edframe.runs.tensors import numbers, positive
 from edframe.sample import Sample
 from edframe.train.checkpoint import BEST, require_finite
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 MULTIPLE = 8
 """Points per axis are a multiple of this where no grid is given: a U-Net halves it fastest."""
+GAIN = 0.8
+"""Part of the time for the whole grid that several processes may take for its tiles, which also see halos."""
 NEAREST = 0.2
 """Å; two atoms that are nearer are one that was written twice."""
 
@@ -83,6 +85,7 @@ class Predictor:
         self.device = device
         self.name = run.path.name
         self.training_set = TrainingSet.load(run)
+        self._named = experiment
         self._label = registry.find("featurizer", experiment.featurizer.name).label
         self.featurizer: Featurizer = experiment.featurizer.make(registry, self.contents)
         restore_featurizer(self.featurizer, run)
@@ -107,23 +110,29 @@ class Predictor:
         charge: float = 0.0,
         memory: float | None = None,
         folder: Path | None = None,
+        processes: Processes | None = None,
+        x_fastest: bool = False,
     ) -> Sample:
         """The density of a periodic structure, as a Sample whose source names the run.
 
         shape: numbers of points; None: by spacing. spacing: largest voxel edge in Å; None: that of the training data.
         electrons: None: those of the neutral atoms, by the training data, less ``charge``. memory: bytes that may be
-        taken; None: what is free. Where the whole grid does not fit, it is predicted in tiles, and the density is an
-        array in a file without a name in ``folder``, see ``edframe.predict.tiles``. Raises DataError for a species that
-        was not trained on, and where the training data do not determine the electrons.
+        taken; None: what is free. Where the whole grid does not fit, it is predicted in tiles, also by other
+        ``processes``, and the density is an array in a file without a name in ``folder``, with ``x_fastest`` in another
+        order, see ``edframe.predict.in_tiles``. Raises DataError for a species that was not trained on, and where the
+        training data do not determine the electrons.
         """
         grid = self.grid(structure, shape, spacing)
-        parts = self.tiled(grid, memory)
+        parts = self.tiled(grid, memory, processes)
         density: NDArray[Any]
         if parts is None:
             inputs = self.inputs(structure, grid, electrons, charge, memory)
             density, number = self.density(inputs), inputs.electrons
         else:
-            density, number = self.in_tiles(structure, grid, electrons, charge, parts, folder)
+            number = self.number(structure, None, grid, electrons, charge)
+            tiled = [InTiles(self, structure, grid)]
+            with out_of_memory_as(_too_large(grid)):
+                (density,) = each_density(tiled, parts, number, folder, processes, x_fastest=x_fastest)
         return predicted_sample(structure, grid, density, number, self.remark(grid), self.name, self.level)
 
     def grid(self, structure: Structure, shape: Sequence[int] | None, spacing: float | None) -> Grid:
@@ -138,7 +147,22 @@ class Predictor:
 
     def remark(self, grid: Grid) -> str:
         """What ``grid`` keeps the model from, see ``edframe.data.basis``; empty: nothing."""
-        return self._basis(grid).obstacle
+        return self.basis(grid).obstacle
+
+    @property
+    def inner(self) -> nn.Module:
+        """The model itself, where it is symmetrised too."""
+        return self.model.model if isinstance(self.model, Symmetrised) else self.model
+
+    @property
+    def symmetrised(self) -> bool:
+        """Whether densities are averages over the symmetries of the cell."""
+        return isinstance(self.model, Symmetrised)
+
+    def need(self, grid: Grid, memory: float | None, members: int = 1) -> Need:
+        """The memory that a density on ``grid`` takes. members: of an ensemble."""
+        channels, spins = len(self.featurizer.channels), self.contents.spins
+        return Need.of(self.model, channels, spins, grid, self.device, memory, members)
 
     @torch.no_grad()
     def inputs(
@@ -148,63 +172,62 @@ class Predictor:
         electrons: float | None,
         charge: float = 0.0,
         memory: float | None = None,
+        members: int = 1,
     ) -> Inputs:
-        """What the model sees of a structure; arguments and errors as of a call."""
-        inner = self.model.model if isinstance(self.model, Symmetrised) else self.model
-        require_memory(inner, len(self.featurizer.channels), self.contents.spins, grid, self.device, memory)
+        """What the model sees of a structure; arguments and errors as of a call. members: of an ensemble."""
+        self.need(grid, memory, members).require(self.whole)
         with out_of_memory_as(_too_large(grid)):
             features = self.featurizer([structure], grid, self.device)
         check_features(features, self.featurizer.channels, grid, 1, self._label)
-        return Inputs(grid, features, self._electrons(structure, features, grid, electrons, charge))
+        return Inputs(grid, features, self.number(structure, features, grid, electrons, charge))
 
-    def tiled(self, grid: Grid, memory: float | None) -> list[Tile] | None:
-        """The tiles of ``grid``, in the model's basis, where it does not fit into the memory and its tiles do."""
-        if not isinstance(self.model, TiledModel) or not isinstance(self.featurizer, TiledFeaturizer):
+    def tiled(
+        self, grid: Grid, memory: float | None, processes: Processes | None = None, members: int = 1
+    ) -> list[Tile] | None:
+        """The tiles of ``grid``, in the model's basis, where it does not fit into the memory and its tiles do, or where
+        ``processes`` are sooner done with them; else None."""
+        model = self.inner
+        if self.whole or not isinstance(model, TiledModel):
             return None
-        channels, spins = len(self.featurizer.channels), self.contents.spins
-        points = tile_points(self.model, channels, spins, grid, self.device, memory)
-        if points is None:
+        need, count = self.need(grid, memory, members), 1 if processes is None else processes.count
+        if need.fits and count == 1:
             return None
-        parts = tiles(self._basis(grid).grid, self.model, points)
-        return parts if all(math.prod(tile.seen.shape) <= points for tile in parts) else None
+        points = need.tile(count)
+        parts = tiles(self.basis(grid).grid, model, points, count)
+        largest = max(math.prod(tile.seen.shape) for tile in parts)
+        late = need.fits and -(-len(parts) // count) * largest > GAIN * grid.points
+        return None if largest > points or late else parts
 
-    def _basis(self, grid: Grid) -> Basis:
+    @property
+    def whole(self) -> str:
+        """Why there are no tiles, in a sentence; empty where there are."""
+        if not isinstance(self.inner, TiledModel):
+            return f"there are no tiles of it, because the model {self._named.model.name} sees the whole grid at once"
+        if not isinstance(self.featurizer, TiledFeaturizer):
+            return f"there are no tiles of it, because the featurizer {self._named.featurizer.name} gives whole grids"
+        return ""
+
+    def basis(self, grid: Grid) -> Basis:
+        """The basis of ``grid`` that the model is called in."""
         return as_given(grid) if any_basis(self.model) else reduced(grid)
 
-    @torch.no_grad()
-    def in_tiles(
-        self,
-        structure: Structure,
-        grid: Grid,
-        electrons: float | None,
-        charge: float,
-        parts: Sequence[Tile],
-        folder: Path | None = None,
-    ) -> tuple[NDArray[np.float64], float]:
-        """The density ``[s, x, y, z]`` in e/Å³ and its electrons, by ``parts`` of ``tiled``. Other arguments and errors
-        as of a call."""
-        model, featurizer = self.model, self.featurizer
-        assert isinstance(model, TiledModel)
+    def features_on(self, structure: Structure, grid: Grid) -> Callable[[Region], Features]:
+        """The features on a part of ``grid``."""
+        featurizer = self.featurizer
         assert isinstance(featurizer, TiledFeaturizer)
-        basis = self._basis(grid)
-        placed = structure
-        if not basis.same:
-            lattice = Lattice(basis.grid.vectors)
-            placed = Structure(lattice, structure.species, structure.cart_coords, coords_are_cartesian=True)
-        with out_of_memory_as(_too_large(grid)):
-            on = featurizer.tiled(placed, basis.grid, self.device)
+        on = featurizer.tiled(structure, grid, self.device)
 
-            def features(region: Region) -> Features:
-                made = on(region)
-                check_features(made, featurizer.channels, basis.grid.part(region), 1, self._label)
-                return made
+        def features(region: Region) -> Features:
+            made = on(region)
+            check_features(made, featurizer.channels, grid.part(region), 1, self._label)
+            return made
 
-            number = self._electrons(structure, None, grid, electrons, charge)
-            return predicted(model, features, basis, number, parts, folder, self.device), number
+        return features
 
-    def _electrons(
+    def number(
         self, structure: Structure, features: Features | None, grid: Grid, electrons: float | None, charge: float
     ) -> float:
+        """The electrons of the density; arguments and errors as of a call. features: None: not known."""
         if electrons is None:
             electrons = self._neutral(structure, features, grid) - charge
         if not electrons > 0:

@@ -20,7 +20,8 @@ from edframe.data.basis import as_given, in_reduced_basis
 from edframe.errors import DataError
 from edframe.grid import Grid, Region
 from edframe.interfaces import Features, FittedModel, TiledModel
-from edframe.predict.tiles import halo, predicted, tiles
+from edframe.predict.layers import predicted
+from edframe.predict.tiles import halo, tiles
 from edframe.testing import examples
 from edframe.testing.subject import Subject
 
@@ -176,7 +177,7 @@ def tiles_are_the_whole(subject: Subject) -> None:
                 parts,
                 None,
                 "cpu",
-                slab=inner * 64,
+                points=inner * 64,
             )
         error = np.abs(density - whole[0].double().numpy()).max() / float(whole.max())
         assert error <= 1e-6, (

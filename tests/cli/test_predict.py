@@ -319,11 +319,3 @@ def test_several_processes_write_what_one_writes(edframe, process, finished, xyz
     again = edframe("predict", finished, frames, "--out", tmp_path / "two", "--grid", 12, 12, 12)
     assert again.out.count("is there already") == 2
     assert "frames_2.cube: 12 electrons" in again.out
-
-
-def test_processes_are_for_many_structures(edframe, finished, kept, tmp_path):
-    kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
-    result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "a.cube", "--workers", 2)
-    assert (result.code, result.err) == (
-        2, "Error: --workers and --scheduler are for many structures; give them with --out DIR\n",
-    )  # fmt: skip

@@ -75,7 +75,7 @@ def test_nmae_and_what_is_expected_of_it_by_hand():
     assert calibration.expected_nmae == pytest.approx([100 * np.sqrt(2 / np.pi) * 3 * 0.04 / 0.5])
     assert calibration.fitted_factor() == pytest.approx(0.1 / (np.sqrt(2 / np.pi) * 0.04))
     grid = Grid.of([2.0, 3.0, 4.0], 2)
-    assert expected_nmae(np.full((2, 2, 2), 0.04), 3.0, 0.5 * 24, grid) == pytest.approx(calibration.expected_nmae[0])
+    assert expected_nmae(3.0 * 8 * 0.04, 0.5 * 24, grid) == pytest.approx(calibration.expected_nmae[0])
 
 
 def test_samples_of_larger_error_are_ranked_higher():

@@ -36,12 +36,12 @@ def test_the_peak_is_that_of_the_tensors_that_live_together():
     assert needed == int(memory.WORK * 3 * 5 * 4 * grid.points) + 2 * 6 * 4 * grid.points
 
 
-def test_a_model_that_asks_for_values_is_not_estimated():
+def test_a_model_that_asks_for_values_is_estimated_by_its_inputs():
     class Asking(Doubling):
         def forward(self, channels, baseline, grid, electrons):
             return super().forward(channels, baseline, grid, electrons) * float(channels.max())
 
-    assert memory.needed(Asking(), 5, 1, Grid.of([4.0] * 3, 8)) is None
+    assert memory.needed(Asking(), 5, 1, Grid.of([4.0] * 3, 8)) == 64 * 6 * 8**3
 
 
 def test_the_unet_grows_with_its_grid_and_its_estimate_is_no_less_than_its_gates():
@@ -60,10 +60,10 @@ def test_too_large_a_grid_is_refused_with_one_that_fits(monkeypatch):
     with pytest.raises(
         RunError, match=r"a density on 64×64×48 points needs .* of memory, and 10 MiB are free"
     ) as caught:
-        memory.require_memory(model, 5, 1, Grid.of([4.0] * 3, (64, 64, 48)), "cpu")
+        memory.Need.of(model, 5, 1, Grid.of([4.0] * 3, (64, 64, 48)), "cpu").require()
     shape = tuple(map(int, re.search(r"--grid (\d+) (\d+) (\d+)", str(caught.value)).groups()))
     assert np.prod(shape) > 0.3 * free / 108  # not needlessly small
-    memory.require_memory(model, 5, 1, Grid.of([4.0] * 3, shape), "cpu")
+    memory.Need.of(model, 5, 1, Grid.of([4.0] * 3, shape), "cpu").require()
 
 
 def test_predict_says_so_and_writes_nothing(edframe, finished, monkeypatch, tmp_path):
@@ -117,9 +117,11 @@ def test_a_unet_is_predicted_in_tiles_where_the_whole_does_not_fit(edframe, fini
     grid = ("--grid", 192, 16, 16)
     edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "CHGCAR.whole", *grid)
     seen = []
-    in_tiles = predictor.predicted
+    in_tiles = predictor.each_density
     monkeypatch.setattr(memory, "free_memory", lambda device: 12 << 20)
-    monkeypatch.setattr(predictor, "predicted", lambda *given: seen.append(given[4]) or in_tiles(*given))
+    monkeypatch.setattr(
+        predictor, "each_density", lambda *given, **how: seen.append(given[1]) or in_tiles(*given, **how)
+    )
     assert edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "CHGCAR", *grid).code == 0
     assert len(seen[0]) > 1
     one, two = (Chgcar.from_file(str(tmp_path / name)).data["total"] for name in ("CHGCAR.whole", "CHGCAR"))

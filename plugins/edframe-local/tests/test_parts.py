@@ -12,7 +12,8 @@ from pymatgen.core import Lattice, Structure
 
 from edframe.data.basis import Basis
 from edframe.grid import Grid, Region
-from edframe.predict.tiles import predicted, tiles
+from edframe.predict.layers import predicted
+from edframe.predict.tiles import tiles
 from edframe.testing import examples
 
 SMALL = {"cutoff": 3.0, "pairs": 6, "radial": 3, "angular": 2, "triples": 20, "products": 10, "points": 2000}

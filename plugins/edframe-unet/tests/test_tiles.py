@@ -12,7 +12,8 @@ from pymatgen.core import Lattice, Structure
 from edframe.data.basis import in_reduced_basis, reduced
 from edframe.grid import Grid
 from edframe.interfaces import Contents
-from edframe.predict.tiles import halo, predicted, tiles
+from edframe.predict.layers import predicted
+from edframe.predict.tiles import halo, tiles
 
 SMALL = {"widths": (4, 6, 8), "blocks": (0, 1, 1)}
 MODELS = {
@@ -72,7 +73,7 @@ def test_tiles_are_the_whole(name, kind):
         )
         on = featurizer.tiled(moved, basis.grid, "cpu")
         parts = tiles(basis.grid, model, 64 * grid.points // 88)
-        density = predicted(model, on, basis, electrons, parts, None, "cpu", slab=5_000)
+        density = predicted(model, on, basis, electrons, parts, None, "cpu", points=5_000)
     assert len(parts) > 1
     assert basis.same == (kind != "sheared")
     np.testing.assert_allclose(density, whole.numpy(), atol=1e-6 * float(whole.max()))
