@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +47,17 @@ def expected_error(coulomb: float | None) -> str:
 
 @dataclass(frozen=True)
 class Bands:
-    """points: k ``[k, 3]`` in units of 2π/alat. energies ``[k, band]`` in eV. occupied: bands that a closed shell
-    fills; None where there is none. seconds: of the processor."""
+    """points: k ``[k, 3]``, in units of ``unit``. energies ``[k, band]`` in eV. electrons: of the cell. occupied: bands
+    that a closed shell fills; None where there is none. seconds: of the processor. weights: of the points ``[k]``,
+    whose sum is 1; None where these are a path and no mesh."""
 
     points: NDArray[np.float64]
     energies: NDArray[np.float64]
+    electrons: float
     occupied: int | None
     seconds: float
+    unit: str = "2π/alat"
+    weights: NDArray[np.float64] | None = None
 
     @property
     def gap(self) -> tuple[float, float] | None:
@@ -94,16 +98,23 @@ def bands(density: Volume, input: Path, out: Path) -> Bands:
         raise DataError(f"{PROGRAM} ended with status {status}; see {second.with_suffix('.out')}")
     metal = "occupations" in given.variables["system"] and given.variables["system"]["occupations"] != "fixed"
     whole = abs(given.electrons / 2 - round(given.electrons / 2)) < 1e-9 and not metal
-    return read_bands(schema, round(given.electrons / 2) if whole else None, before + seconds)
+    made = read_bands(schema, given.electrons, round(given.electrons / 2) if whole else None, before + seconds)
+    return replace(made, weights=None) if kind == "bands" else made
 
 
-def read_bands(schema: Path, occupied: int | None, seconds: float) -> Bands:
+def read_bands(schema: Path, electrons: float, occupied: int | None, seconds: float) -> Bands:
     """The bands in a ``data-file-schema.xml``. Raises DataError where it has none."""
     try:
-        found = ET.parse(schema).getroot().findall("output/band_structure/ks_energies")
-        points = [[float(word) for word in (each.findtext("k_point") or "").split()] for each in found]
-        energies = [[float(word) for word in (each.findtext("eigenvalues") or "").split()] for each in found]
-        return Bands(np.array(points).reshape(-1, 3), HARTREE * np.array(energies), occupied, seconds)
+        listed = ET.parse(schema).getroot().findall("output/band_structure/ks_energies")
+        points = [each.find("k_point") for each in listed]
+        places = [[float(word) for word in (each.text or "").split()] for each in points if each is not None]
+        weights = np.array([float(each.get("weight", 1)) for each in points if each is not None])
+        energies = HARTREE * np.array([[float(word) for word in (each.findtext("eigenvalues") or "").split()]
+                                       for each in listed])  # fmt: skip
+        if not energies.size:
+            raise ValueError("it has no bands")
+        return Bands(np.array(places).reshape(-1, 3), energies, electrons, occupied, seconds,
+                     weights=weights / weights.sum())  # fmt: skip
     except (ET.ParseError, OSError, ValueError) as error:
         raise DataError(f"{schema} cannot be read ({error})") from error
 

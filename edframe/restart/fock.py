@@ -59,14 +59,18 @@ def dm0(mf: Any, density: Any) -> NDArray[Any]:
     Raises DataError for other atoms, another number of electrons, and a mean field that cannot be started so.
     """
     needs = needs_of(mf)
-    if isinstance(density, str | Path):
-        volume, name = from_file(Path(density)).density, str(density)
-    elif isinstance(density, Volume):
-        volume, name = density, "the density"
-    else:
-        fields = dict(zip(("total", "magnetisation"), density.values, strict=False))
-        volume, name = Volume(density.structure, density.grid, fields), "the density"
+    volume, name = volume_of(density)
     return matrix(mf, fitted(Start(volume, Level()), needs, name)[0])
+
+
+def volume_of(density: Any) -> tuple[Volume, str]:
+    """A density of ``dm0`` as a Volume, and its name for messages."""
+    if isinstance(density, str | Path):
+        return from_file(Path(density)).density, str(density)
+    if isinstance(density, Volume):
+        return density, "the density"
+    fields = dict(zip(("total", "magnetisation"), density.values, strict=False))
+    return Volume(density.structure, density.grid, fields), "the density"
 
 
 def needs_of(mf: Any) -> Needs:
@@ -106,28 +110,34 @@ def matrix(mf: Any, density: Volume) -> NDArray[Any]:
     """``dm0`` of a density that fits ``needs_of(mf)``."""
     if not _periodic(mf):
         return _of_molecule(mf, density)
-    integrator, cell = _integrator(mf), mf.cell
+    integrator, core, overlap = _integrator(mf), mf.get_hcore(), mf.get_ovlp()
     components = _spins(mf, _on_mesh(mf, integrator, density))
-    core = mf.get_hcore()
-    # PySCF's second multigrid integrator leaves the long range of the pseudopotentials to the Hartree potential.
-    local = getattr(integrator, "vpplocG_part1", None)
-    overlap = mf.get_ovlp()
 
     def solved(spins: Float[np.ndarray, "s r"]) -> NDArray[Any]:
-        potentials = _potentials(mf, integrator, spins) * (cell.vol / spins.shape[1])
-        if local is not None:
-            potentials = potentials + np.reshape(local, (1, -1))
-        fock = np.stack([core + _matrix_of(mf, integrator, each, core.shape) for each in potentials])
-        fock = fock if _unrestricted(mf) else fock[0]
-        energies, orbitals = mf.eig(fock, overlap)
+        energies, orbitals = mf.eig(_fock(mf, integrator, core, spins), overlap)
         return np.asarray(mf.make_rdm1(orbitals, mf.get_occ(energies, orbitals)))
 
     def output(found: NDArray[Any]) -> Float[np.ndarray, "s r"]:
         each = found if _unrestricted(mf) else found[None]
         kpts = np.reshape(_kpts(mf), (-1, 3))
-        return np.stack([np.ravel(integrator.get_rho(cell, one, None, kpts)) for one in each])
+        return np.stack([np.ravel(integrator.get_rho(mf.cell, one, None, kpts)) for one in each])
 
     return solved(_mixed(components, lambda spins: output(solved(spins))))
+
+
+def fock(mf: Any, density: Volume) -> NDArray[Any]:
+    """F[ρ] of a density that fits ``needs_of(mf)``, at the k-points of a periodic ``mf``: axes as of ``dm0``."""
+    integrator = _integrator(mf)
+    return _fock(mf, integrator, mf.get_hcore(), _spins(mf, _on_mesh(mf, integrator, density)))
+
+
+def _fock(mf: Any, integrator: Any, core: NDArray[Any], spins: Float[np.ndarray, "s r"]) -> NDArray[Any]:
+    potentials = _potentials(mf, integrator, spins) * (mf.cell.vol / spins.shape[1])
+    # PySCF's second multigrid integrator leaves the long range of the pseudopotentials to the Hartree potential.
+    if (local := getattr(integrator, "vpplocG_part1", None)) is not None:
+        potentials = potentials + np.reshape(local, (1, -1))
+    each = np.stack([core + _matrix_of(mf, integrator, one, core.shape) for one in potentials])
+    return each if _unrestricted(mf) else np.asarray(each[0])
 
 
 def _mixed(density: Float[np.ndarray, "s r"], response: Callable[..., NDArray[Any]]) -> Float[np.ndarray, "s r"]:
@@ -151,7 +161,8 @@ def _potentials(mf: Any, integrator: Any, spins: Float[np.ndarray, "s r"]) -> Co
     vectors = [np.reshape(axis, mesh)[half] for axis in _slopes_of_waves(cell, mesh)]
     waves = [rfftn(each.reshape(mesh)) for each in spins]
     hartree = sum(waves) * np.reshape(tools.get_coulG(cell, mesh=mesh), mesh)[half]
-    name, kind = _functional(mf, integrator)
+    name = str(mf.xc) if semilocal(mf) else SEMILOCAL
+    kind = integrator._xc_type(name)
     values = spins[:, None]
     if kind == "GGA":
         slopes = [[irfftn(1j * axis * each, mesh).ravel() for axis in vectors] for each in waves]
@@ -248,13 +259,11 @@ def _spins(mf: Any, density: Volume) -> Float[np.ndarray, "s r"]:
     return np.asarray(np.stack([total * up, total * down]) / (up + down))
 
 
-def _functional(mf: Any, integrator: Any) -> tuple[str, str]:
-    """Name and kind (LDA or GGA) of what stands in for the functional in these Fock matrices."""
-    name = str(getattr(mf, "xc", "") or SEMILOCAL)
-    kind = integrator._xc_type(name)
-    if kind not in ("LDA", "GGA") or integrator.libxc.is_hybrid_xc(name):
-        return SEMILOCAL, "GGA"
-    return name, kind
+def semilocal(mf: Any) -> bool:
+    """Whether the functional is one of the density and its gradient."""
+    name = str(getattr(mf, "xc", ""))
+    numint: Any = getattr(mf, "_numint", None)
+    return bool(name) and numint._xc_type(name) in ("LDA", "GGA") and not numint.libxc.is_hybrid_xc(name)
 
 
 def _integrator(mf: Any) -> Any:

@@ -20,7 +20,7 @@ from edframe.errors import DataError, imported
 from edframe.io.units import HARTREE
 from edframe.io.volume import Volume
 from edframe.restart.code import Converged, Needs, Outcome, Written, require_new
-from edframe.restart.fock import SEMILOCAL, matrix, needs_of
+from edframe.restart.fock import SEMILOCAL, matrix, needs_of, semilocal
 from edframe.restart.process import run
 
 SCRIPT = '''\
@@ -43,7 +43,7 @@ class PySCF:
     title = "PySCF"
 
     def __init__(self) -> None:
-        self._made: dict[Path, Any] = {}
+        self._made: dict[Path, dict[str, Any]] = {}
 
     def needs(self, input: Path, out: Path | None = None, *, may_run: bool = False) -> Needs:
         return needs_of(self._mean_field(input))
@@ -57,10 +57,11 @@ class PySCF:
         np.save(found, matrix(mf, density), allow_pickle=False)
         target.write_text(SCRIPT.format(input=str(input.absolute()), matrix=str(found)), encoding="utf-8")
         notes = []
-        xc = getattr(mf, "xc", "")
-        if not xc or mf._numint.libxc.is_hybrid_xc(xc) or mf._numint._xc_type(xc) == "MGGA":
-            notes.append(f"the start has the potential of {SEMILOCAL.upper()}, because {xc or 'Hartree-Fock'} needs "
-                         "more than the density")  # fmt: skip
+        if not semilocal(mf):
+            name = getattr(mf, "xc", "") or "Hartree-Fock"
+            notes.append(
+                f"the start has the potential of {SEMILOCAL.upper()}, because {name} needs more than the density"
+            )
         if not hasattr(mf.mol, "lattice_vectors"):
             notes.append("whether this saves time for a molecule that is not periodic has not been measured; its own "
                          "start, minao, costs nothing")  # fmt: skip
@@ -82,7 +83,10 @@ class PySCF:
         return None if "cycle=" in log else "PySCF did not begin its cycles"
 
     def _mean_field(self, input: Path) -> Any:
-        """``mf`` of a script, which is executed once."""
+        return self.made(input)["mf"]
+
+    def made(self, input: Path) -> dict[str, Any]:
+        """What a script makes, with ``mf``; it is executed once."""
         imported("pyscf", "pyscf", f"{input}")
         if input not in self._made:
             if input.suffix != ".py" or not input.is_file():
@@ -99,5 +103,5 @@ class PySCF:
                 raise DataError(
                     f'{input} has run its calculation; put `mf.kernel()` under `if __name__ == "__main__":`'
                 )
-            self._made[input] = mf
+            self._made[input] = made
         return self._made[input]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
 from safetensors import safe_open
 
 from edframe import io
@@ -128,3 +130,32 @@ def test_from_calculations_to_a_restart(edframe, tmp_path):
     iterations, energy = re.search(r"converged in (\d+) iterations: (\S+) eV", result.out).groups()
     assert int(iterations) < own.iterations
     assert float(energy) == pytest.approx(own.energies[-1], abs=1e-5)
+
+
+HYDROGEN = """from pyscf.pbc import dft, gto
+cell = gto.M(atom="H 1.4 1.8 1.8; H 2.2 1.8 1.8", a="3.6 0 0; 0 3.6 0; 0 0 3.6", basis="gth-szv", pseudo="gth-pbe",
+             mesh=[12] * 3, verbose=0)
+mf = dft.RKS(cell)
+mf.xc = "lda,vwn"
+kpts_band = cell.make_kpts([2, 1, 1])
+"""
+
+
+def test_bands_and_states_of_a_script_of_pyscf(edframe, tmp_path):
+    (tmp_path / "h2.py").write_text(HYDROGEN)
+    structure = Structure(Lattice.cubic(3.6), ["H", "H"], [[1.4, 1.8, 1.8], [2.2, 1.8, 1.8]], coords_are_cartesian=True)
+    grid = Grid.of(structure.lattice.matrix, (12, 12, 12))
+    values = 2 / grid.volume * (1 - 0.5 * np.cos(2 * np.pi * grid.fractions()[..., 1]))
+    io.write(tmp_path / "density.cube", io.Volume(structure, grid, {"total": values}))
+    result = edframe("bands", tmp_path / "density.cube", tmp_path / "h2.py", "--out", tmp_path / "out", "--dos", "0.5")
+    assert result.code == 0, result.err
+    table = np.loadtxt(tmp_path / "out" / "bands.csv", delimiter=",", skiprows=1)
+    assert table.shape == (2, 3 + 2)
+    low, high = (float(value) for value in re.search(r"filled (\S+) eV, lowest empty (\S+) eV", result.out).groups())
+    assert (low, high) == (pytest.approx(table[:, 3].max(), abs=1e-4), pytest.approx(table[:, 4].min(), abs=1e-4))
+    energies, density, _ = np.loadtxt(tmp_path / "out" / "dos.csv", delimiter=",", skiprows=1).T
+    assert np.trapezoid(density, energies) == pytest.approx(4, abs=1e-3)  # two bands of two electrons
+    fermi = float(re.search(r"Fermi energy (\S+) eV", result.out)[1])
+    assert low < fermi < high
+    again = edframe("bands", tmp_path / "density.cube", tmp_path / "h2.py", "--out", tmp_path / "out", "--dos", "0.5")
+    assert (again.code, "exists already" in again.err or "--force" in again.err) == (2, True)

@@ -20,18 +20,19 @@ from .conftest import SHIPPED
 PATH = "crystal\n2\n0 0 0 1\n0.5 0 0.5 1\n"
 SCHEMA = """<?xml version="1.0"?><qes:espresso xmlns:qes="http://www.quantum-espresso.org/ns/qes/qes-1.0"><output>
 <band_structure>
-<ks_energies><k_point weight="1">0 0 0</k_point><eigenvalues size="2">-0.5 0.25</eigenvalues></ks_energies>
-<ks_energies><k_point weight="1">0.5 0 0</k_point><eigenvalues size="2">-0.25 0.5</eigenvalues></ks_energies>
+<ks_energies><k_point weight="1.5">0 0 0</k_point><eigenvalues size="2">-0.5 0.25</eigenvalues></ks_energies>
+<ks_energies><k_point weight="0.5">0.5 0 0</k_point><eigenvalues size="2">-0.25 0.5</eigenvalues></ks_energies>
 </band_structure></output></qes:espresso>"""
 
 
 def test_energies_and_gap_of_a_file(tmp_path):
     (tmp_path / "x.xml").write_text(SCHEMA)
-    found = read_bands(tmp_path / "x.xml", 1, 0.0)
+    found = read_bands(tmp_path / "x.xml", 2.0, 1, 0.0)
     np.testing.assert_allclose(found.energies, HARTREE * np.array([[-0.5, 0.25], [-0.25, 0.5]]))
+    np.testing.assert_allclose(found.weights, [0.75, 0.25])
     assert found.gap == pytest.approx((-0.25 * HARTREE, 0.25 * HARTREE))
-    assert read_bands(tmp_path / "x.xml", 2, 0.0).gap is None
-    assert read_bands(tmp_path / "x.xml", None, 0.0).gap is None
+    assert read_bands(tmp_path / "x.xml", 4.0, 2, 0.0).gap is None
+    assert read_bands(tmp_path / "x.xml", 2.0, None, 0.0).gap is None
 
 
 def test_the_expected_error_grows_with_the_root_of_the_energy():
@@ -62,8 +63,9 @@ def test_bands_are_those_after_an_scf(pw, tmp_path):
     given = PwInput.read(pw(real=True, points=PATH, more=", nbnd=6"))
     path.write_text(given.changed({"control.calculation": "'bands'"}))
     run(["pw.x", "-in", path.name], tmp_path, tmp_path / "own.out")  # in tmp, where the SCF was
-    expected = read_bands(tmp_path / "tmp" / "x.save" / "data-file-schema.xml", 4, 0.0)
+    expected = read_bands(tmp_path / "tmp" / "x.save" / "data-file-schema.xml", 8.0, 4, 0.0)
     found = bands(volume, path, tmp_path / "out")
     assert found.energies.shape == (2, 6)
+    assert found.weights is None  # a path
     np.testing.assert_allclose(found.energies, expected.energies, atol=1e-5)
     assert io.read(tmp_path / "out" / "x.save" / "charge-density.dat").grid.shape == volume.grid.shape

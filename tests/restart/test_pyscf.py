@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pyscf import dft as molecular
@@ -10,10 +12,11 @@ from pyscf.pbc import dft, gto
 
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.io.units import BOHR
+from edframe.io.units import BOHR, HARTREE
 from edframe.io.volume import Volume
 from edframe.restart.fock import _mixed, _sampled, dm0, matrix, needs_of
 from edframe.restart.pyscf import PySCF
+from edframe.restart.pyscf_bands import bands, of_script
 
 SIDE = 3.6
 SCRIPT = f"""
@@ -97,6 +100,36 @@ def test_a_coarse_grid_costs_little():
     np.testing.assert_allclose(_sampled(fine.fields["total"], values.shape), values, atol=1e-12)
     again = restricted()
     assert mf.energy_tot(dm0(again, coarse)) == pytest.approx(energy, abs=1e-4)
+
+
+def test_bands_are_those_of_get_bands_after_cycles():
+    made = cell(basis="gth-szv")
+    mf = dft.KRKS(made, made.make_kpts([2, 1, 1]), xc="lda,vwn").multigrid_numint()
+    mf.kernel()
+    points = made.get_abs_kpts([[0, 0, 0], [0.25, 0, 0], [0.5, 0.5, 0]])
+    found = bands(dft.RKS(made, xc="lda,vwn"), volume(mf), points)
+    np.testing.assert_allclose(found.energies, HARTREE * np.array(mf.get_bands(points)[0]), atol=2e-5)
+    assert (found.occupied, found.electrons, found.unit) == (1, 2, "1/bohr")
+    assert found.gap[0] == pytest.approx(HARTREE * max(each[0] for each in mf.get_bands(points)[0]), abs=2e-5)
+
+
+def test_what_has_no_bands_is_said(tmp_path):
+    density = Volume(
+        needs_of(restricted()).structure, Grid.of(np.eye(3) * SIDE, (4, 4, 4)), {"total": np.ones((4, 4, 4))}
+    )
+    density = replace(density, fields={"total": density.fields["total"] * 2 / SIDE**3})
+    points = np.zeros((1, 3))
+    hybrid = restricted()
+    hybrid.xc = "pbe0"
+    with pytest.raises(DataError, match="bands of pbe0 need orbitals"):
+        bands(hybrid, density, points)
+    with pytest.raises(DataError, match="has the shape"):
+        bands(restricted(), density, [0, 0, 0])
+    with pytest.raises(DataError, match="bands with spin"):
+        bands(dft.UKS(cell()), density, points)
+    (tmp_path / "h2.py").write_text(SCRIPT)
+    with pytest.raises(DataError, match="makes no `kpts_band`"):
+        of_script(density, tmp_path / "h2.py", PySCF())
 
 
 @pytest.mark.parametrize("response", [-2.4, 0.3])
