@@ -173,7 +173,7 @@ class Step:
         small: list[str] = ["data.grid=8", "model.widths=[4,8]", "model.blocks=[0,0]"] if run.tiny else ["data.grid=48"]
         chosen = [*small, "data.samples=16", "metrics=[]", *MORE.get(loss, ()), f"training.precision={precision}"]
         registry = Registry.discover()
-        experiment, _ = resolve(registry, None, {"loss": loss}, chosen, {"device": run.device})
+        experiment, _ = resolve(registry, None, {"featurizer": "sad", "loss": loss}, chosen, {"device": run.device})
         if ddp:
             from lightning_fabric import Fabric
 
@@ -241,7 +241,9 @@ def prediction(run: Run) -> Iterator[Row]:
     sizes = (16,) if run.tiny else (64, 96, 128)
     for name in MODELS:
         chosen = ["data.samples=16", "data.grid=8", "metrics=[]"]
-        experiment, _ = resolve(registry, None, {"loss": "l2", "model": name}, chosen, {"device": run.device})
+        experiment, _ = resolve(
+            registry, None, {"featurizer": "sad", "loss": "l2", "model": name}, chosen, {"device": run.device}
+        )
         parts = build(experiment, registry, lambda done, total: None)
         model = parts.model.to(run.device).eval()
         with tempfile.TemporaryDirectory() as folder, torch.no_grad():

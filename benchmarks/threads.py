@@ -36,7 +36,7 @@ def train() -> None:
     from edframe.seeds import seed_for
 
     registry = Registry.discover()
-    experiment, _ = resolve(registry)
+    experiment, _ = resolve(registry, None, {"featurizer": "sad", "loss": "sinkhorn"})
     parts = build(experiment, registry, lambda done, total: None)
     loader = Loader(parts.dataset, parts.featurizer, "cpu")
     schedule = Schedule(parts.split.train[:8], parts.dataset.buckets, 1, experiment.seed)

@@ -1,4 +1,4 @@
-"""What the transport loss costs in training: the default U-Net on Li–O–Li with ``l2`` and with ``sinkhorn``, in turn.
+"""What the transport loss costs in training: the U-Net on ``sad``, Li–O–Li, with ``l2`` and ``sinkhorn`` in turn.
 
     python benchmarks/training.py [--samples 461] [--epochs 3] [--device auto] [--out FILE]
 
@@ -83,7 +83,7 @@ def main() -> None:
 
     registry = Registry.discover()
     flags = {} if arguments.device == "auto" else {"device": arguments.device}
-    experiment, _ = resolve(registry, None, {"loss": "sinkhorn"}, ["metrics=[l2]"], flags)
+    experiment, _ = resolve(registry, None, {"featurizer": "sad", "loss": "sinkhorn"}, ["metrics=[l2]"], flags)
     fabric = fabric_for(experiment)
     parts = build(experiment, registry, lambda done, total: None)
     loader = Loader(parts.dataset, parts.featurizer, fabric.device)

@@ -80,9 +80,14 @@ def configuration() -> str:
             parts += [f"## `{name}`\n", f"{field.annotation.__doc__}\n", table(field.annotation, f"{name}.")]
     datasets = [registry.provided["dataset", name][0] for name in registry.names("dataset")]
     ours = [provided.component for provided in datasets if provided.distribution in plugins]
+    suiting: dict[tuple[str, str], list[str]] = {}
+    for dataset in ours:
+        values = ", ".join(f"`{key}={value}`" for key, value in dataset.settings.items())
+        if dataset.featurizer:
+            suiting.setdefault((dataset.featurizer, f", with {values}" if values else ""), []).append(dataset.name)
     other = "".join(
-        f" For {', '.join(f'`{dataset.name}`' for dataset in ours if dataset.featurizer == name)} it is `{name}`."
-        for name in dict.fromkeys(dataset.featurizer for dataset in ours if dataset.featurizer)
+        f" For {', '.join(f'`{dataset}`' for dataset in names)} it is `{name}`{values}."
+        for (name, values), names in suiting.items()
     )
     for block, kind in BLOCKS.items():
         default = DEFAULTS[block]["name"]

@@ -58,18 +58,27 @@ class Folder(ComponentConfig):
     """Where the files are."""
 
 
+class Wide(ComponentConfig):
+    width: float = 0.1
+
+
 def record(kind, name, config=Plain, **fields):
     return Component(kind, name, f"the {kind} {name}", config, f"made_up:{name}", 1, **fields)
 
 
 @hookimpl
 def edframe_datasets():
-    return [record("dataset", "li-o-li", featurizer="sad"), record("dataset", "vasp", Folder)]
+    suited = {"training.steps": 200, "featurizer.width": 0.3}
+    return [
+        record("dataset", "li-o-li", featurizer="sad"), record("dataset", "vasp", Folder),
+        record("dataset", "suited", featurizer="wide", settings=suited),
+    ]  # fmt: skip
 
 
 @hookimpl
 def edframe_featurizers():
-    return [record("featurizer", "sad"), record("featurizer", "gaussian"), record("featurizer", "atoms")]
+    plain = [record("featurizer", name) for name in ("sad", "gaussian", "atoms")]
+    return [*plain, record("featurizer", "wide", Wide)]
 
 
 @hookimpl
@@ -177,6 +186,7 @@ def target(tmp_path_factory):
 TINY = {
     "data.grid": 12,
     "data.samples": 16,
+    "featurizer.name": "sad",
     "splits.validation": 2,
     "model.widths": [4, 8],
     "model.blocks": [0, 1],

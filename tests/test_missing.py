@@ -54,7 +54,8 @@ def test_every_module_but_the_trackers_is_imported_without_the_extras():
 @pytest.mark.slow
 def test_a_run_and_a_prediction_work_without_the_extras(environment, finished, tmp_path):
     block = f"import sys; sys.modules.update(dict.fromkeys({BLOCKED!r}))\nfrom edframe.cli import main\nmain()"
-    tiny = ["--device", "cpu", "--set", "data.grid=12", "--set", "data.samples=16", "--set", "splits.validation=2"]
+    tiny = ["--device", "cpu", "--featurizer", "sad", "--set", "data.grid=12", "--set", "data.samples=16"]
+    tiny += ["--set", "splits.validation=2"]
     (tmp_path / "atoms.xyz").write_text("3\n\nLi 0 0 0\nO 1.6 0 0\nLi 3.2 0 0\n", encoding="ascii")
     for words in (
         ["run", *tiny, "--set", "training.steps=2", "--set", "model.widths=[4]", "--set", "model.blocks=[0]"],

@@ -83,8 +83,8 @@ def validate(layers: Layers, registry: Registry) -> Experiment:
             raise ConfigError(f"{layers.where(key)}: this is a recipe of several runs; give it to `edframe compare`")
         if key not in known:
             raise ConfigError(f"{layers.where(key)}: there is no key '{key}'{suggest(key, known)}")
-    fixed = _validated(FixedKeys, {k: v for k, v in layers.values.items() if k not in BLOCKS}, "", layers)
     _suit(layers, registry)
+    fixed = _validated(FixedKeys, {k: v for k, v in layers.values.items() if k not in BLOCKS}, "", layers)
     choices = {block: _choose(block, kind, layers, registry) for block, kind in BLOCKS.items()}
     name = fixed.name or "-".join(choices[block].name for block in ("data", "model", "loss"))
     metrics = tuple(_metric(metric, layers, registry) for metric in fixed.metrics)
@@ -95,14 +95,16 @@ def validate(layers: Layers, registry: Registry) -> Experiment:
 
 
 def _suit(layers: Layers, registry: Registry) -> None:
-    """Where no source named a featurizer, take that which the dataset's labels suit."""
+    """Where no source named a featurizer, take that which the dataset's labels suit, and what goes with it."""
     data, featurizer = (layers.values.get(block) for block in ("data", "featurizer"))
     if layers.gave("featurizer.name") or not isinstance(data, Mapping) or not isinstance(featurizer, Mapping):
         return
     if data.get("name") in registry.names("dataset"):
-        own = _find("dataset", data["name"], "data.name", layers, registry).featurizer
-        if own:
-            layers.values["featurizer"] = {**featurizer, "name": own}
+        dataset = _find("dataset", data["name"], "data.name", layers, registry)
+        if dataset.featurizer:
+            layers.values["featurizer"] = {**featurizer, "name": dataset.featurizer}
+            for key, value in dataset.settings.items():
+                layers.suggest(key, value)
 
 
 def chosen(component: Component, options: Mapping[str, Any], registry: Registry) -> Choice:

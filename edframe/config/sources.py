@@ -93,6 +93,13 @@ class Layers:
             raise ConfigError(f"--set {setting}: '{text}' is not a YAML value; quote it if it is text") from error
         self.put(path, value, f"--set {setting}")
 
+    def suggest(self, path: str, value: Any) -> None:
+        """Another default at a dotted path of two keys: nothing where a source gave that, or no mapping to hold it."""
+        block, key = path.split(".")
+        inner = self.values.setdefault(block, {})
+        if isinstance(inner, dict):
+            inner.setdefault(key, value)
+
     def put(self, path: str, value: Any, source: str) -> None:
         """Set one value by its dotted path."""
         *parents, key = path.split(".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -140,7 +140,8 @@ class Component:
     factory: ``"module:Class"``, imported only when the component is used. api: the API version of edframe
     (``edframe.API_VERSION``) it was written for, as a number: taken from the installed edframe it would always fit.
     references: BibTeX entries. featurizer: of a dataset, the one that suits its labels, taken where none is chosen;
-    empty: the default of edframe.
+    empty: the default of edframe. settings: of a dataset, values that go with that featurizer, by their keys, such as
+    ``{"training.steps": 200}``: taken with it, where no source gives others.
     """
 
     kind: Kind
@@ -151,6 +152,7 @@ class Component:
     api: int
     references: tuple[str, ...] = ()
     featurizer: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def load(self) -> Any:
         """Import and return the factory. Raises PluginError when the path does not resolve."""

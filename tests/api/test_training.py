@@ -10,7 +10,8 @@ from edframe.runs.directory import Run
 from edframe.runs.events import Evaluated
 
 TINY = {
-    "data.grid": 12, "data.samples": 16, "splits.validation": 2, "model.widths": [4], "model.blocks": [0],
+    "data.grid": 12, "data.samples": 16, "featurizer.name": "sad", "splits.validation": 2, "model.widths": [4],
+    "model.blocks": [0],
     "training.steps": 4, "training.evaluate_every": 2, "training.checkpoint_every": 2, "device": "cpu",
 }  # fmt: skip
 

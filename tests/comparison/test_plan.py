@@ -17,7 +17,8 @@ from edframe.errors import ConfigError
 from edframe.runs.build import build
 
 MIX = {"name": "mix", "weights": {"l2": 1.0, "sinkhorn": 0.3}}
-TINY = ["data.grid=12", "data.samples=16", "splits.validation=2", "model.widths=[4,8]", "model.blocks=[0,1]"]
+TINY = ["data.grid=12", "data.samples=16", "featurizer.name=sad", "splits.validation=2", "model.widths=[4,8]",
+        "model.blocks=[0,1]"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,30 @@ def test_a_dataset_names_its_featurizer_and_the_user_has_the_last_word(
 
 
 @pytest.mark.parametrize(
+    ("choices", "settings", "steps", "width"),
+    [
+        ({}, [], 200, 0.3),
+        ({}, ["training.steps=7"], 7, 0.3),
+        ({}, ["featurizer.width=0.5"], 200, 0.5),
+        ({"featurizer": "wide"}, [], 1200, 0.1),
+        ({}, ["featurizer.name=wide", "training.size=3"], 1200, 0.1),
+    ],
+)
+def test_what_goes_with_the_featurizer_of_a_dataset_is_taken_with_it_where_it_is_not_given(
+    registry, write, choices, settings, steps, width
+):
+    experiment, _ = resolve(registry, None, {"data": "suited", **choices}, settings)
+    assert experiment.featurizer.name == "wide"
+    assert (experiment.training.steps, experiment.featurizer.options.width) == (steps, width)
+    assert resolve(registry, write(experiment.to_yaml()))[0].dump() == experiment.dump()
+
+
+def test_training_that_is_no_mapping_is_named_where_a_dataset_gives_steps(registry, write):
+    with pytest.raises(ConfigError, match=r":2: training"):
+        resolve(registry, write("data: {name: suited}\ntraining: 5\n"))
+
+
+@pytest.mark.parametrize(
     ("text", "flags", "settings", "steps"),
     [
         (None, {}, [], Training().steps),

@@ -23,6 +23,18 @@ TRAINING = ["--set", "training.steps=4", "--set", "splits.validation=2"]
 MODEL = ["--set", "model.widths=[4,8]", "--set", "model.blocks=[0,1]"]
 """Appended to the commands of the documentation: the experiment of a second."""
 
+LOCAL = [
+    f"--set=featurizer.{key}" for key in ("pairs=6", "radial=2", "angular=1", "triples=8", "products=4", "points=200")
+]
+"""Appended where the featurizer is that of the default run."""
+
+
+def _takes_local(words):
+    """Whether a run is made with the featurizer of the default run."""
+    recipes = [word for word in words if word.endswith(".yaml")]
+    text = "".join((ROOT / word).read_text(encoding="utf-8") for word in recipes if (ROOT / word).exists())
+    return "--featurizer" not in words and "\nfeaturizer:" not in text
+
 
 @pytest.fixture(scope="session")
 def tiny_command():
@@ -32,6 +44,7 @@ def tiny_command():
         words = [word.replace("runs/<run>", str(run)) for word in shlex.split(line, comments=True)[1:]]
         if words[0] == "run" and "--resume" not in words:
             data = UNION if "configs/clusters.yaml" in words else DATA
+            data = [*data, *(LOCAL if _takes_local(words) else [])]
             return [*words, "--device", "cpu", *data, *TRAINING, *([] if "configs/krr.yaml" in words else MODEL)]
         if words[0] == "compare":  # in this process, once each
             words = words[: words.index("--workers")] if "--workers" in words else words

@@ -80,6 +80,7 @@ def test_a_finished_run_of_a_comparison_is_taken_once_into_the_results(
 
 TINY = """
 data: {name: li-o-li, grid: 12, samples: 16}
+featurizer: {name: sad}
 splits: {validation: 2}
 device: cpu
 compare:

@@ -15,7 +15,7 @@ from edframe.grid import Grid
 PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
 TINY = {"training.steps": 2, "data.samples": 16, "data.grid": 12, "splits.validation": 2, "model.widths": [4],
-        "model.blocks": [0]}  # fmt: skip
+        "model.blocks": [0], "featurizer.name": "sad"}  # fmt: skip
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_page_runs(finished, calculations, environment, tmp_path, monkeypatc
     for block in BLOCKS:
         code = block.replace("runs/<run>", str(finished)).replace('"configs/quick.yaml", ', "")
         code = code.replace('settings={"training.steps": 200}', f"settings={TINY!r}")
-        own = {key: value for key, value in TINY.items() if not key.startswith("data.")}
+        own = {key: value for key, value in TINY.items() if not key.startswith(("data.", "featurizer."))}
         code = code.replace('fit(densities, loss="l1")', f'fit(densities, loss="l1", settings={own!r})')
         exec(code, names)  # the code of this repository's own page
     assert isinstance(names["density"], edframe.Density)

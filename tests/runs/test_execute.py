@@ -19,7 +19,8 @@ from edframe.runs.build import build, device_for, fabric_for
 from edframe.runs.directory import Run
 from edframe.runs.provenance import git_commit
 
-SMALL = ["data.grid=12", "data.samples=16", "splits.validation=2", "model.widths=[4]", "model.blocks=[0]"]
+SMALL = ["data.grid=12", "data.samples=16", "featurizer.name=sad", "splits.validation=2", "model.widths=[4]",
+         "model.blocks=[0]"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from edframe.runs.directory import Run
 from edframe.runs.events import Step, to_dict
 
 TINY = {
-    "data.grid": 12, "data.samples": 16, "splits.validation": 2, "model.widths": [4], "model.blocks": [0],
+    "data.grid": 12, "data.samples": 16, "featurizer.name": "sad", "splits.validation": 2, "model.widths": [4],
+    "model.blocks": [0],
     "training.steps": 4, "training.checkpoint_every": 2,
 }  # fmt: skip
 

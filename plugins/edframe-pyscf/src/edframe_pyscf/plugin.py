@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import Field, PositiveInt
@@ -85,6 +85,7 @@ def _dataset(
     factory: str,
     references: tuple[str, ...] = (),
     featurizer: str = "",
+    settings: Mapping[str, object] | None = None,
 ) -> Component:
     return Component(
         kind="dataset",
@@ -95,6 +96,7 @@ def _dataset(
         api=1,
         references=(PYSCF, PBE, GTH, *references),
         featurizer=featurizer,
+        settings=settings or {},
     )
 
 
@@ -106,7 +108,8 @@ def edframe_datasets() -> Iterable[Component]:
             "625 bent and stretched Li–O–Li, PBE/GTH valence densities (a reconstruction of a 2018 set)",
             LiOLiConfig,
             "li_o_li:LiOLi",
-            featurizer="sad",
+            featurizer="local",
+            settings={"featurizer.base": "sad", "training.steps": 200},
         ),
         _dataset(
             "molecules",
