@@ -63,12 +63,18 @@ def texts(recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row]
     }
 
 
+def corrected(pairs: Sequence[tuple[Row, Row | None]]) -> list[float]:
+    """The corrected p of each question; one that is not answered yet counts among them, with p = 1."""
+    return holm([effect["p"] if effect else 1.0 for _, effect in pairs])
+
+
 def known(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
     """The first paragraph: the answers in words, a line for each start, and beside them what the mix costs."""
-    pairs = [(question, effect) for question, effect in asked(recipe, effects) if effect]
-    corrected = holm([effect["p"] for _, effect in pairs])
+    pairs = asked(recipe, effects)
     clauses: dict[str, list[str]] = {}
-    for (question, effect), p in zip(pairs, corrected, strict=True):
+    for (question, effect), p in zip(pairs, corrected(pairs), strict=True):
+        if effect is None:
+            continue
         metric = METRICS[question["metric"]].split(",")[0]
         where = " on corners" if question["test"] == "corners" else ""
         said = f"{metric}{where} {_with_interval(effect)}, {answer(effect, p)} (p {number(p, 2)})"
@@ -117,18 +123,16 @@ def asked(recipe: Mapping[str, Any], effects: Sequence[Row]) -> list[tuple[Row, 
 def answers(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
     """The primary questions, each with its answer."""
     pairs = asked(recipe, effects)
-    corrected = iter(holm([effect["p"] for _, effect in pairs if effect]))
     lines = [
         "| question: against l1, | tested on | metric | pairs | l1 | difference, % | corrected p | answer |",
         "|---" * 8 + "|",
     ]
-    for question, effect in pairs:
+    for (question, effect), p in zip(pairs, corrected(pairs), strict=True):
         asks = f"{question['loss']}, {question['condition']}"
         head = f"| {asks} | {TESTS[question['test']]} | {METRICS[question['metric']]} | "
         if effect is None:
             lines.append(head + "– | – | – | – | open: not run |")
             continue
-        p = next(corrected)
         lines.append(
             head + f"{effect['pairs']} | {number(effect['l1'])} | {_with_interval(effect)} | {number(p, 2)} | "
             f"{answer(effect, p)} |"
