@@ -6,8 +6,8 @@ python benchmarks/scaling.py --points 64 128 --limit 60
 Antifluorite Li₂O at 0.15 Å: three atoms in the cell, as in vacuum, or the crystal. The default U-Net has random
 weights, which do not change the time. Each number is of a process of its own with one thread: CPU seconds, and the peak
 of its memory less that before. ``features before`` is the plain sum over all points of all atoms, ``model`` that on the
-whole grid; tiles have ``--memory`` GiB. A series ends where a number took more than ``--limit`` seconds. The exponent
-is that of seconds in the number of points, over the largest two sizes.
+whole grid; tiles have ``--memory`` GiB. A series ends where a number took more than ``--limit`` seconds; what is in
+``--out`` is not measured again. The exponent is that of seconds in the number of points, over the largest two sizes.
 """
 
 from __future__ import annotations
@@ -47,9 +47,13 @@ def main() -> None:
         print(json.dumps(measured(part, atoms, int(points), arguments.memory)))
         return
     rows: list[dict[str, Any]] = []
+    if arguments.out.is_file():
+        rows = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"]
     for atoms in arguments.atoms:
         for part in arguments.parts:
             for points in arguments.points:
+                if any((row["part"], row["atoms"], row["points"]) == (part, atoms, points) for row in rows):
+                    continue
                 command = [sys.executable, __file__, "--one", part, atoms, str(points)]
                 command += ["--memory", str(arguments.memory)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import sys
 
 import ase.io
 import numpy as np
@@ -110,6 +111,19 @@ def test_ghosts_are_left_out_and_said_and_deuterium_is_hydrogen(tmp_path, ghost)
     frames = read_structures(tmp_path / "a.xyz")
     assert frames.structures[0].formula == "H2 O1"
     assert frames.notes == ("ghost atoms, left out: 1",)
+
+
+@pytest.mark.parametrize("comment", ["", "water, by hand"])
+def test_a_plain_frame_is_what_ase_reads_and_takes_no_ase(tmp_path, comment, monkeypatch):
+    from ase.io import read
+
+    (tmp_path / "a.xyz").write_text(f"3\n{comment}\n{ROWS.replace('3.0', '3.0e0')}")
+    atoms = read(tmp_path / "a.xyz", format="extxyz")
+    monkeypatch.setitem(sys.modules, "ase.io", None)
+    (structure,) = read_structures(tmp_path / "a.xyz", 4.0).structures
+    assert [site.specie.symbol for site in structure] == atoms.get_chemical_symbols()
+    np.testing.assert_allclose(structure.distance_matrix, atoms.get_all_distances(), atol=1e-12)
+    assert charge_of(structure) == 0
 
 
 POSCAR = "water\n1.0\n6 0 0\n0 6 0\n0 0 6\n{species}1 2\nDirect\n0.5 0.5 0.5\n0.66 0.5 0.5\n0.46 0.65 0.5\n"
