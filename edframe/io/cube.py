@@ -42,6 +42,7 @@ from edframe.io.meaning import other_quantity
 from edframe.io.reading import Text
 from edframe.io.units import BOHR, HARTREE
 from edframe.io.volume import Volume
+from edframe.memory import release
 
 UNIT = {"density": BOHR**-3, "potential": HARTREE, "field": 1.0}
 """Unit of the values in a cube, in edframe's: e/bohr³, hartree, or unknown."""
@@ -114,7 +115,9 @@ def write(path: Path, volume: Volume, digits: int = 6) -> None:
     with replacing(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
         try:
-            file.writelines(scientific(runs, digits, digits + 7, 1 / UNIT[volume.quantity]))
+            for text in scientific(runs, digits, digits + 7, 1 / UNIT[volume.quantity]):
+                file.write(text)
+                release(runs)
         except ValueError as error:
             raise DataError(f"{path} cannot be written: {error}") from error
 

@@ -26,6 +26,7 @@ from edframe.io.files import replacing
 from edframe.io.poscar import read_head
 from edframe.io.reading import Overflowed, Text
 from edframe.io.volume import Quantity, Volume
+from edframe.memory import release
 
 DENSITY = {
     1: ("total",),
@@ -340,4 +341,5 @@ def _slabs(values: NDArray[np.float64], factor: float) -> Iterator[NDArray[np.fl
         slab = values[:, :, start : start + planes].flatten(order="F")
         with np.errstate(over="ignore"):
             slab *= factor
+        release(values)
         yield slab

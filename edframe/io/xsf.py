@@ -36,6 +36,7 @@ from edframe.io.units import factor
 from edframe.io.valence import is_neutral
 from edframe.io.volume import Quantity, Volume
 from edframe.io.xsf_parts import Parts, RawGrid, parts
+from edframe.memory import release
 
 TITLES: dict[Quantity, str] = {"density": "density_e/A^3", "potential": "potential_eV", "field": "field"}
 """Of the blocks that are written here, by the quantity."""
@@ -110,6 +111,7 @@ def write(path: Path, volume: Volume) -> None:
                 for z in (*range(grid.shape[2]), 0):
                     plane = np.pad(values[:, :, z].T, [(0, 1)] * 2, mode="wrap")
                     file.writelines(scientific(plane, 10, 17))
+                    release(values)
             except ValueError as error:
                 raise DataError(f"{path} cannot be written: {error}") from error
             file.write(b"  END_DATAGRID_3D\n")

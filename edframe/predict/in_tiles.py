@@ -22,7 +22,7 @@ from edframe.data.basis import Basis
 from edframe.grid import Grid, Region
 from edframe.interfaces import Features, TiledModel
 from edframe.predict.layers import add, fields_of, held, kept, layers
-from edframe.predict.on_disk import chunks, in_file, release
+from edframe.predict.on_disk import chunks, in_file
 from edframe.predict.tiles import Tile
 
 if TYPE_CHECKING:
@@ -156,9 +156,7 @@ def mean_and_deviation(
 
 def total(array: NDArray[np.float64]) -> float:
     """The sum of the first channel of an array in a file."""
-    value = sum(float(part.sum()) for (part,) in chunks(array[:1]))
-    release(array)
-    return value
+    return sum(float(part.sum()) for (part,) in chunks(array[:1]))
 
 
 def _grouped(

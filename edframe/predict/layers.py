@@ -17,7 +17,8 @@ from edframe.data.basis import Basis
 from edframe.data.sums import Summing, on_parts
 from edframe.grid import Grid, Region, slabs
 from edframe.interfaces import Features, TiledModel
-from edframe.predict.on_disk import AT_ONCE, in_file, release
+from edframe.memory import release
+from edframe.predict.on_disk import AT_ONCE, in_file
 from edframe.predict.tiles import Tile
 
 if TYPE_CHECKING:

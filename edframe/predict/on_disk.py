@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import mmap
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edframe.errors import DataError
-from edframe.memory import by_words
+from edframe.memory import by_words, release
 
 AT_ONCE = 2**21
 """Values that are gone through at once."""
@@ -40,14 +38,6 @@ def in_file(shape: tuple[int, ...], kind: type[Any], folder: Path | None, *, x_f
             f"there meanwhile ({error.strerror or error}); choose another folder, or a coarser grid by --spacing"
         ) from error
     return np.moveaxis(array, range(1, len(shape)), range(len(shape) - 1, 0, -1)) if x_fastest else array
-
-
-def release(array: NDArray[Any]) -> None:
-    """Let go the memory of an array in a file, whose values remain in the file."""
-    mapped: Any = getattr(array, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        with contextlib.suppress(OSError):
-            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def chunks(*arrays: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:

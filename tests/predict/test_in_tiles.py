@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from pymatgen.core.structure import Structure
 from edframe import io
 from edframe.errors import RunError
 from edframe.grid import Grid
+from edframe.memory import release
 from edframe.predict import elsewhere, memory
 from edframe.predict.ensemble import Ensemble, EnsemblePredictor, predictor_of
 from edframe.predict.in_tiles import mean_and_deviation
@@ -95,6 +98,22 @@ def test_mean_and_deviation_are_those_of_numpy(x_fastest):
     mean, deviation = mean_and_deviation(iter(files), None)
     np.testing.assert_allclose(mean, values.mean(0), rtol=1e-14)
     np.testing.assert_allclose(deviation, values.std(0, ddof=1), rtol=1e-9)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system says there alone what a process holds of files")
+@pytest.mark.parametrize("name", ["a.cube", "a.vasp", "a.xsf"])
+def test_what_is_written_of_a_file_is_not_held(name, tmp_path):
+    shape = (128, 64, 64)
+    density = in_file((1, *shape), np.float64, tmp_path, x_fastest=io.format_of(name) in io.X_FASTEST)
+    density[:] = 1.0
+    release(density)
+
+    def held():
+        return resource.getpagesize() * int(Path("/proc/self/statm").read_text().split()[2])
+
+    before = held()
+    io.write(tmp_path / name, io.Volume(LONG, Grid.of(LONG.lattice.matrix, shape), {"total": density[0]}))
+    assert held() - before < density.nbytes / 4
 
 
 def test_a_model_that_sees_whole_grids_says_so(members, few):
