@@ -8,6 +8,7 @@ from edframe_gaussian.gaussian import Gaussian
 from edframe_gaussian.radial import add_superposition
 from edframe_gaussian.summation import Summation
 from edframe_gaussian.tables import RadialSpline, load_atomic_densities
+from scipy.interpolate import BSpline, CubicSpline
 
 from edframe.grid import Grid, Region
 
@@ -109,3 +110,14 @@ def test_a_dense_crystal_is_separated(monkeypatch):
 
 def test_a_tail_that_is_not_smooth_is_refused(oxygen):
     assert separation.separated(oxygen, 1.0, 0.5) is None
+
+
+def test_splines_and_what_lies_between_radii_are_scipys():
+    places = np.linspace(0, 9 * (1 - 1e-12), 300)
+    knots = np.arange(-separation.DEGREE, 9.0 + separation.DEGREE + 1)
+    known = BSpline.design_matrix(places, knots, separation.DEGREE).toarray()
+    np.testing.assert_allclose(separation._splines(places, 9), known, atol=1e-11)
+    radii = separation.STEP * np.arange(800)
+    values = np.cos(3 * radii) * np.exp(-5 * radii)
+    at = np.sqrt(np.linspace(0, radii[-1] ** 2, 5000))
+    np.testing.assert_allclose(separation._between(values, at), CubicSpline(radii, values)(at), atol=3e-8)

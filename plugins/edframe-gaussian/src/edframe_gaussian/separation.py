@@ -8,6 +8,7 @@ those waves still hold. Optimised so are pseudopotentials: Rappe, Rabe, Kaxiras 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -86,8 +87,6 @@ class Separation:
 @lru_cache(maxsize=512)
 def separated(function: Profile, spacing: float, radius: float) -> Separation | None:
     """With a core of ``radius`` Å and a tail for a grid of ``spacing`` Å; None where the tail is not smooth enough."""
-    from scipy.interpolate import BSpline, CubicSpline  # on use: a small prediction does without SciPy
-
     radii, values = _tabulated(function)
     shells = 4 * np.pi * radii**2 * STEP
     nyquist = np.pi / spacing
@@ -99,9 +98,7 @@ def separated(function: Profile, spacing: float, radius: float) -> Separation | 
     bessel = np.sinc(np.outer(waves, radii) / np.pi)
     inside = int(np.searchsorted(radii, radius, side="right"))
     intervals = max(4, int(np.ceil(1.5 * radius / spacing)) + 3)
-    knots = np.arange(-DEGREE, intervals + DEGREE + 1) * (radius / intervals)
-    near = np.minimum(radii[:inside], radius * (1 - 1e-12))
-    splines = BSpline.design_matrix(near, knots, DEGREE).toarray()
+    splines = _splines(np.minimum(radii[:inside] / radius, 1 - 1e-12) * intervals, intervals)
     outer = np.where(np.arange(len(radii)) >= inside, values, 0.0)
     weighted = bessel * waves[:, None]
     matrix = weighted[:, :inside] @ (splines * shells[:inside, None])
@@ -113,15 +110,37 @@ def separated(function: Profile, spacing: float, radius: float) -> Separation | 
     left = ((bessel @ (shells * tail)) * waves**2 * step) @ bessel / (2 * np.pi**2)
     if (np.abs(left) * shells).sum() > TOLERANCE * (np.abs(values) * shells).sum():
         return None
-    smooth = CubicSpline(radii, tail)
     squares = np.arange(ENTRIES) / ENTRIES
-    whole = smooth(np.sqrt(squares * function.cutoff**2))
+    whole = _between(tail, np.sqrt(squares * function.cutoff**2))
     places = squares * radii[inside - 1] ** 2
     exact = function(torch.as_tensor(places, dtype=torch.float32)).double().cpu().numpy()
-    core = exact - smooth(np.sqrt(places))
+    core = exact - _between(tail, np.sqrt(places))
     return Separation(
         Table(core, float(radii[inside - 1])), Table(whole, function.cutoff), float((tail * shells).sum()), spacing
     )
+
+
+def _splines(places: NDArray[np.float64], intervals: int) -> NDArray[np.float64]:
+    """The B-splines of DEGREE over ``intervals`` of length 1, at ``places`` ``[p]`` within them: ``[p, spline]``.
+
+    By truncated powers, as in C. de Boor, A Practical Guide to Splines (1978), chapter IX. Not by SciPy, which takes as
+    long to load as the first features of a crystal.
+    """
+    away = places[:, None] + DEGREE - np.arange(intervals + DEGREE)
+    powers = [(-1) ** k * math.comb(DEGREE + 1, k) * (away - k).clip(0) ** DEGREE for k in range(DEGREE + 2)]
+    inside = (away > 0) & (away < DEGREE + 1)
+    return np.where(inside, np.sum(powers, axis=0), 0.0) / math.factorial(DEGREE)
+
+
+def _between(values: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``values`` at multiples of STEP, piecewise cubic in between, with slopes of fourth order."""
+    beyond = np.array([[6, -8, 3], [3, -3, 1]])  # of the parabola through the last three
+    wide = np.concatenate([beyond @ values[:3], values, beyond[::-1, ::-1] @ values[-3:]])
+    slopes = (8 * (wide[3:-1] - wide[1:-3]) - (wide[4:] - wide[:-4])) / 12
+    before = np.minimum((radii / STEP).astype(np.int64), len(values) - 2)
+    part = radii / STEP - before
+    first, rise, slope, end = values[before], np.diff(values)[before], slopes[before], slopes[before + 1]
+    return first + part * (slope + part * (3 * rise - 2 * slope - end + part * (slope + end - 2 * rise)))
 
 
 @lru_cache(maxsize=64)
