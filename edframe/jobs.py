@@ -12,7 +12,9 @@ import signal
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Any
 
 from edframe.errors import DataError, imported
@@ -53,8 +55,8 @@ def run_jobs(
 
     function: ``"module:name"``, imported where the work is done. What it raises is the result, as an Exception, and
     stops nothing else; so is a DataError for a job that kills its worker, after a second try in which it ran alone.
-    workers: local processes of one thread each; 1: this one. scheduler: address of a running Dask scheduler, such as
-    ``tcp://10.0.0.1:8786``, whose workers are used instead; they need the same packages.
+    workers: local processes of one thread each, which share the CUDA devices; 1: this one. scheduler: address of a
+    running Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers are used instead; with the same packages.
     Closing the iterator early, by Ctrl-C too, cancels what has not begun; hold it in ``contextlib.closing`` for that.
     Raises DataError when the scheduler does not answer, or goes away.
 
@@ -93,7 +95,7 @@ def _finished(
         while True:
             room = max(waiting, 2 * sum(client.nthreads().values()), 1) - len(running)
             for index in itertools.islice(todo, max(room, 0)):
-                future = client.submit(_call, function, inputs[index], pure=False)
+                future = client.submit(_call_there, function, inputs[index], pure=False)
                 running[future] = index
                 finished.add(future)
             while done:  # after new jobs were given out: the workers go on while the caller stores what is done
@@ -198,6 +200,25 @@ def _attempt(function: str, value: Any) -> Any:
 def _call(function: str, value: Any) -> Any:
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)(value)
+
+
+def _call_there(function: str, value: Any) -> Any:
+    """``_call`` in a worker."""
+    _take_device(_distributed().get_worker().name)
+    return _call(function, value)
+
+
+@lru_cache(maxsize=1)
+def _take_device(worker: Any) -> None:
+    """Let this process see one CUDA device, before PyTorch looks: local workers, which Dask numbers, take them in turn.
+
+    The system is asked how many there are, because PyTorch takes a second to load.
+    """
+    visible, known = os.environ.get("CUDA_VISIBLE_DEVICES"), Path("/proc/driver/nvidia/gpus")
+    count = len(list(known.iterdir())) if known.is_dir() else 0
+    devices = [str(number) for number in range(count)] if visible is None else visible.split(",")
+    if isinstance(worker, int) and len(devices) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[worker % len(devices)]
 
 
 def _killed() -> DataError:

@@ -34,7 +34,8 @@ def double(value):
 def note(path):
     Path(path).write_text(str(os.getpid()))
     time.sleep(0.05)
-    return os.getpid(), os.environ["OMP_NUM_THREADS"], os.environ.get("MALLOC_TRIM_THRESHOLD_")
+    names = "OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_", "CUDA_VISIBLE_DEVICES"
+    return os.getpid(), *map(os.environ.get, names)
 
 def stay(path):
     note(path)
@@ -119,6 +120,7 @@ def test_in_local_workers_nothing_stops_the_others(work, capfd):
 
 def test_local_workers_are_processes_of_one_thread_and_take_few_jobs_at_a_time(work, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,7")
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
     before = dict(os.environ)
     inputs = Counted([str(tmp_path / f"job-{number}") for number in range(50)])
@@ -126,8 +128,9 @@ def test_local_workers_are_processes_of_one_thread_and_take_few_jobs_at_a_time(w
         seen = [next(results)[1] for _ in range(10)]
         assert inputs.taken <= 10 + 2 * 2 * 2  # two for each of two threads, given out once more after each batch
     assert os.getpid() not in {pid for pid, *_ in seen}
-    assert {threads for _, threads, _ in seen} == {"1"}
-    assert {trimmed for *_, trimmed in seen} == {None}  # Dask's 65536 bytes would double the time of a training step
+    assert {threads for _, threads, *_ in seen} == {"1"}
+    assert {device for *_, device in seen} == {"3", "5"}  # one for each
+    assert {trimmed for *_, trimmed, _ in seen} == {None}  # Dask's 65536 bytes would double the time of a training step
     assert dict(os.environ) == before
     assert len(list(tmp_path.glob("job-*"))) <= inputs.taken
 

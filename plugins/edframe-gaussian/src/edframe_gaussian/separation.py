@@ -140,7 +140,10 @@ def _between(values: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray
     before = np.minimum((radii / STEP).astype(np.int64), len(values) - 2)
     part = radii / STEP - before
     first, rise, slope, end = values[before], np.diff(values)[before], slopes[before], slopes[before + 1]
-    return first + part * (slope + part * (3 * rise - 2 * slope - end + part * (slope + end - 2 * rise)))
+    between: NDArray[np.float64] = first + part * (
+        slope + part * (3 * rise - 2 * slope - end + part * (slope + end - 2 * rise))
+    )
+    return between
 
 
 @lru_cache(maxsize=64)
