@@ -4,10 +4,11 @@
 
 Each row is fitted to the training samples that `edframe run` would take, and tested on `--tested` of the same test
 samples, spread evenly over them, on whole grids, by the metrics of edframe and with the electrons enforced by the model
-`baseline`. The rows of clusters are tested on all of n = 3 and 4, and on `--tested` others of the training's kind; they
+`baseline`. The rows of clusters are tested on all larger ones, and on `--tested` others of the training's kind; they
 have the rank correlation of the errors with the distance from the training set, by which `edframe predict` warns.
-Finished rows lie in the JSON file and are not repeated, so a stopped command goes on. Seconds are those of the
-processor, on one thread.
+The rows `qm9` need `qm9_100.xyz` of metatrain's examples (BSD-3) in the working directory, labelled by `edframe data
+build qm9-li2025`. Finished rows lie in the JSON file and are not repeated, so a stopped command goes on. Seconds are
+those of the processor, on one thread.
 """
 
 from __future__ import annotations
@@ -31,8 +32,11 @@ from edframe.runs.build import Parts, build
 NETWORK = {"featurizer.steps": 8000}
 UNION = ("data.members=[li-o-li,li2o-clusters]", "data.options.li-o-li={samples: 100}")
 CLUSTERS = {"data": "union", "splits.test": "n>2"}
-OTHERS = ("splits.test=null", "data.options.li2o-clusters={sizes: [1, 2]}")
-"""The same training samples, tested on others of their kind."""
+ALONE = {"data": "union", "splits.test": "n>1"}
+OTHERS = {"n>2": "[1, 2]", "n>1": "[1]"}
+"""Of each test set of clusters, the sizes of those that are trained on: the same samples, tested on others of their
+kind."""
+QM9 = {"data": "qm9-li2025", "data.file": "qm9_100.xyz", "splits.folds": 5, "splits.validation": 1}
 ROWS: dict[str, dict[str, Any]] = {
     "local, 25": {"training.size": 25},
     "local, 25, corners": {"training.size": 25, "splits.test": "corners"},
@@ -47,6 +51,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "local, clusters": CLUSTERS,
     "local without products, clusters": {**CLUSTERS, "featurizer.products": 0},
     "network, clusters": {**CLUSTERS, **NETWORK},
+    "local, clusters n=1": ALONE,
+    "local without products, clusters n=1": {**ALONE, "featurizer.products": 0},
+    "local, qm9": QM9,
 }
 
 
@@ -72,7 +79,9 @@ def measure(values: dict[str, Any], fold: int, tested: int) -> dict[str, Any]:
     clusters = values.get("data") == "union"
     asked = [(parts, len(parts.split.test) if clusters else tested)]
     if clusters:
-        asked.append((built(values, fold, *OTHERS)[0], tested))
+        sizes = OTHERS[values["splits.test"]]
+        same = ("splits.test=null", f"data.options.li2o-clusters={{sizes: {sizes}}}")
+        asked.append((built(values, fold, *same)[0], tested))
         others = asked[1][0]
         assert [sample.id for sample in train] == [others.dataset[i].id for i in others.split.train]
     began = time.process_time()
