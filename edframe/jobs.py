@@ -43,6 +43,7 @@ WORKERS = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "THP_MEM_ALLOC_ENABLE": "1",  # PyTorch in pages of 2 MiB: a fifth less time of a large prediction, see predict
     "DASK_LOGGING__DISTRIBUTED": "critical",  # from a worker's first line on; its options come only later
 }
 """Environment of local workers."""

@@ -125,6 +125,8 @@ def predict(
     from edframe import io
     from edframe.predict.pretrained import located
 
+    # PyTorch gives large tensors back to the system, and pages of 2 MiB in place of 4 KiB come again sooner.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     structures = [run, *(paths or [])] if run.is_file() else list(paths or [])
     if charge is not None and electrons is not None:
         raise ConfigError("--electrons says how many there are, and --charge that they differ; give one of the two")

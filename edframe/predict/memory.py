@@ -34,7 +34,7 @@ ASKING = 64
 """Bytes for a point of the grid and each of its inputs, of a model that cannot be run without numbers: twice what a
 Fourier transform in double precision takes, as of the model ``krr``."""
 
-TILED = 0.8
+TILED = 0.95
 """Part of the memory that the model takes of a prediction in tiles."""
 
 WORK = 1.5

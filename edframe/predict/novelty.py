@@ -8,7 +8,7 @@ are used, because only distances between environments are needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ RANK = 3
 """Highest rank of the moments: 1 sees an open side, 2 an axis, 3 a threefold one."""
 STRUCTURES = 1000
 """Training structures that are described at most; of more, these are drawn evenly."""
+ATOMS = 4096
+"""Atoms that are described at once."""
 KEPT = 1000
 """Environments of a species that are saved at most: those farthest from one another."""
 QUANTILE = 0.999
@@ -110,16 +112,17 @@ class TrainingSet:
         """
         import torch
 
-        features = describe(structure, self.neighbours)
+        species = np.array([site.specie.symbol for site in structure])
         distances = []
-        for symbol, unit in self.units.items():
-            atoms = [i for i, site in enumerate(structure) if site.specie.symbol == symbol]
-            if atoms:
-                known = torch.from_numpy(self.environments[symbol].astype(np.float64))
-                mine = torch.from_numpy(features[atoms])
-                exact = torch.cdist(mine, known, compute_mode="donot_use_mm_for_euclid_dist")  # SciPy imports slowly
-                nearest = exact.min(1).values.numpy() / unit
-                distances.append((float(nearest.max()), atoms[int(nearest.argmax())], symbol))
+        for start, features in _described(structure, self.neighbours):
+            for symbol, unit in self.units.items():
+                atoms = np.flatnonzero(species[start : start + len(features)] == symbol)
+                if len(atoms):
+                    known = torch.from_numpy(self.environments[symbol].astype(np.float64))
+                    mine = torch.from_numpy(features[atoms])
+                    exact = torch.cdist(mine, known, compute_mode="donot_use_mm_for_euclid_dist")  # SciPy loads slowly
+                    nearest = exact.min(1).values.numpy() / unit
+                    distances.append((float(nearest.max()), start + int(atoms[nearest.argmax()]), symbol))
         if not distances:
             return None
         distance, atom, symbol = max(distances)
@@ -166,17 +169,30 @@ def describe(structure: Structure, neighbours: Sequence[str]) -> NDArray[np.floa
     species, and over all, turn with the structure; their norms do not, nor do they depend on the order of the atoms,
     and they are continuous, also where a neighbour enters. Raises DataError for a species not among ``neighbours``.
     """
+    return np.concatenate([features for _, features in _described(structure, neighbours)])
+
+
+def _described(structure: Structure, neighbours: Sequence[str]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """``describe`` of a few atoms at a time, so that memory holds their neighbours alone: the first, and features."""
     symbols = [site.specie.symbol for site in structure]
     unknown = [f"atom {i + 1} ({symbol})" for i, symbol in enumerate(symbols) if symbol not in neighbours]
     if unknown:
         raise DataError(f"{unknown[0]} is of a species that was not trained on; known: {', '.join(neighbours)}")
-    centre, other, r, towards = _neighbours(structure)
-    kind = np.array([list(neighbours).index(symbol) for symbol in symbols])[other]
+    kinds = np.array([list(neighbours).index(symbol) for symbol in symbols])
+    for start in range(0, len(structure), ATOMS):
+        atoms = range(start, min(start + ATOMS, len(structure)))
+        yield start, _features(structure, kinds, len(neighbours), atoms)
+
+
+def _features(structure: Structure, kinds: NDArray[np.int64], count: int, atoms: range) -> NDArray[np.float64]:
+    """Of ``atoms``, of ``count`` species. kinds: the species of all atoms."""
+    centre, other, r, towards = _neighbours(structure, atoms)
+    kind = kinds[other]
     radial = np.exp(-((r[:, None] - np.arange(WIDTH, CUTOFF, WIDTH)) ** 2) / (2 * WIDTH**2))
     fall = 0.5 * (1 + np.cos(np.pi * np.minimum(r / CUTOFF, 1)))
     weights = np.column_stack([radial, np.ones_like(r)]) * fall[:, None]
-    shape = (len(structure), len(neighbours), -1)
-    place = centre * len(neighbours) + kind
+    shape = (len(atoms), count, -1)
+    place = centre * count + kind
     order = np.argsort(place, kind="stable")
     present, first = np.unique(place[order], return_index=True)
     features = []
@@ -185,7 +201,7 @@ def describe(structure: Structure, neighbours: Sequence[str]) -> NDArray[np.floa
         if rank:
             tensor = (tensor[:, :, None] * towards[:, None, :]).reshape(len(r), 3**rank)
         for weight in weights.T:
-            sums = np.zeros((len(structure) * len(neighbours), 3**rank))
+            sums = np.zeros((len(atoms) * count, 3**rank))
             if len(present):  # an atom alone has no neighbours
                 sums[present] = np.add.reduceat((weight[:, None] * tensor)[order], first)
             moments = sums.reshape(shape)
@@ -196,10 +212,16 @@ def describe(structure: Structure, neighbours: Sequence[str]) -> NDArray[np.floa
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
 
-def _neighbours(structure: Structure) -> Pairs:
-    """Of each pair within CUTOFF, images included: centre, neighbour, distance ``[pair]``, direction ``[pair, 3]``."""
-    centre, other, image, _ = structure.get_neighbor_list(CUTOFF)
-    away = (structure.frac_coords[other] + image - structure.frac_coords[centre]) @ structure.lattice.matrix
+def _neighbours(structure: Structure, atoms: range) -> Pairs:
+    """Of each pair within CUTOFF, images included, whose centre is one of ``atoms``: the place of this among them, the
+    neighbour, distance ``[pair]``, direction ``[pair, 3]``."""
+    centre, other, image, distance = structure.get_neighbor_list(
+        CUTOFF, [structure[i] for i in atoms], exclude_self=False
+    )
+    apart = distance > 1e-8  # the atom itself is not its neighbour; pymatgen knows it in the whole list alone
+    centre, other, image = centre[apart], other[apart], image[apart]
+    fractions = structure.frac_coords
+    away = (fractions[other] + image - fractions[atoms.start + centre]) @ structure.lattice.matrix
     r = np.linalg.norm(away, axis=1)
     return centre, other, r, away / np.maximum(r, 1e-9)[:, None]
 

@@ -10,6 +10,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.stats import ortho_group
 
 from edframe.errors import DataError
+from edframe.predict import novelty
 from edframe.predict.novelty import CUTOFF, WIDTH, TrainingSet, describe, describe_training_set
 from edframe.runs.directory import Run
 
@@ -157,3 +158,17 @@ def test_only_training_structures_are_described(small, tmp_path):
     tensors, header = run.load_tensors("environments.safetensors")
     assert (list(tensors), json.loads(header["neighbours"])) == (["He"], ["He"])
     assert len(tensors["He"]) == 3
+
+
+def test_atoms_described_a_few_at_a_time_are_what_they_are_together(monkeypatch):
+    atoms = np.random.default_rng(0).random((11, 3))
+    structure = Structure(Lattice.from_parameters(5, 6, 7, 80, 95, 100), ["Li", "O"] * 5 + ["O"], atoms)
+    together = describe(structure, ("Li", "O"))
+    judged = TrainingSet(("Li", "O"), {"O": np.zeros((1, together.shape[1]), np.float32)}, {"O": 1.0}).judge(structure)
+    monkeypatch.setattr(novelty, "ATOMS", 3)
+    np.testing.assert_allclose(describe(structure, ("Li", "O")), together, rtol=1e-12, atol=1e-12)
+    oxygen = np.array([site.specie.symbol == "O" for site in structure])
+    sizes = np.where(oxygen, np.linalg.norm(together, axis=1), 0)
+    again = TrainingSet(("Li", "O"), {"O": np.zeros((1, together.shape[1]), np.float32)}, {"O": 1.0}).judge(structure)
+    assert judged.atom == again.atom == sizes.argmax()
+    assert again.distance == pytest.approx(sizes.max(), rel=1e-12)
