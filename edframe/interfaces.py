@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from edframe.sample import Sample
 
 __all__ = [
-    "Contents", "Dataset", "Features", "Featurizer", "FittedFeaturizer", "FittedModel", "Loss", "Model",
-    "PointFeaturizer", "TiledFeaturizer", "TiledModel", "Visit",
+    "Contents", "Dataset", "Features", "Featurizer", "FittedFeaturizer", "FittedModel", "JudgingFeaturizer",
+    "Loss", "Model", "PointFeaturizer", "TiledFeaturizer", "TiledModel", "Visit",
 ]  # fmt: skip
 
 
@@ -215,6 +215,15 @@ class PointFeaturizer(Protocol):
         """Channels ``[1, c, p]`` and baseline ``[1, s, p]`` at ``points``, ``[p, d]`` in fractions of the lattice
         vectors of ``grid``. At grid points the channels are what a call gives, to 1e-4 of their maximum, and so is the
         baseline up to one factor near 1, which may depend on the whole grid. Raises what a call does."""
+
+
+@runtime_checkable
+class JudgingFeaturizer(Protocol):
+    """A featurizer that also has this method: how wrong its baseline may be, by which structures can be compared."""
+
+    def expected_error(self, structure: Structure, grid: Grid) -> float | None:
+        """∫|error| of the baseline over the cell of ``grid``, in e, up to one factor for all structures, which the
+        validation samples of a run determine. None where it is not known. Raises what a call does."""
 
 
 @runtime_checkable

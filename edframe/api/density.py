@@ -32,8 +32,9 @@ class Density:
 
     values: ``[s, x, y, z]`` float64 in e/Å³; s = 1: the total, s = 2: the total and the magnetisation. grid: cell and
     points. structure: the atoms. source: where it came from, as plain data. notes: sentences on what was decided in
-    reading, or on how far a prediction can be trusted. spread, expected_nmae: of a prediction by an ensemble, the
-    standard deviation to expect at each point, ``[s, x, y, z]`` in e/Å³, and the NMAE to expect in %.
+    reading, or on how far a prediction can be trusted. spread: of a prediction by an ensemble, the standard deviation
+    to expect at each point, ``[s, x, y, z]`` in e/Å³. expected_nmae: of that of an ensemble, or by a featurizer that
+    knows it, the NMAE to expect in %.
     """
 
     values: NDArray[np.float64]

@@ -93,7 +93,7 @@ class Trained:
         sample = predicted[0] if isinstance(predicted, tuple) else predicted
         density = Density.of(sample, warnings_of(sample, self._predictor.novelty(structure)))
         if not isinstance(predicted, tuple):
-            return density
+            return replace(density, expected_nmae=self._predictor.expected(sample))
         _, spread, expected = predicted
         return replace(density, spread=spread, expected_nmae=expected)
 

@@ -110,7 +110,8 @@ def predict(
     onto itself; training with augmentation makes it nearly so.
 
     An ensemble, made by `edframe ensemble`, also writes the spread of its members, which is the standard deviation to
-    expect at each point, into a second file, and says which NMAE to expect. A structure with atoms in surroundings
+    expect at each point, into a second file, and says which NMAE to expect; so does one run whose featurizer knows it,
+    such as local-network. A structure with atoms in surroundings
     that were not trained on is predicted with a warning. The distance that is printed is from the training data, in
     units in which 1 is the edge of what they hold.
 

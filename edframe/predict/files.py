@@ -189,17 +189,19 @@ def _written(
         "memory": asked.memory, "folder": target.parent, "processes": others,
         "x_fastest": io.format_of(target) in io.X_FASTEST,
     }  # fmt: skip
-    spread, expected = None, 0.0
+    spread, expected, judged = None, 0.0, None
     if isinstance(model, EnsemblePredictor):
         sample, spread, expected = model(atoms, **wanted)
     else:
         sample = model(atoms, **wanted)
+        judged = model.expected(sample)
     volume = replace(volume_of(sample), origin=origin)
     written = io.write(target, volume, spin=asked.spin)
     novelty = model.novelty(atoms)
     size = "×".join(map(str, sample.grid.shape))
     said = f" (charge {excess:+g})" if excess and asked.charge is None else ""
     far = f", distance {novelty.distance:.2f}" if novelty is not None else ""
+    far += f", expected NMAE {judged:.2g} %" if judged is not None else ""
     seconds = time.perf_counter() - began
     by = f" by {others.count} processes" if others is not None and others.used else ""
     yield Said(f"{', '.join(map(str, written))}: {sample.electrons:g} electrons{said} on {size} points, "

@@ -21,7 +21,7 @@ from edframe.data.level import Level
 from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
 from edframe.grid import Grid, Region
-from edframe.interfaces import Contents, Features, Featurizer, TiledFeaturizer, TiledModel
+from edframe.interfaces import Contents, Features, Featurizer, JudgingFeaturizer, TiledFeaturizer, TiledModel
 from edframe.io.patterns import PREDICTED
 from edframe.memory import by_points, out_of_memory_as
 from edframe.predict.in_tiles import InTiles, Processes, each_density
@@ -60,8 +60,8 @@ class Predictor:
 
     spacing, vacuum: voxel edge and empty space around the atoms in the training data, Å; vacuum is None for crystals.
     coulomb, low_g: Coulomb energy of the error on the validation samples, all of it and its long waves, in eV per
-    electron; None where it is not known. symmetrise: average over the symmetries of each structure's cell, see
-    ``Symmetrised``.
+    electron; None where it is not known. judged: the factor of errors that the featurizer expects.
+    symmetrise: average over the symmetries of each structure's cell, see ``Symmetrised``.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Predictor:
             self.spacing = positive(header["spacing"], "spacing")
             self.valence = Valence.load(numbers(header["valence"])) if "valence" in header else None
             self.level = Level.of_header(header)
-            self.coulomb, self.low_g = (_error(header, name) for name in ("coulomb", "low_g"))
+            self.coulomb, self.low_g, self.judged = (_error(header, name) for name in ("coulomb", "low_g", "judged"))
             self.vacuum: float | None = numbers(header.get("vacuum", "null"))
         self.device = device
         self.name = run.path.name
@@ -250,6 +250,13 @@ class Predictor:
         with out_of_memory_as(_too_large(inputs.grid)):
             density = in_reduced_basis(self.model, features.channels, features.baseline, inputs.grid, count)[0]
         return np.asarray(density.float().cpu().numpy())
+
+    def expected(self, sample: Sample) -> float | None:
+        """The NMAE in % to expect of a prediction; None where the featurizer gives no such number."""
+        if self.judged is None or not isinstance(self.featurizer, JudgingFeaturizer):
+            return None
+        error = self.featurizer.expected_error(sample.structure, sample.grid)
+        return None if error is None else 100 * self.judged * error / sample.electrons
 
     def novelty(self, structure: Structure) -> Novelty | None:
         """The atom farthest from the training set; None where that is not known, as for a run of an older edframe."""

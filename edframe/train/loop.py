@@ -22,7 +22,7 @@ from edframe.data.loading import Batch, Loader, Schedule
 from edframe.data.splits import Split
 from edframe.errors import RunError
 from edframe.grid import Grid
-from edframe.interfaces import Loss
+from edframe.interfaces import JudgingFeaturizer, Loss
 from edframe.memory import by_points, fitting, out_of_memory_as
 from edframe.metrics.convergence import unconverged
 from edframe.metrics.standard import coulomb_error, low_g_error, nmae
@@ -169,17 +169,19 @@ def predict(model: nn.Module, batch: Batch) -> Float[Tensor, "b s *grid"]:
 
 class Means(NamedTuple):
     """Over samples: NMAE in %, the loss, and the Coulomb energy of the error in eV per electron, all of it and the part
-    in long waves (nan on a line)."""
+    in long waves (nan on a line). judged: what errors that the featurizer expects are times too small, see
+    ``JudgingFeaturizer``; nan where it expects none."""
 
     nmae: float
     loss: float
     coulomb: float
     low_g: float
+    judged: float = math.nan
 
     @property
     def header(self) -> dict[str, str]:
         """Of the checkpoint that has these errors."""
-        known = {"coulomb": self.coulomb, "low_g": self.low_g}
+        known = {"coulomb": self.coulomb, "low_g": self.low_g, "judged": self.judged}
         return {"nmae": repr(self.nmae), **{name: repr(x) for name, x in known.items() if math.isfinite(x)}}
 
 
@@ -189,17 +191,22 @@ def validation_means(model: nn.Module, loss: Loss, loader: Loader, indices: Sequ
 
     The loss is evaluated as a metric is: it gets no visit, so that it neither recalls nor stores anything.
     """
-    errors, values, energies = [], [], []
+    errors, values, energies, expected = [], [], [], []
     for batch in loader.stream([index] for index in indices):
         predicted = predict(model, batch)
         errors.append(float(nmae(predicted, batch.density)))
         values.append(float(loss(predicted, batch.density, batch.grid)))
         energies.append([float(one(predicted, batch.density, batch.grid)) for one in (coulomb_error, low_g_error)])
+        if isinstance(loader.featurizer, JudgingFeaturizer):
+            (sample,) = batch.samples
+            part = loader.featurizer.expected_error(sample.structure, sample.grid)
+            expected.append(math.nan if part is None else 100 * part / sample.electrons)
     error = sum(errors) / len(indices)
     if not math.isfinite(error):
         raise RunError(f"the validation NMAE is not finite ({error}); lower training.learning_rate and run again")
     coulomb, low_g = (sum(column) / len(indices) for column in zip(*energies, strict=True))
-    return Means(error, sum(values) / len(indices), coulomb, low_g)
+    judged = sum(errors) / sum(expected) if expected else math.nan
+    return Means(error, sum(values) / len(indices), coulomb, low_g, judged)
 
 
 class _TensorsOnly(nn.Module):

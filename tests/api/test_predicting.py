@@ -47,6 +47,14 @@ def test_pymatgen_ase_and_files_give_one_density(trained, tmp_path):
         np.testing.assert_allclose(same.values, first.values, rtol=1e-4, atol=1e-6)
 
 
+def test_the_error_that_a_featurizer_expects_comes_with_the_density(trained, monkeypatch):
+    structure = Structure(np.eye(3) * 8, SYMBOLS, PLACES + 2, coords_are_cartesian=True)
+    assert trained(structure, grid=(16, 16, 16)).expected_nmae is None
+    monkeypatch.setattr(type(trained._predictor.featurizer), "expected_error", lambda *_: 0.03, raising=False)
+    monkeypatch.setattr(trained._predictor, "judged", 2.0)
+    assert trained(structure, grid=(16, 16, 16)).expected_nmae == pytest.approx(100 * 2 * 0.03 / 12)
+
+
 def test_a_molecule_without_a_cell_gets_the_vacuum_that_is_asked_for(trained, tmp_path):
     molecule = Molecule(SYMBOLS, PLACES)
     write_ase(tmp_path / "m.xyz", Atoms(SYMBOLS, PLACES))

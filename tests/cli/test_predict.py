@@ -39,6 +39,15 @@ def test_a_prediction_is_that_of_the_run(name, edframe, finished, kept, tmp_path
     np.testing.assert_allclose(volume.structure.lattice.abc, 7.2, atol=1e-5)
 
 
+def test_the_error_that_is_expected_is_said(edframe, finished, kept, tmp_path, monkeypatch):
+    from edframe.predict.predictor import Predictor
+
+    monkeypatch.setattr(Predictor, "expected", lambda self, sample: 1.234)
+    kept[0].to(str(tmp_path / "POSCAR"), fmt="poscar")
+    result = edframe("predict", finished, tmp_path / "POSCAR", tmp_path / "density.cube", "--spacing", "0.45")
+    assert result.out.endswith(", expected NMAE 1.2 %\n")
+
+
 def test_on_the_grid_of_the_run_the_density_is_the_same(finished, kept):
     from edframe.cli import options
     from edframe.contract.registry import Registry

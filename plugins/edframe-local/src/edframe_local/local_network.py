@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from pymatgen.core.structure import Structure
 from torch import Tensor
 
 from edframe.errors import DataError
-from edframe.interfaces import Contents, Loss
+from edframe.grid import Grid
+from edframe.interfaces import Contents, Loss, PointFeaturizer
 from edframe.sample import Sample
 from edframe.seeds import seed_for
 from edframe_local import linear, refining
+from edframe_local.drawing import RARE, TYPICAL
 from edframe_local.evaluation import Contracted
 from edframe_local.local import ORDERS, LocalFeaturizer
-from edframe_local.neighbours import Surroundings
+from edframe_local.neighbours import Surroundings, surroundings
 from edframe_local.network import PointNetwork, train
+from edframe_local.parts import ENTRIES
 from edframe_local.plugin import LocalNetworkConfig
+from edframe_local.posterior import Posterior
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
+
+SPREAD, JUDGED = 8_000, 1000
+"""Points of the cell, and how many of them, more where the density is high, an expected error is the mean over."""
 
 
 class LocalNetworkFeaturizer(LocalFeaturizer):
@@ -35,6 +43,7 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         super().__init__(config, contents, parts)
         self.seen = self.basis.sizes[0] + min(config.inputs, self.basis.sizes[1])
         self.network = PointNetwork(self.seen, contents.spins, config.width, config.layers)
+        self.posterior = Posterior(config.width)
 
     @property
     def corrections(self) -> Sequence[str]:
@@ -56,7 +65,47 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
             weights, rate = list(self.network.parameters()), 0.05 * self.config.rate
             numbers |= refining.refine(self, samples, weights, lambda: None, loss, self.config.loss_steps, rate)
         self.network.eval().requires_grad_(False)
+        self.judge(functions, base, answer, volume)
         return numbers
+
+    @torch.no_grad()
+    def judge(
+        self, functions: Float[Tensor, "p seen"], base: Float[Tensor, "p s"], answer: Float[Tensor, "p s"],
+        volume: Float[Tensor, "p"],
+    ) -> None:  # fmt: skip
+        """The posterior of the last layer, from the points that the network was trained on."""
+        parts = zip(*(torch.split(tensor, 8192) for tensor in (functions, base, answer)), strict=True)
+        hidden = torch.cat([self.network.hidden(*part) for part in parts])
+        self.posterior = Posterior(self.config.width)
+        self.posterior.fit(hidden, volume * self.network.unit(base)[:, 0])
+
+    @torch.no_grad()
+    def expected_error(self, structure: Structure, grid: Grid) -> float | None:
+        """∫|error| of the baseline, e, up to a factor, see ``JudgingFeaturizer``: the posterior's deviation at some
+        points, drawn by the base density. None for a state of an older version, and where the base is not known there.
+        """
+        if not self.posterior.known or not isinstance(self.base, PointFeaturizer):
+            return None
+        rng = np.random.default_rng(0)
+        fractions = rng.random((SPREAD, grid.dimension))
+        base = self.base.at(structure, grid, torch.from_numpy(fractions), "cpu").baseline
+        assert base is not None
+        wanted = np.minimum(1.0, RARE + base[0, 0].double().numpy() / TYPICAL)
+        probability = wanted * min(1.0, JUDGED / wanted.sum())
+        chosen = np.flatnonzero(rng.random(SPREAD) < probability)
+        here = base[0].T[chosen]
+        network, contracted = self.network.to("cpu"), Contracted.of(self.basis, self.coefficients)
+        coordinates, images = fractions[chosen] @ grid.vectors, self._images(structure, grid)
+        total = 0.0
+        for around in surroundings(coordinates, images, together=8, entries=ENTRIES):
+            two, moments = self.basis.sums(around)
+            real = around.points.reshape(-1)
+            seen = torch.cat([two, self.basis.triples_of(moments, self.seen - two.shape[1])], 1)
+            at = here[torch.as_tensor(real)]
+            spread = self.posterior.deviations(network.hidden(seen, at, contracted(two, moments).sum(1)))
+            weight = torch.as_tensor(np.where(real >= 0, 1 / probability[chosen][real], 0.0))
+            total += float((weight * spread.double() * network.unit(at)[:, 0].double()).sum())
+        return total * grid.volume / SPREAD
 
     def _table(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Points of the samples: what the network sees of the invariants, base, linear answer, target, volume."""
@@ -75,9 +124,10 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         return functions, base, answer, target, volume
 
     def state(self) -> Mapping[str, Shaped[Tensor, "..."]]:
-        """That of ``local``, and the network's weights."""
+        """That of ``local``, the network's weights, and the posterior of its last layer."""
         weights = {f"network.{name}": tensor.detach() for name, tensor in self.network.state_dict().items()}
-        return {**super().state(), **weights}
+        posterior = {"posterior.factor": self.posterior.factor} if self.posterior.known else {}
+        return {**super().state(), **weights, **posterior}
 
     def restore(self, state: Mapping[str, Shaped[Tensor, "..."]]) -> None:
         """Raises DataError for a state of other options or contents."""
@@ -85,6 +135,8 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         weights = {name[8:]: tensor for name, tensor in state.items() if name.startswith("network.")}
         try:
             self.network.load_state_dict(weights)
+            if "posterior.factor" in state:  # later than the first runs
+                self.posterior.load_state_dict({"factor": state["posterior.factor"]})
         except RuntimeError as error:
             raise DataError(
                 f"what is stored for local-network belongs to other options or other data: {error}"

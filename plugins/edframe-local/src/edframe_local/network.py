@@ -75,8 +75,15 @@ class PointNetwork(nn.Module):
         self, functions: Float[Tensor, "p inputs"], base: Float[Tensor, "p s"], linear: Float[Tensor, "p s"]
     ) -> Float[Tensor, "p s"]:
         """The correction of base + linear, ``[p, s]`` in e/Å^d."""
-        correction: Tensor = self.last(self.body(self.inputs(functions, base, linear))) * self.unit(base)
+        correction: Tensor = self.last(self.hidden(functions, base, linear)) * self.unit(base)
         return correction
+
+    def hidden(
+        self, functions: Float[Tensor, "p inputs"], base: Float[Tensor, "p s"], linear: Float[Tensor, "p s"]
+    ) -> Float[Tensor, "p width"]:
+        """The last layer but one."""
+        values: Tensor = self.body(self.inputs(functions, base, linear))
+        return values
 
 
 def components(inputs: Float[Tensor, "p n"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n k"]]:
