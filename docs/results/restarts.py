@@ -48,6 +48,7 @@ from edframe.restart import code_of
 from edframe.restart.bands import bands
 from edframe.restart.code import Converged, Written
 from edframe.restart.espresso_input import PwInput
+from edframe.restart.fock import sampled
 from edframe.restart.process import run as run_code
 from edframe.restart.start import Start, fitted, from_run
 
@@ -191,11 +192,14 @@ def started(code: Any, path: Path, out: Path, start: Start, before: float, exact
 
 
 def errors(density: Volume, reference: Volume) -> dict[str, float]:
-    """NMAE in %, Coulomb errors in eV per electron."""
+    """NMAE in %, Coulomb errors in eV per electron, at the points of the density."""
     import torch
 
     from edframe.metrics.standard import coulomb_error, low_g_error, nmae
 
+    if density.grid.shape != reference.grid.shape:  # PySCF: the grid of the labels, and the mesh
+        values = sampled(reference.fields["total"], density.grid.shape)
+        reference = replace(reference, grid=density.grid, fields={"total": values})
     pair = [torch.from_numpy(np.ascontiguousarray(each.fields["total"]))[None, None] for each in (density, reference)]
     values = {
         "nmae": nmae(*pair),

@@ -22,7 +22,8 @@ class Needs:
 
     shape: numbers of points of the code's own grid; None: any. spins: 1 (total) or 2 (total and magnetisation).
     electrons: that the density must hold; None: not known. charge: of the cell, that they
-    include. level: functional and pseudopotentials.
+    include. level: functional and pseudopotentials. slack: fraction of the electrons that the code's own density lacks
+    or has too many on its grid, so that it is not scaled.
     """
 
     structure: Structure
@@ -31,6 +32,7 @@ class Needs:
     electrons: float | None
     charge: float
     level: Level
+    slack: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -234,12 +234,12 @@ def _on_mesh(mf: Any, integrator: Any, density: Volume) -> Volume:
         total = guess.sum(axis=0) if _unrestricted(mf) else guess
         kpts = np.reshape(_kpts(mf), (-1, 3))
         atoms = np.reshape(integrator.get_rho(mf.cell, total, None, kpts), shape) / BOHR**3
-        seen, _ = fourier(_sampled(atoms, density.grid.shape), density.grid, shape)
+        seen, _ = fourier(sampled(atoms, density.grid.shape), density.grid, shape)
         fields["total"] = fields["total"] + atoms - seen
     return replace(density, grid=Grid.of(density.grid.vectors, shape), fields=fields, augmentation={})
 
 
-def _sampled(values: Float[np.ndarray, "*grid"], shape: tuple[int, ...]) -> Float[np.ndarray, "*points"]:
+def sampled(values: Float[np.ndarray, "*grid"], shape: tuple[int, ...]) -> Float[np.ndarray, "*points"]:
     """A function of waves at the points of another grid; there, waves that differ by the number of points are equal."""
     waves = np.zeros(shape, complex)
     places = [np.fft.fftfreq(n, 1 / n).astype(int) % m for n, m in zip(values.shape, shape, strict=True)]

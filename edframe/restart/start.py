@@ -107,8 +107,9 @@ def fitted(start: Start, needs: Needs, name: str) -> tuple[Volume, tuple[str, ..
                 f"{name} holds {electrons:.4f} electrons and the calculation {needs.electrons:g}: it belongs to other "
                 "pseudopotentials or another charge; use a density of the same level"
             )
-        fields["total"] = fields["total"] * (1 + off)
-        if abs(off) > SAID:
+        if abs(off) > needs.slack:
+            fields["total"] = fields["total"] * (1 + off)
+        if abs(off) > max(SAID, needs.slack):
             notes.append(f"the density is scaled from {electrons:.4f} to {needs.electrons:g} electrons")
     return replace(volume, structure=needs.structure, grid=grid, fields=fields, augmentation={}), tuple(notes)
 

@@ -14,7 +14,7 @@ from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.io.units import BOHR, HARTREE
 from edframe.io.volume import Volume
-from edframe.restart.fock import _mixed, _sampled, dm0, matrix, needs_of
+from edframe.restart.fock import _mixed, dm0, matrix, needs_of, sampled
 from edframe.restart.pyscf import PySCF
 from edframe.restart.pyscf_bands import bands, of_script
 
@@ -97,7 +97,7 @@ def test_a_coarse_grid_costs_little():
     # What a grid of 12 points along each axis has of it.
     values = fine.fields["total"][::2, ::2, ::2]
     coarse = Volume(fine.structure, Grid.of(fine.structure.lattice.matrix, values.shape), {"total": values})
-    np.testing.assert_allclose(_sampled(fine.fields["total"], values.shape), values, atol=1e-12)
+    np.testing.assert_allclose(sampled(fine.fields["total"], values.shape), values, atol=1e-12)
     again = restricted()
     assert mf.energy_tot(dm0(again, coarse)) == pytest.approx(energy, abs=1e-4)
 
