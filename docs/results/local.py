@@ -74,7 +74,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
             what += ", corners held out" if "corners" in rest else ""
             values = " | ".join(f"{row[key]:.3f}" for key in ("nmae", "median", "worst"))
             lines.append(f"| {NAMES[kind]} | {what} | {values} | {row['fit']:.0f} |")
-    head = ("featurizer", "Li–O–Li and", *KINDS.values(), "Spearman")
+    head = ("featurizer", "trained on Li–O–Li and", *KINDS.values(), "Spearman")
     lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, row in rows.items():
         kind, _, rest = name.partition(", ")
