@@ -19,6 +19,7 @@ METRICS = CONVEX_METRICS
 WORTH = 10.0
 """% of l1's error: a smaller effect is not worth having."""
 LEVEL, POWER = 0.05, 0.8
+EXPLORED = ("dipole_error", "w2", "low_density_nmae", "nmae")
 LAST = 0.2
 """Share of a training of which the change of the validation loss is told."""
 COLOURS = {
@@ -70,9 +71,9 @@ def corrected(pairs: Sequence[tuple[Row, Row | None]]) -> list[float]:
 
 def known(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
     """The first paragraph: the answers in words, a line for each start, and beside them what the mix costs."""
-    pairs = asked(recipe, effects)
+    questions = asked(recipe, effects)
     clauses: dict[str, list[str]] = {}
-    for (question, effect), p in zip(pairs, corrected(pairs), strict=True):
+    for (question, effect), p in zip(questions, corrected(questions), strict=True):
         if effect is None:
             continue
         metric = METRICS[question["metric"]].split(",")[0]
@@ -92,6 +93,14 @@ def known(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
         ]  # fmt: skip
         head = f"- From {condition} training samples ({price['pairs']} pairs)"
         lines.append(f"{head}: {'; '.join(said)}. Its price, not asked before: NMAE {_with_interval(price)}.")
+    for condition in recipe["conditions"]:
+        inner = [e for e in effects if (e["condition"], e["loss"], e["test"]) == (condition, mix, "inner")]
+        if inner and condition not in clauses:
+            by = {e["metric"]: e for e in inner}
+            said = [f"{METRICS[key].split(',')[0]} {_with_interval(by[key])}" for key in EXPLORED]
+            lines.append(
+                f"- Exploratory, from {condition} training samples ({inner[0]['pairs']} pairs): {'; '.join(said)}."
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -263,7 +272,7 @@ def training(rows: Sequence[Row]) -> bytes:
     """The validation NMAE during training: each run a thin line, the mean of a loss a thick one."""
     conditions = list(dict.fromkeys(row["condition"] for row in rows))
     with styled():
-        figure, axes = panels(len(conditions), 3.4 * len(conditions), 3.2)
+        figure, axes = panels(len(conditions), 2.6 * len(conditions) + 1.6, 3.0)
         for ax, condition in zip(axes, conditions, strict=True):
             here = [row for row in rows if row["condition"] == condition]
             for loss in _losses(here):
@@ -275,7 +284,7 @@ def training(rows: Sequence[Row]) -> bytes:
             ax.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
             ax.set_ylim(0.4, 60)
             ax.minorticks_off()
-        axes[0].legend(fontsize=7)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7.5)
         return png(figure)
 
 
