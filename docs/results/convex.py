@@ -22,6 +22,7 @@ from typing import Any
 
 import convex_measure
 import convex_page as page
+import convex_text
 import numpy as np
 import torch
 from convex_study import BLURS, FOLDS, SINGLE, TESTS, Study, parts, short, solves
@@ -95,13 +96,15 @@ def write() -> None:
     done, known = rows(), summary()
     for test, called in page.TESTS.items():
         parts = []
-        for size in (10, 25):
-            head = f"#### {size} training samples, tested on {called}\n\n"
+        for size in page.counts(done):
+            head = f"#### {size or 'all'} training samples, tested on {called}\n\n"
             parts.append(head + page.means(done, size, test) + "\n" + page.effects(known["effects"], size, test))
         put(PAGE, test, "\n".join(parts))
     tables = (page.sizes(done, metric, test) for metric in ("nmae", "w2", "dipole_error") for test in TESTS)
     heads = [f"Tested on {called}:" for _ in range(3) for called in page.TESTS.values()]
     put(PAGE, "sizes", "\n".join(f"{h}\n\n{t}" for h, t in zip(heads, tables, strict=True)))
+    put(PAGE, "known", convex_text.known(done, known["effects"]))
+    put(PAGE, "unsolved", convex_text.unsolved(done, solves()))
     put(PAGE, "residuals", page.residuals(done))
     put(PAGE, "blindness", page.named_costs(known["blindness"]))
     put(PAGE, "cost", page.cost_table(known["cost"]))

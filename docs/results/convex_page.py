@@ -35,6 +35,11 @@ def single(rows: Iterable[Row], size: int) -> dict[str, list[Row]]:
     return {name: here for name in COLOURS if (here := [row for row in mine if row["objective"] == name])}
 
 
+def counts(rows: Iterable[Row]) -> list[int]:
+    """Numbers of training samples with which losses alone are solved, 0 for all at the end."""
+    return sorted({row["size"] for row in rows if len(row["losses"]) == 1}, key=lambda size: size or math.inf)
+
+
 def means(rows: Sequence[Row], size: int, test: str) -> str:
     """Each loss's optimum by all metrics: means over folds, with what the solve left and what it took."""
     lines = [
@@ -85,16 +90,13 @@ def _relative(effect: Mapping[str, Any]) -> str:
 
 def sizes(rows: Sequence[Row], metric: str, test: str) -> str:
     """A metric against the number of training samples."""
-    counts = sorted({row["size"] for row in rows if len(row["losses"]) == 1}, key=lambda size: size or math.inf)
+    columns = counts(rows)
     lines = [
-        f"| {METRICS[metric]} | " + " | ".join(f"{size or 'all'}" for size in counts) + " |",
-        "|---" * (len(counts) + 1) + "|",
+        f"| {METRICS[metric]} | " + " | ".join(f"{size or 'all'}" for size in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
     ]
     for name in COLOURS:
-        cells = []
-        for size in counts:
-            here = [row[test][metric] for row in single(rows, size).get(name, [])]
-            cells.append(_spread(here))
+        cells = [_spread([row[test][metric] for row in single(rows, size).get(name, [])]) for size in columns]
         if any(cell != "–" for cell in cells[:1] + cells[2:]) or len(cells) == 1:
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -167,10 +167,13 @@ def test_the_tables_of_the_page_are_those_of_the_results(script) -> None:
     rows = [json.loads(line) for line in (results / "convex.jsonl").read_text(encoding="utf-8").splitlines()]
     text = (results / "convex.md").read_text(encoding="utf-8")
     for test in page.TESTS:
-        assert all(page.means(rows, size, test) in text for size in (10, 25))
+        assert all(page.means(rows, size, test) in text for size in page.counts(rows))
         assert page.sizes(rows, "w2", test) in text
     assert page.residuals(rows) in text
     summary = json.loads((results / "convex.json").read_text(encoding="utf-8"))
+    words = script("convex_text")
+    assert words.known(rows, summary["effects"]) in text
+    assert words.unsolved(rows, script("convex_study").solves()) in text
     assert page.named_costs(summary["blindness"]) in text
     assert page.cost_table(summary["cost"]) in text
 
