@@ -24,6 +24,7 @@ from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features, Featurizer, JudgingFeaturizer, TiledFeaturizer, TiledModel
 from edframe.io.patterns import PREDICTED
 from edframe.memory import by_points, out_of_memory_as
+from edframe.predict.grids import grid_of
 from edframe.predict.in_tiles import InTiles, Processes, each_density
 from edframe.predict.memory import Need, advice
 from edframe.predict.novelty import Novelty, TrainingSet
@@ -38,12 +39,8 @@ if TYPE_CHECKING:
     from edframe.contract.registry import Registry
     from edframe.runs.directory import Run
 
-MULTIPLE = 8
-"""Points per axis are a multiple of this where no grid is given: a U-Net halves it fastest."""
 GAIN = 0.8
 """Part of the time for the whole grid that several processes may take for its tiles, which also see halos."""
-NEAREST = 0.2
-"""Å; two atoms that are nearer are one that was written twice."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +136,7 @@ class Predictor:
         """The grid that is asked for, see a call. Raises DataError for what cannot be one."""
         if self.contents.dimension != 3:
             raise RunError(f"{self.name} was trained in {self.contents.dimension} dimensions, a structure has 3")
-        if spacing is not None and not spacing > 0:
-            raise DataError(f"a spacing of {spacing:g} Å makes no grid; give a positive one, such as {self.spacing:g}")
-        _require_places(structure)
-        chosen = shape or [_points(length, spacing or self.spacing) for length in structure.lattice.abc]
-        return Grid.of(structure.lattice.matrix, chosen)
+        return grid_of(structure, shape, spacing, self.spacing)
 
     def remark(self, grid: Grid) -> str:
         """What ``grid`` keeps the model from, see ``edframe.data.basis``; empty: nothing."""
@@ -304,23 +297,5 @@ def _error(header: Mapping[str, str], name: str) -> float | None:
     return float(header[name]) if name in header else None
 
 
-def _require_places(structure: Structure) -> None:
-    """Raises DataError for atoms without a place, and for two in one."""
-    if not np.isfinite(structure.cart_coords).all():
-        atom = int(np.flatnonzero(~np.isfinite(structure.cart_coords).all(1))[0])
-        raise DataError(f"atom {atom + 1} ({structure[atom].species_string}) of {structure.formula} has no place")
-    first, second, _, apart = structure.get_neighbor_list(NEAREST)
-    if len(apart):
-        a, b = int(first[0]), int(second[0])
-        raise DataError(
-            f"atoms {a + 1} ({structure[a].species_string}) and {b + 1} ({structure[b].species_string}) of "
-            f"{structure.formula} are {apart[0]:.2g} Å apart, which no two atoms are; leave one of them out"
-        )
-
-
 def _too_large(grid: Grid) -> str:
     return f"there is not enough memory for a density on {by_points(grid.shape)} points; {advice(grid.shape, 0.5)}"
-
-
-def _points(length: float, spacing: float) -> int:
-    return MULTIPLE * max(1, int(np.ceil(length / (spacing * MULTIPLE) - 1e-6)))
