@@ -54,8 +54,8 @@ def test_the_answer_is_recognised_at_once(pair, options, reference_gradient):
     again = sinkhorn_divergence(*pair, BOX, start=first.start, **options)
     assert again.iterations.tolist() == [1, 1]
     assert first.iterations.min() > 1
-    if not reference_gradient:  # one step of the self transport, and one there and back
-        assert again.applications == 3
+    if not reference_gradient:  # one step of the self transport, and one there and back, in either precision
+        assert again.applications == 6
     torch.testing.assert_close(again.value, first.value, rtol=1e-6, atol=0)
     assert difference(again.gradient, first.gradient, pair[0]) < 1e-3
 

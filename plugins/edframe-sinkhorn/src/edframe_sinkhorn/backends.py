@@ -65,7 +65,7 @@ def kernel_on(grid: Grid, level: Level, backend: Backend, p: int, device: torch.
         edges = [float(n * h) for n, h in zip(grid.shape, grid.spacing, strict=True)]
         return SeparableKernel(edges, level.shape, grid.periodic, epsilon, device)
     if backend == "lines" and (level.shape == grid.shape or coarse.points > SMALL):
-        return LineKernel(coarse.voxel, level.shape, epsilon, device)
+        return LineKernel(coarse.voxel, level.shape, epsilon, device, finest=grid.shape)
     if backend == "keops" and level.shape == grid.shape:
         return PairKernel(coarse.voxel, level.shape, grid.periodic, epsilon, p, device)
     return ToeplitzKernel(coarse.voxel, level.shape, grid.periodic, epsilon, p, device)

@@ -23,6 +23,19 @@ STEPS = 3
 LARGEST = 1e3
 """Largest correction of a log scaling: that of a move by 45 blurs."""
 
+CORRECTED = 20
+"""Iterations that are corrected: where as many have not served, corrections from a coarse grid are no help."""
+
+DISTRUST = 4.0
+"""A coarse correction is given up once the error is this many times the least one so far."""
+
+
+SINGLE_HEADROOM = 80.0
+"""Largest exponent of a density in float32: sums stay below its e^88."""
+
+SINGLE_LEAST = 4e6
+"""Sums in float32 above lack nothing: a kernel drops below e^−87, times e^80 that is e^−22 of them."""
+
 
 class CoarseCorrection:
     """From a residual r = G(x) − x of the alternating iteration to about (1 − G')⁻¹ r, the error of x.
@@ -49,55 +62,75 @@ class CoarseCorrection:
         self._kernel = kernel
         self._periodic = tuple(periodic)
         self._blur_ratio = blur_ratio
-        self._mass = b
-        offset = log_scaling.flatten(1).amax(1).reshape(-1, *[1] * (b.ndim - 1)) - HEADROOM
-        self._there = (log_scaling - offset).exp_().mul_(b)  # b v
-        self._at_a = self._sums(self._there)
-        back = (a * math.exp(HEADROOM)) / self._at_a  # a u, but for a constant factor
-        self._back = back * (math.exp(HEADROOM) / back.flatten(1).amax(1)).reshape(offset.shape)
-        self._at_b = self._sums(self._back)
-
-    def _sums(self, density: Tensor) -> Tensor:
-        sums = self._kernel.apply(density.clone())
-        if not all(bool((sums >= limit).all()) for limit in self._kernel.limits(density)):
+        held = kernel.single and self._hold(a, b, log_scaling, torch.float32, SINGLE_HEADROOM)
+        if not held and not self._hold(a, b, log_scaling, torch.float64, HEADROOM):
             raise OutOfRange
-        return sums
+
+    def _hold(self, a: Tensor, b: Tensor, log_scaling: Tensor, precision: torch.dtype, headroom: float) -> bool:
+        """Set the two plans; False where a number of this precision does not hold them."""
+        offset = log_scaling.flatten(1).amax(1).reshape(-1, *[1] * (b.ndim - 1)) - headroom
+        there = (log_scaling - offset).exp_().mul_(b).to(precision)  # b v
+        at_a = self._sums(there)
+        if at_a is None:
+            return False
+        back = a.to(precision) / at_a * math.exp(headroom)  # a u, but for a constant factor
+        back.mul_(math.exp(headroom) / back.flatten(1).amax(1).reshape(offset.shape))
+        at_b = self._sums(back)
+        if at_b is None:
+            return False
+        # With fields times √b the iteration is symmetric, and products need no weights.
+        self._root, back = b.sqrt().to(precision), back.div_(at_a)
+        self._inverse_root = self._root.reciprocal().nan_to_num_(0.0, 0.0, 0.0)
+        self._there, self._back, self._here = there * self._inverse_root, back, at_b.reciprocal_().mul_(self._root)
+        return True
+
+    def _sums(self, density: Tensor) -> Tensor | None:
+        sums = self._kernel.apply(density.clone())
+        limits = self._kernel.limits(density) if density.dtype == torch.float64 else [SINGLE_LEAST]
+        return sums if all(bool((sums >= limit).all()) for limit in limits) else None
 
     def among(self, samples: Bool[Tensor, "b"]) -> CoarseCorrection:
         """The correction for some ``samples`` of the batch only (bool, ``[b]``)."""
         fewer = copy(self)
-        for name in ("_mass", "_there", "_at_a", "_back", "_at_b"):
+        for name in ("_root", "_inverse_root", "_there", "_back", "_here"):
             setattr(fewer, name, getattr(self, name)[samples])
         return fewer
 
     def improve(
-        self, residual: Float[Tensor, "b *grid"], mass: Float[Tensor, "b *grid"], trusted: Bool[Tensor, "b"]
+        self, residual: Float[Tensor, "b *grid"], mass: Float[Tensor, "b *grid"], trusted: Bool[Tensor, "b"] | None
     ) -> None:
-        """Replace the smooth part of ``residual``, in place; ``mass``: b on the fine grid. trusted: bool, ``[b]``."""
-        mean = restrict(residual * mass, self._kernel.shape).div_(self._mass).nan_to_num_(0.0, 0.0, 0.0)
-        change = self._solve(mean).sub_(mean).nan_to_num_(0.0, 0.0, 0.0)
-        change.clamp_(-LARGEST, LARGEST).mul_(trusted.reshape(-1, *[1] * (change.ndim - 1)))
-        residual.add_(prolong(change, residual.shape[1:], self._periodic))
+        """Replace the smooth part of ``residual``, in place; ``mass``: b on the fine grid.
+
+        trusted: bool, ``[b]``; None: all are.
+        """
+        mean = restrict(residual * mass, self._kernel.shape).to(self._root.dtype).mul_(self._inverse_root)
+        change = self._solve(mean).sub_(mean).mul_(self._inverse_root).nan_to_num_(0.0, 0.0, 0.0)
+        change.clamp_(-LARGEST, LARGEST)
+        if trusted is not None:
+            change.mul_(trusted.reshape(-1, *[1] * (change.ndim - 1)))
+        residual.add_(prolong(change.to(residual.dtype), residual.shape[1:], self._periodic))
 
     def _solve(self, field: Tensor) -> Tensor:
-        residual = (field - self._product(field, torch.ones_like(field))).mul_(self._blur_ratio)  # constants are free
-        solution = torch.zeros_like(field)
+        residual = (field - self._product(field, self._root) * self._root).mul_(self._blur_ratio)  # constants are free
         direction = residual.clone()
         size = self._product(residual, residual)
-        for _ in range(STEPS):
+        solution = torch.zeros_like(field)
+        for step in range(1, STEPS + 1):
             image = direction - self._there_and_back(direction)
             length = size / self._product(direction, image)
             solution.addcmul_(direction, length)
-            residual.addcmul_(image, length, value=-1)
-            last, size = size, self._product(residual, residual)
-            direction.mul_(size / last).add_(residual)
+            if step < STEPS:
+                residual.addcmul_(image, length, value=-1)
+                last, size = size, self._product(residual, residual)
+                direction.mul_(size / last).add_(residual)
         return solution
 
     def _there_and_back(self, field: Tensor) -> Tensor:
-        at_a = self._kernel.apply(self._there * field).div_(self._at_a)
-        return self._kernel.apply(at_a.mul_(self._back)).div_(self._at_b)
+        at_a = self._kernel.apply(self._there * field)
+        return self._kernel.apply(at_a.mul_(self._back)).mul_(self._here)
 
     def _product(self, first: Tensor, second: Tensor) -> Tensor:
-        """Σ b × first × second, ``[b, 1, …, 1]``."""
-        total = (self._mass * first).flatten(1)[:, None] @ second.flatten(1)[:, :, None]
-        return total.reshape(-1, *[1] * (first.ndim - 1))
+        """Σ first × second, ``[b, 1, …, 1]``."""
+        batch = len(first)
+        total = torch.bmm(first.view(batch, 1, -1), second.view(batch, -1, 1))
+        return total.view(batch, *[1] * (first.ndim - 1))

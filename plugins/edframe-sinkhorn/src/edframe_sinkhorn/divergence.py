@@ -154,13 +154,19 @@ def _self_terms(
 ) -> tuple[_SelfTerms, Tensor | None]:
     """The self transports, and the log scaling of b with itself; that of b is left out where ``start`` knows it."""
     first, second = marginals.first, marginals.second
-    own_a = strict(finest).own(first, start.own / finest.epsilon if start else None)
+    log_b = scaling_b = None
+    outcomes: list[Outcome] = []
+    if start:
+        half_b, begin = start.reference, start.own / finest.epsilon
+    if not start or reference_gradient:
+        own_b = strict(finest).own(second, None)
+        outcomes.append(own_b.outcome)
+        half_b = finest.value(second, second, own_b) / 2
+        log_b = finest.implied(second, own_b.implied) if reference_gradient and marginals.options.debias else None
+        scaling_b = own_b.log_scaling
+        if not start:  # that of b, which is near where a is near b, and of the right size elsewhere
+            begin = scaling_b.clone() if second.support is None else scaling_b.where(second.support, own_b.implied)
+        del own_b
+    own_a = strict(finest).own(first, begin)
     half_a = finest.value(first, first, own_a) / 2
-    log_a, outcome = own_a.implied, own_a.outcome
-    del own_a
-    if start and not reference_gradient:
-        return _SelfTerms(half_a, start.reference, log_a, None, (outcome,)), None
-    own_b = strict(finest).own(second, None)
-    half_b = finest.value(second, second, own_b) / 2
-    log_b = finest.implied(second, own_b.implied) if reference_gradient and marginals.options.debias else None
-    return _SelfTerms(half_a, half_b, log_a, log_b, (outcome, own_b.outcome)), own_b.log_scaling
+    return _SelfTerms(half_a, half_b, own_a.implied, log_b, (*outcomes, own_a.outcome)), scaling_b

@@ -26,13 +26,16 @@ class OutOfRange(Exception):
 
 
 class Kernel(Protocol):
-    """A symmetric kernel over the points of one grid; all its entries are positive."""
+    """A symmetric kernel over the points of one grid; all its entries are positive. single: ``apply`` takes float32."""
 
     shape: tuple[int, ...]
     epsilon: float
+    single: bool
 
-    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
-        """K ``density``, float64 ``[b, n1, …, nd]``, contiguous, and overwritten.
+    def apply(
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+    ) -> Float[Tensor, "b *grid"]:
+        """K ``density``, ``[b, n1, …, nd]``, contiguous. It is overwritten, as is ``other``: either may be the result.
 
         All sums are of nonnegative terms, so that they keep their relative accuracy.
         """
@@ -65,18 +68,34 @@ class SeparableKernel:
     ) -> None:
         self.shape = tuple(shape)
         self.epsilon = epsilon
+        self.single = True
         self._logs = [
             -squared_distances(length, n, flag).to(device) / (2 * epsilon)
             for length, n, flag in zip(lengths, shape, periodic, strict=True)
         ]
-        self._matrices = [log.exp() for log in self._logs]
+        matrices = [log.exp() for log in self._logs]
+        self._matrices = {torch.float64: matrices, torch.float32: [in_single(matrix) for matrix in matrices]}
         self._underflows = [float(log.amin()) <= LOWEST for log in self._logs]
 
-    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
+    def apply(
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+    ) -> Float[Tensor, "b *grid"]:
         """K ``density``: one matrix product per axis, 2 n^(d+1) flops each, to and fro between two buffers."""
-        other = torch.empty_like(density)
-        for axis, matrix in enumerate(self._matrices, start=1):
-            density, other = along_axis(matrix, density, axis, out=other), density
+        other = torch.empty_like(density) if other is None else other
+        points = density.numel()
+        before, after = len(density), points // len(density)
+        for matrix in self._matrices[density.dtype]:
+            n = len(matrix)
+            after //= n
+            if after == 1:
+                torch.mm(density.view(before, n), matrix, out=other.view(before, n))
+            elif before == 1:
+                torch.mm(matrix, density.view(n, after), out=other.view(n, after))
+            else:
+                stack = (before, n, after)
+                torch.bmm(matrix.expand(before, n, n), density.view(stack), out=other.view(stack))
+            before *= n
+            density, other = other, density
         return density
 
     def limits(self, density: Float[Tensor, "b *grid"]) -> list[Float[Tensor, "..."] | float]:
@@ -112,20 +131,30 @@ class SeparableKernel:
         return log_density.contiguous()
 
 
+def in_single(matrix: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """In float32, without subnormal numbers, which are slow."""
+    single = matrix.float()
+    return single.masked_fill_(single < torch.finfo(single.dtype).tiny, 0.0)
+
+
 def along_axis(
     matrix: Float[Tensor, "m n"], field: Float[Tensor, "..."], axis: int, out: Float[Tensor, "..."] | None = None
 ) -> Float[Tensor, "..."]:
     """``matrix`` ``[m, n]`` times one axis of ``field`` ``[b, …, n, …]``, as one or a few plain products."""
-    before, after = field.shape[:axis], field.shape[axis + 1 :]
-    shape = (*before, len(matrix), *after)
+    rows, columns = matrix.shape
+    shape = field.shape
+    result = (*shape[:axis], rows, *shape[axis + 1 :])
     if out is None:
-        out = field.new_empty(shape)
-    if after:
-        stack = (-1, len(matrix), after.numel())
-        torch.matmul(matrix, field.reshape(-1, matrix.shape[1], after.numel()), out=out.view(stack))
+        out = field.new_empty(result)
+    before, after = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    if after == 1:
+        torch.mm(field.reshape(before, columns), matrix.mT, out=out.view(before, rows))
+    elif before == 1:
+        torch.mm(matrix, field.reshape(columns, after), out=out.view(rows, after))
     else:
-        torch.matmul(field.reshape(-1, matrix.shape[1]), matrix.T, out=out.view(-1, len(matrix)))
-    return out.view(shape)
+        stack = field.reshape(before, columns, after)
+        torch.bmm(matrix.expand(before, rows, columns), stack, out=out.view(before, rows, after))
+    return out.view(result)
 
 
 def squared_distances(length: float, points: int, periodic: bool) -> Float[Tensor, "{points} {points}"]:

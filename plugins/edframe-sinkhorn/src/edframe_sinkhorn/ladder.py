@@ -15,10 +15,10 @@ from edframe_sinkhorn.backends import choose, kernel_on
 from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import OutOfRange
+from edframe_sinkhorn.masses import Masses
 from edframe_sinkhorn.options import Options
 from edframe_sinkhorn.plugin import Backend
 from edframe_sinkhorn.pyramid import prolong, restrict, schedule
-from edframe_sinkhorn.solver import Masses
 from edframe_sinkhorn.transport import Transport
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class Ladder:
         for level, finer, (coarse_a, coarse_b) in zip(
             self.coarse, [*self.coarse[1:], self.finest], masses, strict=False
         ):
-            own = strict(level).own(Masses.of(coarse_b), None).log_scaling
+            own = strict(level).own(Masses.of(coarse_b), None, True).log_scaling
             start = prolong(difference, level.kernel.shape, self.periodic).div_(level.epsilon).add_(own)
             parts = islands.on(level.kernel.shape) if islands else None
-            cross = level.cross(Masses.of(coarse_a), Masses.of(coarse_b), start, correction, parts)
+            cross = level.cross(Masses.of(coarse_a), Masses.of(coarse_b), start, correction, parts, True)
             difference = (cross.log_scaling - own) * level.epsilon
             correction = None
             if level.damping == 1 and not cross.outcome.logarithmic:

@@ -32,7 +32,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from edframe_sinkhorn.kernel import SMALLEST, smallest_with
+from edframe_sinkhorn.kernel import SMALLEST, in_single, smallest_with
 from edframe_sinkhorn.torus import Integers, embedded, visits, work
 
 if TYPE_CHECKING:
@@ -62,11 +62,15 @@ def obtuse_superbase(form: Floats) -> Integers:
     """
     d = len(form)
     vectors = np.vstack((np.eye(d, dtype=np.int64), -np.ones((1, d), dtype=np.int64)))
+    pairs = list(itertools.combinations(range(d + 1), 2))
+    upper = tuple(np.array(pairs).T)
+    least = 1e-12 * np.trace(form)
     while True:
-        products = np.triu(vectors @ form @ vectors.T, 1)
-        i, j = np.unravel_index(products.argmax(), products.shape)
-        if products[i, j] <= 1e-12 * np.trace(form):
+        products = (vectors @ form @ vectors.T)[upper]
+        largest = products.argmax()
+        if products[largest] <= least:
             return vectors
+        i, j = pairs[largest]
         others = [k for k in range(d + 1) if k not in (i, j)]
         vectors[others] += (2 // (d - 1)) * vectors[i]
         vectors[i] *= -1
@@ -76,12 +80,12 @@ def selling(form: Floats) -> tuple[Integers, Floats]:
     """Directions e ``[k, d]`` and weights w ≥ 0 ``[k]``, k = d(d + 1)/2, with ``form`` = Σ w e eᵀ; d ≤ 3."""
     vectors = obtuse_superbase(form)
     products = vectors @ form @ vectors.T
-    directions, weights = [], []
-    for i, j in itertools.combinations(range(len(vectors)), 2):
-        dual = np.rint(np.linalg.inv(np.delete(vectors, j, axis=0))).astype(np.int64)
-        directions.append(dual[:, i])  # product 1 with vector i, −1 with j, 0 with the others
-        weights.append(max(-products[i, j], 0.0))
-    return np.array(directions), np.array(weights)
+    dual = np.zeros_like(vectors)
+    dual[:-1] = np.rint(np.linalg.inv(vectors[:-1])).T
+    pairs = np.array(list(itertools.combinations(range(len(vectors)), 2)))
+    i, j = pairs.T
+    # The product of a direction is 1 with vector i, −1 with j, 0 with the others.
+    return dual[i] - dual[j], np.maximum(-products[i, j], 0.0)
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,15 @@ def theta_excess(directions: Integers, variances: Floats) -> float:
     nowhere[:, rest] = np.eye(len(rest))
     nowhere[:, basis] = -directions[rest] @ np.linalg.inv(directions[basis])
     dual = np.linalg.inv(nowhere / variances @ nowhere.T)
-    points = np.array(list(itertools.product(range(-3, 4), repeat=len(rest))))
-    terms = np.exp(-2 * np.pi**2 * np.einsum("ni,ij,nj->n", points, dual, points))
+    points = _around(len(rest))
+    terms = np.exp(-2 * np.pi**2 * ((points @ dual) * points).sum(1))
     return float(terms.sum()) - 1
+
+
+@lru_cache(maxsize=4)
+def _around(d: int) -> Floats:
+    """Points of ℤᵈ near the origin, ``[n, d]``."""
+    return np.array(list(itertools.product(range(-3, 4), repeat=d)), dtype=float)
 
 
 def cell_radius(cell: Floats) -> float:
@@ -166,15 +176,16 @@ def decompose(voxel: ArrayLike, shape: Sequence[int], epsilon: float, bound: flo
 
     voxel: edges as rows, ``[d, d]`` in Å. shape: of the periodic grid. epsilon: ε in Å².
     """
-    edges = tuple(tuple(float(x) for x in row) for row in np.asarray(voxel))
-    return _decompose(edges, tuple(shape), epsilon, bound)
+    # In blurs, so that a grid and its coarsenings, which differ by a factor only, are one case.
+    edges = tuple(tuple(float(x) for x in row) for row in np.asarray(voxel) / math.sqrt(epsilon))
+    return _decompose(edges, tuple(shape), bound)
 
 
 @lru_cache(maxsize=64)
-def _decompose(edges: tuple[tuple[float, ...], ...], shape: tuple[int, ...], epsilon: float, bound: float) -> Lines:
+def _decompose(edges: tuple[tuple[float, ...], ...], shape: tuple[int, ...], bound: float) -> Lines:
     voxel = np.array(edges)
-    farthest = cell_radius(voxel * np.array(shape)[:, None]) ** 2 / (2 * epsilon)
-    covariance = epsilon * np.linalg.inv(voxel @ voxel.T)
+    farthest = cell_radius(voxel * np.array(shape)[:, None]) ** 2 / 2
+    covariance = np.linalg.inv(voxel @ voxel.T)
     trials: list[Lines] = []
     tried, finest = 0, 1
     while finest <= FINEST:
@@ -227,7 +238,8 @@ class LineKernel:
     """K = Σ over images of exp(−c/ε), c(x, y) = |x − y|²/2, on a periodic grid of any cell; see the top of the module.
 
     voxel: edges as rows, ``[d, d]`` in Å. shape: of the grid. epsilon: ε = blur² in Å². ``lines.error`` tells how well
-    K is met; it is at most ``bound`` unless the blur is far below a voxel.
+    K is met; it is at most ``bound`` unless the blur is far below a voxel. finest: shape of the grid that this is a
+    coarsening of: its lines serve here, too, where the blur has as many voxels.
     """
 
     def __init__(
@@ -237,10 +249,12 @@ class LineKernel:
         epsilon: float,
         device: torch.device | str = "cpu",
         bound: float = BOUND,
+        finest: Sequence[int] | None = None,
     ) -> None:
         self.shape = tuple(shape)
         self.epsilon = epsilon
-        self.lines = lines = decompose(voxel, shape, epsilon, bound)
+        self.single = True
+        self.lines = lines = decompose(voxel, finest or shape, epsilon, bound)
         edges = np.asarray(voxel, dtype=float)
         fine_edges = np.linalg.inv(lines.embedding) @ edges
         # Images within `reach` enter in full; those beyond weigh at most e^−25 of the nearest.
@@ -249,7 +263,7 @@ class LineKernel:
         location = np.full(len(torus), -1, dtype=np.int32)  # of every point in what the line before has written
         location[grid] = np.arange(len(grid))
         present = grid
-        self._stages: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._stages: list[tuple[Tensor, Tensor, dict[torch.dtype, Tensor]]] = []
         order = visits(lines.embedding, lines.directions)
         for k, stride, home in order:
             e, variance = lines.directions[k], float(lines.variances[k])
@@ -265,7 +279,7 @@ class LineKernel:
             log_matrix = log_matrix.to(device)
             matrix = log_matrix.exp()
             matrix[matrix < torch.finfo(matrix.dtype).tiny] = 0  # subnormal numbers are slow
-            self._stages.append((gather, log_matrix, matrix))
+            self._stages.append((gather, log_matrix, {torch.float64: matrix, torch.float32: in_single(matrix)}))
             reached = circles[:, written].ravel()
             location[reached] = np.arange(len(reached))
             present = circles.ravel()
@@ -273,10 +287,13 @@ class LineKernel:
         self._smallest = smallest_with(lowest, math.prod(self.shape))
         self._final = torch.from_numpy(location[grid]).to(device, torch.int32)
 
-    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
-        """K ``density``; float64 ``[b, n1, …, nd]``, nonnegative. Results keep their relative accuracy above 1e-280."""
+    def apply(
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+    ) -> Float[Tensor, "b *grid"]:
+        """K ``density``, ``[b, n1, …, nd]``, nonnegative. In float64 results are exact above 1e-280."""
         layout = density.flatten(1)
-        for gather, _, matrix in self._stages:
+        for gather, _, matrices in self._stages:
+            matrix = matrices[density.dtype]
             layout = (layout.index_select(1, gather).reshape(-1, len(matrix)) @ matrix).reshape(len(density), -1)
         return layout.index_select(1, self._final).reshape(density.shape)
 
@@ -287,7 +304,8 @@ class LineKernel:
     def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """log(K exp(``log_density``)) at any range, float64 ``[b, n1, …, nd]``; −inf means zero density."""
         layout = log_density.flatten(1)
-        for gather, log_matrix, matrix in self._stages:
+        for gather, log_matrix, matrices in self._stages:
+            matrix = matrices[torch.float64]
             rows = layout.index_select(1, gather).reshape(-1, len(matrix))
             layout = _log_product(rows, log_matrix, matrix).reshape(len(log_density), -1)
         return layout.index_select(1, self._final).reshape(log_density.shape)

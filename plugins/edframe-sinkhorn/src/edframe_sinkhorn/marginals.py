@@ -10,8 +10,8 @@ from torch import Tensor
 
 from edframe.errors import DataError
 from edframe.grid import Grid
+from edframe_sinkhorn.masses import Masses
 from edframe_sinkhorn.options import Options
-from edframe_sinkhorn.solver import Masses
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -52,6 +52,7 @@ class PairKernel:
     ) -> None:
         self.shape = tuple(shape)
         self.epsilon = epsilon
+        self.single = False
         keops = _keops()
         lazy = keops.torch.LazyTensor
         self._lazy = lazy
@@ -88,7 +89,9 @@ class PairKernel:
             squared = (apart**2).sum(-1) - gained.max(-1).relu()
         self._log = -squared if p == 2 else -squared.relu().sqrt()
 
-    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
+    def apply(
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+    ) -> Float[Tensor, "b *grid"]:
         """K ``density``, float64 ``[b, n1, …, nd]``, in the scaling domain."""
         sources = self._lazy(density.reshape(len(density), 1, -1, 1))
         with compiling():

@@ -52,7 +52,7 @@ def restrict(mass: Float[Tensor, "b *fine"], shape: Sequence[int]) -> Float[Tens
     for axis, coarse in enumerate(shape, start=1):
         fine = mass.shape[axis]
         if coarse != fine:
-            mass = along_axis(_restriction(fine, coarse, mass.device), mass, axis)
+            mass = along_axis(_restriction(fine, coarse, mass.device, mass.dtype), mass, axis)
     return mass
 
 
@@ -66,7 +66,9 @@ def prolong(
     for axis, (fine, wraps) in enumerate(zip(shape, periodic, strict=True), start=1):
         coarse = potential.shape[axis]
         if coarse != fine:
-            potential = along_axis(_prolongation(coarse, fine, wraps, potential.device), potential, axis)
+            potential = along_axis(
+                _prolongation(coarse, fine, wraps, potential.device, potential.dtype), potential, axis
+            )
     return potential
 
 
@@ -74,17 +76,17 @@ def prolong(
 # tensors could not be used everywhere.
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def _restriction(fine: int, coarse: int, device: torch.device) -> Tensor:
+def _restriction(fine: int, coarse: int, device: torch.device, precision: torch.dtype) -> Tensor:
     """``[coarse, fine]``, of one axis."""
     edges = torch.arange(fine + 1, dtype=torch.float64, device=device) * (coarse / fine)
     block = torch.arange(coarse, dtype=torch.float64, device=device)[:, None]
     covered = torch.minimum(edges[1:], block + 1) - torch.maximum(edges[:-1], block)
-    return covered.clamp(min=0) * (fine / coarse)
+    return (covered.clamp(min=0) * (fine / coarse)).to(precision)
 
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def _prolongation(coarse: int, fine: int, wraps: bool, device: torch.device) -> Tensor:
+def _prolongation(coarse: int, fine: int, wraps: bool, device: torch.device, precision: torch.dtype) -> Tensor:
     """``[fine, coarse]``, of one axis."""
     position = (torch.arange(fine, dtype=torch.float64, device=device) + 0.5) * (coarse / fine) - 0.5
     left = position.floor()
@@ -94,4 +96,4 @@ def _prolongation(coarse: int, fine: int, wraps: bool, device: torch.device) -> 
     identity = torch.eye(coarse, dtype=torch.float64, device=device)
     rows_left = identity[left.long() % coarse]
     rows_right = identity[(left.long() + 1) % coarse]
-    return (1 - right_weight) * rows_left + right_weight * rows_right
+    return ((1 - right_weight) * rows_left + right_weight * rows_right).to(precision)

@@ -1,15 +1,15 @@
 """Potentials of entropic transport on one grid, in units of ε: the alternating and the symmetric iteration.
 
-Both run in the scaling domain, where one application of the kernel is a few matrix products. A batch that leaves its
-range is solved again in the log domain, which has no limits.
+Both begin with the scalings themselves (``scalings.py``), and go on from there with their logarithms, in the scaling
+domain, where one application of the kernel is a few matrix products. A batch that leaves its range is solved again in
+the log domain, which has no limits.
 
 More than 300 lines, because a step and its iteration share the domains, the masses and the islands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,9 +17,11 @@ from torch import Tensor
 
 from edframe_sinkhorn.anderson import AndersonMixing
 from edframe_sinkhorn.bands import HEADROOM
-from edframe_sinkhorn.correction import CoarseCorrection
+from edframe_sinkhorn.correction import CORRECTED, DISTRUST, CoarseCorrection
 from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import SMALLEST, Kernel, OutOfRange
+from edframe_sinkhorn.masses import Masses
+from edframe_sinkhorn.scalings import DOUBLE, SINGLE, Approach, approach
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -33,48 +35,14 @@ FAR_MEMORY = 4
 ABSURD = 1e5
 """No log scaling is as large: its potential would be that of a move by 450 blurs."""
 
-CORRECTED = 20
-"""Iterations that are corrected: where as many have not served, corrections from a coarse grid are no help."""
-
 RANGED = 10
 """Iterations between two tests of the range, where they are joined by one of the islands."""
 
 JOINED = 60
 """Iterations that are joined by one of the islands; where as many have not served, the offsets are only tested."""
 
-DISTRUST = 4.0
-"""A coarse correction is given up once the error is this many times the least one so far."""
-
 PATIENCE = 4
 """Iterations between two stopping tests on an accelerator, where each makes the host wait; one on a CPU."""
-
-
-@dataclass(frozen=True)
-class Masses:
-    """Masses ``[b, n1, …, nd]`` and where they are positive (None: everywhere)."""
-
-    value: Float[Tensor, "b *grid"]
-    support: Bool[Tensor, "b *grid"] | None
-
-    @classmethod
-    def of(cls, value: Float[Tensor, "b *grid"]) -> Masses:
-        return cls(value, None if value.amin() > 0 else value > 0)
-
-    def __getitem__(self, samples: Tensor | slice) -> Masses:
-        return Masses(self.value[samples], None if self.support is None else self.support[samples])
-
-    def inside(self, field: Float[Tensor, "b *grid"], outside: float = 0.0) -> Float[Tensor, "b *grid"]:
-        """``field`` where there is mass and ``outside`` elsewhere, in place."""
-        return field if self.support is None else field.masked_fill_(~self.support, outside)
-
-    @cached_property
-    def total(self) -> Float[Tensor, "b"]:
-        """Σ mass, ``[b]``."""
-        return self.value.flatten(1).sum(1)
-
-    def integral(self, field: Float[Tensor, "b *grid"]) -> Float[Tensor, "b"]:
-        """Σ mass × field, ``[b]``, of a field that is finite everywhere."""
-        return (self.value.flatten(1)[:, None] @ field.flatten(1)[:, :, None]).flatten()
 
 
 @dataclass(frozen=True)
@@ -187,19 +155,23 @@ class Transition:
 
 @torch.inference_mode()
 def solve_self(
-    kernel: Kernel, a: Masses, start: Float[Tensor, "b *grid"] | None, damping: float, tol: float, limit: int
+    kernel: Kernel,
+    a: Masses,
+    start: Float[Tensor, "b *grid"] | None,
+    damping: float,
+    tol: float,
+    limit: int,
+    rough: bool = False,
 ) -> Solution:
     """The scaling s = (K(a s))^−λ of a density with itself; λ = ``damping`` is 1 where marginals are exact.
 
-    start: log s, and overwritten.
+    start: log s, and overwritten. Without, s = (K a)^(−λ/(1 + λ)), the right start almost everywhere: where the density
+    hardly varies over one blur. rough: the result of ``approach`` will do.
     """
-    if start is None:
-        # Where the density hardly varies over one blur, s = (K a)^(−λ/(1 + λ)): the right start almost everywhere.
-        start = implied_scaling(kernel, a, torch.zeros_like(a.value), damping).div_(1 + damping)
     # Near the solution an error e becomes −λ P e, where P are the transitions of a reversible Markov chain whose
     # spectrum lies in [0, 1]: a step of this fraction suits all of it.
     relaxation = 1 / (1 + 0.8 * damping)
-    return _solve(kernel, [a], start, damping, tol, limit, relaxation)
+    return _solve(kernel, [a], start, damping, tol, limit, relaxation, rough=rough)
 
 
 @torch.inference_mode()
@@ -213,14 +185,15 @@ def solve_cross(
     limit: int,
     correction: CoarseCorrection | None,
     islands: Islands | None,
+    rough: bool = False,
 ) -> Solution:
     """The scaling v of b for the transport between a and b: v ← (K(a u))^−λ, u = (K(b v))^−λ.
 
     start: log v, and overwritten. The marginal error is ‖b (v/v' − 1)‖₁, v' being the next v: what the plan of (u, v)
     lacks of the marginal b, and what the potentials lack of their offsets on the ``islands`` (``islands.py``).
-    correction: of smooth errors, from the next coarser grid.
+    correction: of smooth errors, from the next coarser grid. rough: the result of ``approach`` will do.
     """
-    return _solve(kernel, [a, b], start, damping, tol, limit, 1.0, correction, islands)
+    return _solve(kernel, [a, b], start, damping, tol, limit, 1.0, correction, islands, rough)
 
 
 @torch.inference_mode()
@@ -237,31 +210,72 @@ def implied_scaling(
 def _solve(
     kernel: Kernel,
     masses: list[Masses],
-    x: Tensor,
+    x: Tensor | None,
     damping: float,
     tol: float,
     limit: int,
     relaxation: float,
     correction: CoarseCorrection | None = None,
     islands: Islands | None = None,
+    rough: bool = False,
 ) -> Solution:
-    x = masses[-1].inside(x)
+    if x is not None:
+        x = masses[-1].inside(x)
+    spent, left = 0, limit
+    before = torch.zeros(len(masses[-1].value), dtype=torch.int64, device=masses[-1].value.device)
+    whole = torch.ones_like(before, dtype=torch.bool) if islands is None else ~islands.several
+    nearer = _approach(kernel, masses, x, damping, tol, limit, correction, whole)
+    if nearer is not None:
+        spent, left = nearer.applications, limit - int(nearer.iterations.max()) + 1
+        if rough and bool((nearer.marginal_error <= tol).all()) and bool(whole.all()):
+            x = masses[-1].inside(nearer.log_scaling)
+            return Solution(x, x, Outcome(nearer.marginal_error, nearer.iterations, spent, False))
+        before[whole] = nearer.iterations - 1
+        if x is None:
+            x = nearer.log_scaling
+        else:
+            x[whole] = nearer.log_scaling
+        x = masses[-1].inside(x)
+        del nearer
+    if x is None:
+        x = implied_scaling(kernel, masses[-1], torch.zeros_like(masses[-1].value), damping).div_(1 + damping)
+        x = masses[-1].inside(x)
     for logarithmic in (False, True):
         mixing = AndersonMixing(masses[-1].value.flatten(1), FAR_MEMORY if logarithmic else MEMORY, relaxation)
         try:
-            return _iterate(
-                Transition(kernel, damping, logarithmic),
-                masses,
-                x,
-                mixing,
-                correction,
-                islands,
-                tol,
-                limit,
-            )
+            step = Transition(kernel, damping, logarithmic)
+            solution = _iterate(step, masses, x, mixing, correction, islands, tol, left)
+            done = solution.outcome
+            done = replace(done, iterations=done.iterations + before, applications=done.applications + spent)
+            return replace(solution, outcome=done)
         except OutOfRange:
             x.masked_fill_(~(x.abs() < ABSURD), 0.0)  # go on from here; steps that were not tested may have lost it
     raise AssertionError("the log domain has no range to leave")
+
+
+def _approach(
+    kernel: Kernel,
+    masses: list[Masses],
+    x: Tensor | None,
+    damping: float,
+    tol: float,
+    limit: int,
+    correction: CoarseCorrection | None,
+    chosen: Tensor,
+) -> Approach | None:
+    """``approach`` for the ``chosen`` samples (bool, ``[b]``), in the first precision that holds them."""
+    if limit == 1 or not kernel.single or not bool(chosen.any()):
+        return None
+    if not bool(chosen.all()):
+        masses = [mass[chosen] for mass in masses]
+        x = None if x is None else x[chosen]
+        correction = None if correction is None else correction.among(chosen)
+    patience = 1 if chosen.device.type == "cpu" else PATIENCE
+    tried = (
+        approach(kernel, masses, x, damping, tol, limit - 1, correction, MEMORY, patience, precision)
+        for precision in (SINGLE, DOUBLE)
+    )
+    return next((nearer for nearer in tried if nearer is not None), None)
 
 
 def _iterate(

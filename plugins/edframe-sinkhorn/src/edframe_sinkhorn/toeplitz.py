@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edframe_sinkhorn.bands import HEADROOM
 from edframe_sinkhorn.images import NearestImage
-from edframe_sinkhorn.kernel import smallest_with
+from edframe_sinkhorn.kernel import in_single, smallest_with
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -41,23 +41,27 @@ class ToeplitzKernel:
     ) -> None:
         self.shape = tuple(shape)
         self.epsilon = epsilon
+        self.single = True
         steps = [torch.arange(1 - n, n, dtype=torch.float64) for n in self.shape]
         differences = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1)
         apart = differences @ torch.as_tensor(voxel, dtype=torch.float64)
         squared = NearestImage(voxel, shape, periodic).squared(apart)
         self._log = -(squared / 2 if p == 2 else squared.sqrt()).to(device) / epsilon
         self._longest = self.shape.index(max(self.shape))
-        self._table = self._log.exp().movedim(self._longest, 0)
+        table = self._log.exp().movedim(self._longest, 0)
+        self._tables = {torch.float64: table, torch.float32: in_single(table)}
         self._smallest = smallest_with(float(self._log.amin()), math.prod(self.shape))
 
-    def apply(self, density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
-        """K ``density``, float64 ``[b, n1, …, nd]``, in the scaling domain."""
+    def apply(
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+    ) -> Float[Tensor, "b *grid"]:
+        """K ``density``, ``[b, n1, …, nd]``, in the scaling domain."""
         slabs = density.movedim(1 + self._longest, 0)
         n, batch = slabs.shape[:2]
         # The matrices take the points of a slab in reversed order.
         columns = slabs.flip(tuple(range(2, slabs.ndim))).reshape(n, batch, -1)
         result = torch.zeros_like(columns)
-        for difference, block in enumerate(self._blocks(), start=1 - n):
+        for difference, block in enumerate(self._blocks(density.dtype), start=1 - n):
             source = columns[max(0, -difference) : n - max(0, difference)]
             result[max(0, difference) : n + min(0, difference)] += source @ block
         return result.reshape(slabs.shape).movedim(0, 1 + self._longest).contiguous()
@@ -81,10 +85,10 @@ class ToeplitzKernel:
             result[sample][lost[sample]] = self._log_rows(log_density[sample], lost[sample].nonzero())
         return result
 
-    def _blocks(self) -> Iterator[Tensor]:
+    def _blocks(self, precision: torch.dtype) -> Iterator[Tensor]:
         """K between two slabs across the longest axis, ``[m, m]``, by the difference of their indices, ascending."""
         rest = self.shape[: self._longest] + self.shape[self._longest + 1 :]
-        for table in self._table:
+        for table in self._tables[precision]:
             yield _hankel(table, rest).reshape(math.prod(rest), -1)
 
     def _log_rows(self, log_density: Tensor, points: Tensor) -> Tensor:

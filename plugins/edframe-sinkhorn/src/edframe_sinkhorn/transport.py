@@ -11,7 +11,8 @@ from torch import Tensor
 from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import Kernel
-from edframe_sinkhorn.solver import Masses, Solution, implied_scaling, solve_cross, solve_self
+from edframe_sinkhorn.masses import Masses
+from edframe_sinkhorn.solver import Solution, implied_scaling, solve_cross, solve_self
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -39,9 +40,9 @@ class Transport:
         """λ = 1/(1 + ε/ρ), the exponent that relaxed marginals put on the scalings (Chizat et al. 2018)."""
         return 1 / (1 + self.epsilon / self.rho)
 
-    def own(self, a: Masses, start: Float[Tensor, "b *grid"] | None) -> Solution:
-        """Of a density with itself; ``start``: a log scaling, which is overwritten."""
-        return solve_self(self.kernel, a, start, self.damping, self.tol, self.limit)
+    def own(self, a: Masses, start: Float[Tensor, "b *grid"] | None, rough: bool = False) -> Solution:
+        """Of a density with itself; ``start``: a log scaling, overwritten. rough: for other solves to start from."""
+        return solve_self(self.kernel, a, start, self.damping, self.tol, self.limit, rough)
 
     def cross(
         self,
@@ -50,9 +51,10 @@ class Transport:
         start: Float[Tensor, "b *grid"],
         correction: CoarseCorrection | None,
         islands: Islands | None,
+        rough: bool = False,
     ) -> Solution:
         """Of a with b; ``start``: a log scaling of b, which is overwritten."""
-        return solve_cross(self.kernel, a, b, start, self.damping, self.tol, self.limit, correction, islands)
+        return solve_cross(self.kernel, a, b, start, self.damping, self.tol, self.limit, correction, islands, rough)
 
     def implied(self, mass: Masses, log_scaling: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """The log scaling of the other mass that ``log_scaling`` of ``mass`` implies."""
