@@ -1,4 +1,4 @@
-"""What the transport loss costs in training: the U-Net on ``sad``, Li–O–Li, with ``l2`` and ``sinkhorn`` in turn.
+"""What the transport loss costs in training: a U-Net on Li–O–Li (``sad``, 48³) with ``l2`` and ``sinkhorn``, in turn.
 
     python benchmarks/training.py [--samples 461] [--epochs 3] [--device auto] [--out FILE]
 
@@ -83,7 +83,8 @@ def main() -> None:
 
     registry = Registry.discover()
     flags = {} if arguments.device == "auto" else {"device": arguments.device}
-    experiment, _ = resolve(registry, None, {"featurizer": "sad", "loss": "sinkhorn"}, ["metrics=[l2]"], flags)
+    parts_of_step = {"data": "li-o-li", "featurizer": "sad", "model": "unet", "loss": "sinkhorn"}
+    experiment, _ = resolve(registry, None, parts_of_step, ["metrics=[l2]"], flags)
     fabric = fabric_for(experiment)
     parts = build(experiment, registry, lambda done, total: None)
     loader = Loader(parts.dataset, parts.featurizer, fabric.device)
