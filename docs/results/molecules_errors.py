@@ -1,52 +1,80 @@
 """The errors of the shipped model molecules-hcnof, on molecules that it was not trained on.
 
     edframe data build qm9-li2025 --set data.file=../shared/data/geometries/qm9_100.xyz
-    python docs/results/molecules_errors.py qm9-li2025 ../shared/data/geometries/qm9_100.xyz --step 3 --whole 5
+    python docs/results/molecules_errors.py qm9 --file ../shared/data/geometries/qm9_100.xyz --whole 10
     edframe data build qm9-li2025 --set data.file=../shared/data/geometries/ethanol_100.xyz --set data.samples=20
-    python docs/results/molecules_errors.py qm9-li2025 ../shared/data/geometries/ethanol_100.xyz --samples 20 --whole 5
-    python docs/results/molecules_errors.py molecules-hcnof
+    python docs/results/molecules_errors.py ethanol --file ../shared/data/geometries/ethanol_100.xyz --samples 20
+    python docs/results/molecules_errors.py list
+    python docs/results/molecules_page.py
 
 NMAE at about 2500 points of each molecule, drawn by its density, so that each estimate is unbiased; the electrons are
-not enforced there. With ``--whole N``, every N-th molecule is predicted at every second point of each axis of its grid,
-with the electrons enforced: NMAE, dipole and Coulomb energy of the error. One line of JSON for each molecule.
+not enforced there. With ``--whole N``, every N-th molecule is predicted at every second point of each axis of its
+grid, with the electrons enforced: NMAE, dipole, electrons of the atoms, Coulomb energy of the error. One line of JSON
+for each molecule, in molecules.jsonl beside this script; what is there is not computed again. molecules_page.py puts
+the tables into the page and the model's card.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from edframe_local.drawing import drawn_from
-from edframe_pyscf.hcnof import HCNOF
+from edframe_pyscf.hcnof import GEOMETRIES, HCNOF
 from edframe_pyscf.plugin import HCNOFConfig, QM9Config
 from edframe_pyscf.qm9 import QM9
 
 import edframe
-from edframe.data.prepared import PreparedDataset
-from edframe.data.splits import split
+from edframe.data.prepared import Job, PreparedDataset
+from edframe.data.splits import Split, split
 from edframe.grid import Grid
+from edframe.metrics.basins import basin_electrons
 from edframe.metrics.standard import centre_of_atoms, coulomb_error, dipole_error, nmae
 from edframe.sample import Sample
 
-LABELLED = 328
-"""Molecules that there were when the model was trained; its test part is that of these."""
+RESULTS = Path(__file__).with_name("molecules.jsonl")
+FIRST, LATER = 332, (134, 136, 180, 182)
+"""The model was trained on the first molecules of the list, but for these, which were labelled later."""
+FINGERPRINT = "b6707bd8e32f612b111a566e7dee7d4c3cb7ac838cbbbc8e202fbd178bae4c95"
+"""Of the labels that it was trained on, as its provenance has it."""
 
 
-def samples(dataset: str, file: str | None, count: int | None, step: int) -> Iterator[Sample]:
-    """Those that the model was not trained on, of what is labelled: every ``step``-th."""
-    if dataset == "qm9-li2025":
-        every: PreparedDataset = QM9(QM9Config(file=str(file), samples=count))
-        yield from (every[i] for i in range(0, len(every.ids), step))
-        return
-    every = HCNOF(HCNOFConfig(samples=332))
-    if len(every.ids) != LABELLED:
-        raise SystemExit(f"{len(every.ids)} molecules are labelled, not the {LABELLED} that the test part is one of")
-    parts = split(every.groups, folds=12, fold=0, validation=5, seed=0)
-    yield from (every[i] for i in parts.test[::step])
+CORES = {"H": 1, "C": 4, "N": 5, "O": 6, "F": 7}
+"""Charges of the pseudopotentials' cores."""
+
+
+class Labelled(HCNOF):
+    """The molecules that were labelled when the model was trained."""
+
+    def jobs(self) -> Sequence[Job]:
+        return [job for number, job in enumerate(super().jobs()) if number not in LATER]
+
+
+def trained_on() -> tuple[Labelled, Split]:
+    """What the model was trained on, and its parts. Raises SystemExit where the labels are others, or not all there."""
+    every = Labelled(HCNOFConfig(samples=FIRST))
+    if every.fingerprint() != FINGERPRINT:
+        raise SystemExit(
+            f"{len(every.ids)} of the {FIRST - len(LATER)} labels that the model was trained on are there, or they "
+            "differ: `edframe data build molecules-hcnof --set data.samples=332` makes them"
+        )
+    return every, split(every.groups, folds=12, fold=0, validation=5, seed=0)
+
+
+def samples(of: str, file: str | None, count: int | None) -> tuple[PreparedDataset, Sequence[int]]:
+    """The dataset, and which of it are tested: those that are labelled, and the model was not trained on."""
+    if of == "list":
+        labelled, parts = trained_on()
+        return labelled, parts.test
+    every = QM9(QM9Config(file=str(file), samples=count))
+    return every, range(len(every.ids))
 
 
 def at_points(model: edframe.Trained, sample: Sample) -> tuple[float, float]:
@@ -61,18 +89,26 @@ def at_points(model: edframe.Trained, sample: Sample) -> tuple[float, float]:
     return errors[0], errors[1]
 
 
-def whole(model: edframe.Trained, sample: Sample) -> dict[str, float]:
-    """Errors at every second point of each axis."""
+def whole(model: edframe.Trained, sample: Sample) -> dict[str, Any]:
+    """Errors at every second point of each axis. dipoles: predicted and computed, e·Å. atoms: the electrons nearest to
+    each, predicted less computed."""
     density = sample.density[:, ::2, ::2, ::2]
     grid = Grid.of(sample.grid.vectors, density.shape[1:])
     start = time.process_time()
     predicted = torch.from_numpy(model(sample.structure, grid=grid.shape, electrons=sample.electrons).values)[None]
     seconds = time.process_time() - start
     reference = torch.from_numpy(density * (sample.electrons / density.sum() / grid.voxel_volume)).double()[None]
+    places = torch.as_tensor(sample.structure.cart_coords)
     centre = torch.as_tensor(centre_of_atoms(sample.structure.cart_coords, grid))[None]
+    cores = torch.tensor([CORES[site.specie.symbol] for site in sample.structure], dtype=torch.float64)
+    middle = (cores @ places / cores.sum())[None]  # about which the cores have no dipole
+    dipoles = [float(dipole_error(torch.zeros_like(d), d, grid, middle)) for d in (predicted.double(), reference)]
     return {
         "nmae": float(nmae(predicted, reference)),
         "dipole": float(dipole_error(predicted, reference, grid, centre)),
+        "dipoles": dipoles,
+        "atoms": [round(float(x), 4) for x in basin_electrons((predicted - reference)[0, 0], grid, places)],
+        "symbols": [site.specie.symbol for site in sample.structure],
         "coulomb": float(coulomb_error(predicted, reference, grid)),
         "electrons": float(predicted.sum() * grid.voxel_volume - sample.electrons),
         "points": grid.points,
@@ -80,36 +116,44 @@ def whole(model: edframe.Trained, sample: Sample) -> dict[str, float]:
     }
 
 
-def main(dataset: str, file: str | None, count: int | None, step: int, every: int, kelvin: Sequence[int]) -> None:
-    """One line for each molecule, then the mean."""
+def main(of: str, file: str | None, count: int | None, step: int, first: int, every: int) -> None:
+    """A line for each molecule that has none yet, then the mean."""
     model = edframe.load("molecules-hcnof")
-    rows = []
-    for number, sample in enumerate(samples(dataset, file, count, step)):
+    kelvin = [int(k) for k in re.findall(r"kelvin=(\d+)", GEOMETRIES.read_text(encoding="utf-8"))]
+    done = {row["id"] for row in rows()}
+    dataset, places = samples(of, file, count)
+    for number in range(first, len(places), step):
+        if dataset.ids[places[number]] in done:
+            continue
+        sample = dataset[places[number]]
         points, atoms = at_points(model, sample)
-        row = {"id": sample.id, "formula": sample.structure.composition.formula, "nmae at points": points,
-               "superposed atoms": atoms}  # fmt: skip
-        if dataset == "molecules-hcnof":
+        row = {"of": of, "id": sample.id, "formula": sample.structure.composition.formula, "nmae": points,
+               "superposed atoms": atoms, "expected": model._predictor.expected(sample)}  # fmt: skip
+        if of == "list":
             row["kelvin"] = kelvin[int(sample.id.rpartition("-")[2])]
         novelty = model._predictor.novelty(sample.structure)
         row["distance"] = None if novelty is None else float(novelty.distance)
         if every and number % every == 0:
             row["whole"] = whole(model, sample)
+        with RESULTS.open("a", encoding="utf-8") as results:
+            results.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
-        rows.append(points)
-    print(f"{len(rows)} molecules: mean {np.mean(rows):.3f}%, median {np.median(rows):.3f}%, largest {max(rows):.3f}%")
+
+
+def rows() -> list[dict[str, Any]]:
+    """What was measured."""
+    if not RESULTS.exists():
+        return []
+    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":
-    import re
-
-    from edframe_pyscf.hcnof import GEOMETRIES
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", choices=["qm9-li2025", "molecules-hcnof"])
-    parser.add_argument("file", nargs="?", help="of the geometries of qm9-li2025")
+    parser.add_argument("of", choices=["qm9", "ethanol", "list"])
+    parser.add_argument("--file", help="of the geometries, but for those of the list")
     parser.add_argument("--samples", type=int, help="that the dataset was built with")
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every N-th molecule")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="the first of them")
     parser.add_argument("--whole", type=int, default=0, metavar="N")
     given = parser.parse_args()
-    temperatures = [int(k) for k in re.findall(r"kelvin=(\d+)", GEOMETRIES.read_text(encoding="utf-8"))]
-    main(given.dataset, given.file, given.samples, given.step, given.whole, temperatures)
+    main(given.of, given.file, given.samples, given.step, given.first, given.whole)
