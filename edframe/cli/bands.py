@@ -64,6 +64,7 @@ def bands(
     from edframe.restart.code import Code
     from edframe.restart.dos import states
     from edframe.restart.espresso import Espresso
+    from edframe.restart.outlook import kind_of
     from edframe.restart.pyscf import PySCF
     from edframe.restart.pyscf_bands import of_script
 
@@ -90,7 +91,7 @@ def bands(
         _write(dos_table, ["energy", "states_per_ev", "states_below"], zip(*columns, strict=True))
         typer.echo(f"{dos_table}: states per eV and cell, both spins, at {len(made_states.energies)} energies, width "
                    f"{dos:g} eV; Fermi energy {made_states.fermi:.4f} eV")  # fmt: skip
-    typer.echo(expected_error(start.coulomb))
+    typer.echo(expected_error(start.coulomb, kind_of(needs.structure, density)))
 
 
 def _write(path: Path, head: list[str], rows: Iterable[Iterable[float]]) -> None:

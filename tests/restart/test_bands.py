@@ -36,10 +36,12 @@ def test_energies_and_gap_of_a_file(tmp_path):
 
 
 def test_the_expected_error_grows_with_the_root_of_the_energy():
-    """A density 0.5% off: 6.7e-5 eV per electron, for which Si8 had bands off by 17 meV at most."""
-    assert "5 meV, the largest 14 meV" in expected_error(6.7e-5)
-    assert "54 meV, the largest 139 meV" in expected_error(6.7e-3)
-    assert "not known" in expected_error(None)
+    """A density 0.5% off: 6.7e-5 eV per electron, for which Si8 had bands off by 5 meV in the mean."""
+    assert "3 to 8 meV" in expected_error(6.7e-5, "covalent crystal")
+    assert "29 to 75 meV" in expected_error(6.7e-3, "covalent crystal")
+    assert "164 to 712 meV" in expected_error(6.7e-3, "ionic crystal")
+    assert "not been measured for a metal" in expected_error(6.7e-3, "metal")
+    assert "not known" in expected_error(None, "metal")
 
 
 def test_one_k_point_takes_the_place_of_all():

@@ -156,6 +156,7 @@ def blob(structure, width=0.5):
     [
         (Structure(Lattice.cubic(8), ["O", "H", "H"], [[0.5, 0.5, 0.5], [0.6, 0.55, 0.5], [0.4, 0.55, 0.5]]), 0.5,
          "molecule"),
+        (Structure(Lattice.cubic(8), ["O", "Li"], [[0.5, 0.5, 0.5], [0.7, 0.5, 0.5]]), 0.5, "ionic molecule"),
         (Structure(Lattice.orthorhombic(2.8, 2.8, 14), ["Al", "Al"], [[0, 0, 0.4], [0.5, 0.5, 0.55]]), 0.9,
          "metal surface"),
         (Structure(Lattice.cubic(4.05), ["Al"], [[0, 0, 0]]), 1.5, "metal"),
@@ -170,7 +171,10 @@ def test_kinds_of_systems(structure, width, kind):
 def test_what_does_not_pay_is_not_recommended():
     assert "not recommended" in outlook("qe", "metal surface", low_g=2e-3)
     assert "saves about 2" in outlook("qe", "metal surface", coulomb=1.0, low_g=3e-5)
-    assert "saves about 30%" in outlook("qe", "molecule", coulomb=1e-5, low_g=1.0)
+    assert "saves about 19%" in outlook("qe", "molecule", coulomb=1e-5, low_g=1.0)
+    assert "saves about 56%" in outlook("qe", "ionic molecule", coulomb=1e-5, low_g=1.0)
+    assert "costs about 39%" in outlook("qe", "metal", low_g=1.0)  # as a slab
+    assert "saves no time" in outlook("pyscf", "ionic molecule")
     assert "not known" in outlook("qe", "molecule")
     assert "not recommended" in outlook("abinit", "molecule")
     assert "not been measured" in outlook("another", "molecule")
