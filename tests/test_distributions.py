@@ -14,8 +14,11 @@ import venv
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from ase import units
+from ase.io.cube import read_cube
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = {
@@ -121,6 +124,62 @@ def python(dist, tmp_path_factory):
 def test_wheels_and_their_dependencies_in_an_empty_environment_run_the_quick_recipe(python, tmp_path):
     run = run_quick(python, tmp_path)
     assert (run / "report.html").exists()
+
+
+@pytest.fixture(scope="module")
+def offline(dist, tmp_path_factory):
+    """The Python of an environment with the wheels of edframe-models and what it needs of edframe, installed without an
+    index; other dependencies are those of this environment, which are found after them."""
+    folder = tmp_path_factory.mktemp("offline")
+    needed = ["edframe", *(f"edframe_{name}" for name in ("models", "gaussian", "local", "lp", "pyscf"))]
+    wheels = [next(dist.glob(f"{name}-*.whl")) for name in needed]
+    python = environment(folder / "env", "--no-index", "--no-deps", *wheels)
+    (site,) = (folder / "env" / "lib").glob("*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+
+@pytest.fixture
+def away(tmp_path):
+    """What a command gets where no address can be reached, and the cache is empty."""
+    dead = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    return {"PATH": "", "HOME": str(tmp_path), "EDFRAME_CACHE": str(tmp_path / "cache"), **dead}
+
+
+@pytest.mark.slow
+def test_a_model_that_ships_predicts_from_its_wheel_without_network(offline, away, tmp_path):
+    """Methane from xyz to a cube that ASE reads: 8 valence electrons, and no dipole, by symmetry."""
+    edge = 1.087 / 3**0.5
+    places = [(0, 0, 0), *((x * edge, y * edge, x * y * edge) for x in (1, -1) for y in (1, -1))]
+    lines = [f"{symbol} {x} {y} {z}" for symbol, (x, y, z) in zip("CHHHH", places, strict=True)]
+    (tmp_path / "methane.xyz").write_text("\n".join(["5", "", *lines]) + "\n", encoding="utf-8")
+    command = [offline.with_name("edframe"), "predict", "methane.xyz", "methane.cube", "--spacing", "0.15"]
+    done = subprocess.run(command, cwd=tmp_path, env=away, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("model: molecules-hcnof")
+    with (tmp_path / "methane.cube").open() as file:
+        cube = read_cube(file)
+    density, atoms = cube["data"] / units.Bohr**3, cube["atoms"]
+    points = np.indices(density.shape).reshape(3, -1).T / density.shape @ atoms.cell.array
+    held = density.ravel() * atoms.cell.volume / density.size
+    assert held.sum() == pytest.approx(8, abs=1e-4)
+    centre = cube["origin"] + held @ points / held.sum()
+    np.testing.assert_allclose(centre, atoms.positions[0], atol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_changed_weight_is_refused_in_that_environment(offline, away, tmp_path):
+    (weights,) = offline.parents[1].glob("lib/*/site-packages/edframe_models/li-o-li/checkpoints/best.safetensors")
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        command = [offline.with_name("edframe"), "models", "show", "li-o-li"]
+        done = subprocess.run(command, cwd=tmp_path, env=away, capture_output=True, text=True)
+    finally:
+        weights.write_bytes(content)
+    assert done.returncode == 2
+    assert "best.safetensors was changed, its SHA-256 is" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
