@@ -90,6 +90,21 @@ def test_volumes_of_drawn_points_add_up_to_the_cell_and_all_points_are_drawn_whe
     assert len(every.places) > 0.9 * (base > 0.3 * 0.95).sum()
 
 
+def test_the_points_nearest_to_nuclei_are_drawn_twenty_times_as_often_as_others() -> None:
+    sample = examples.labelled()[0]
+    base, atoms, times = np.ones((1, *sample.grid.shape)), sample.structure.cart_coords, 300
+    every = sample.grid.coordinates().reshape(-1, 3)
+    nearest = every[np.linalg.norm(every - atoms[:, None], axis=-1).argmin(1)]
+    near = 0
+    for seed in range(times):
+        places = draw(sample, base, ("Li", "O"), 3.0, 20, seed=seed).places
+        near += int((np.linalg.norm(places[:, None] - nearest, axis=-1) < 1e-6).sum())
+    each = 20 * 20 / (len(every) + 19 * len(atoms))
+    assert 0.1 < each < 1
+    expected = times * len(atoms) * each
+    assert abs(near - expected) < 4 * np.sqrt(expected * (1 - each))
+
+
 def test_contracted_coefficients_give_the_sum_over_the_basis() -> None:
     sample = examples.labelled()[0]
     coefficients = torch.randn(BASIS.size, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

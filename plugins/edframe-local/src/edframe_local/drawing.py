@@ -18,6 +18,9 @@ TYPICAL = 0.3
 """Density in e/Å^d from which on a point is drawn as often as any."""
 RARE = 0.05
 """How often a point in the vacuum is drawn, in units of that."""
+NUCLEUS = 20.0
+"""How often the point nearest to a nucleus is drawn, in units of that: a base may be wrong there by more than anywhere
+else, such as that of a pseudopotential whose density has a hole, and no other point tells by how much."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,16 @@ def draw(
     seed: int,
     base: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
 ) -> Draw:
-    """About ``count`` points of ``sample``, more where ``density`` ``[s, …]`` is high; the same for one seed.
+    """About ``count`` points of ``sample``, more where ``density`` ``[s, …]`` is high, and at nuclei; the same for one
+    seed.
 
     base: the density to correct, ``[p, s]`` at points ``[p, d]`` in fractions of the lattice; None: ``density``.
     """
     spins = len(sample.density)
     flat = density.reshape(spins, -1)
     wanted = np.minimum(1.0, RARE + flat[0] / TYPICAL)
-    probability = wanted * min(1.0, count / wanted.sum())
+    wanted[nearest(sample)] = NUCLEUS
+    probability = np.minimum(1.0, wanted * min(1.0, count / wanted.sum()))
     chosen = np.flatnonzero(np.random.default_rng([seed, count]).random(len(wanted)) < probability)
     fractions = np.stack(np.unravel_index(chosen, sample.grid.shape), -1) / np.array(sample.grid.shape)
     return Draw(
@@ -60,6 +65,13 @@ def draw(
         target=sample.density.reshape(spins, -1)[:, chosen].T.astype(np.float64),
         volume=sample.grid.voxel_volume / probability[chosen],
     )
+
+
+def nearest(sample: Sample) -> NDArray[np.int64]:
+    """The point of the grid that is nearest to each atom by its fractions, as an index of the flat grid, ``[atom]``."""
+    shape = np.array(sample.grid.shape)
+    fractions = sample.structure.frac_coords[:, : len(shape)]
+    return np.ravel_multi_index(tuple(np.rint(fractions * shape).astype(np.int64).T % shape[:, None]), tuple(shape))
 
 
 def drawn_from(
