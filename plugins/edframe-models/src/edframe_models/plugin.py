@@ -12,8 +12,8 @@ LI_O_LI = {
     "provenance.json": "7e8a85fc359814c25ed2f3babfb43078ac34421b3f0d2565a85d50f0bfbcff6d",
 }
 MOLECULES_HCNOF = {
-    "checkpoints/best.safetensors": "c9540d371fd49834fed739af33110c7f521916dbd2738ff7b524830795da0ac7",
-    "checkpoints/featurizer.safetensors": "f2f075ae4522a5543ac76163e7ca45bb74975222a85ed4ad3626db82605ec094",
+    "checkpoints/best.safetensors": "16283df810c7d7b3823a22034048ead0b41c2c33c302c641def55aaf1bf3c04f",
+    "checkpoints/featurizer.safetensors": "86cf0fcc6b3cad4b49ca0f68b07e7826e1d51f33c9ad4ac82500a2254b296b31",
     "environments.safetensors": "012e84d795d685367cace6df0dc53a3ed0f5e16c6fb45f97ea492b057dd3a9dd",
     "config.yaml": "a844dd137882271eb49c9c541114a5755f0b271c6379e960e36ff222893e8c87",
     "provenance.json": "6f835bafd0598408bc36ccfa8ea7e546387b184f7d5859a70f93815224173801",
