@@ -1,10 +1,11 @@
-"""The errors of the shipped model molecules-hcnof, on molecules that it was not trained on.
+r"""The errors of the shipped model molecules-hcnof, on molecules that it was not trained on.
 
     edframe data build qm9-li2025 --set data.file=../shared/data/geometries/qm9_100.xyz
-    python docs/results/molecules_errors.py qm9 --file ../shared/data/geometries/qm9_100.xyz --whole 10
+    python docs/results/molecules_errors.py qm9 --file ../shared/data/geometries/qm9_100.xyz --whole 1
     edframe data build qm9-li2025 --set data.file=../shared/data/geometries/ethanol_100.xyz --set data.samples=20
-    python docs/results/molecules_errors.py ethanol --file ../shared/data/geometries/ethanol_100.xyz --samples 20
-    python docs/results/molecules_errors.py list
+    python docs/results/molecules_errors.py ethanol --file ../shared/data/geometries/ethanol_100.xyz --samples 20 \
+        --whole 1
+    python docs/results/molecules_errors.py list --whole 4
     python docs/results/molecules_page.py
 
 NMAE at about 2500 points of each molecule, drawn by its density, so that each estimate is unbiased; the electrons are

@@ -2,7 +2,8 @@
 
     python docs/results/molecules_page.py
 
-Those of errors are put into molecules.md and into the card of the model.
+Those of errors are put into molecules.md and into the card of the model; the goals and the starts of PySCF, from
+molecules_starts.jsonl, into molecules.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from molecules_errors import rows
+from molecules_starts import STARTS
+from molecules_starts import rows as started
 from pages import put
 from scipy.stats import spearmanr
 
@@ -21,14 +24,15 @@ HERE = Path(__file__).parent
 CARD = HERE.parents[1] / "plugins/edframe-models/src/edframe_models/molecules-hcnof/card.md"
 FIGURE = HERE.parent / "figures" / "molecules.png"
 NAMES = {
-    "qm9": "QM9, of the first 100",
+    "qm9": "QM9, the first 100",
     "ethanol": "ethanol, frames of a trajectory",
     "list": "the list, its test part",
 }
 SIZES = {"1 heavy atom": (1,), "2–3": (2, 3), "4": (4,), "5": (5,), "6–7": (6, 7)}
 DISPLACED = {"relaxed": (0,), "displaced, 300 K": (300,), "600 to 1000 K": (600, 1000), "1500 K": (1500,)}
-WHOLE = ("whole grids", "n", "NMAE, %", "dipole, e·Å, mean", "largest", "Coulomb energy of the error, eV per electron",
-         "electrons of an atom, mean", "largest", "electrons, largest")  # fmt: skip
+WHOLE = ("whole grids", "n", "NMAE, %", "dipole computed, e·Å, mean", "its error, mean", "median", "largest",
+         "Coulomb energy of the error, eV per electron", "electrons of an atom, mean", "largest",
+         "electrons, largest")  # fmt: skip
 SAID = (
     "what is said beforehand",
     "n",
@@ -36,6 +40,7 @@ SAID = (
     "mean",
     "NMAE, %, mean",
     "within a factor of two",
+    "error above twice it",
 )
 Rows = Sequence[dict[str, Any]]
 
@@ -89,50 +94,103 @@ def whole(every: Rows) -> str:
     for of, name in NAMES.items():
         some = [row["whole"] for row in every if row["of"] == of and "whole" in row]
         if some:
-            moved = np.abs([x for one in some for x in one.get("atoms", ())])
-            charges = (f"{moved.mean():.3f}", f"{moved.max():.3f}") if len(moved) else ("–", "–")
+            moved = np.abs([x for one in some for x in one["atoms"]])
+            dipoles = np.array([w["dipole"] for w in some])
             text.append(f"| {name} | {len(some)} | {np.mean([w['nmae'] for w in some]):.2f} | "
-                        f"{np.mean([w['dipole'] for w in some]):.3f} | {max(w['dipole'] for w in some):.3f} | "
-                        f"{np.mean([w['coulomb'] for w in some]):.4f} | {charges[0]} | {charges[1]} | "
+                        f"{np.mean([w['dipoles'][1] for w in some]):.2f} | "
+                        f"{dipoles.mean():.3f} | {np.median(dipoles):.3f} | {dipoles.max():.3f} | "
+                        f"{np.mean([w['coulomb'] for w in some]):.4f} | {moved.mean():.3f} | {moved.max():.3f} | "
                         f"{max(abs(w['electrons']) for w in some):.0e} |")  # fmt: skip
+    return "\n".join(text) + "\n"
+
+
+def charges(every: Rows) -> str:
+    """The electrons nearest to the atoms of each element, predicted less computed."""
+    text = head(("electrons of an atom, QM9", "n", "mean", "mean of absolute values", "largest"))
+    some = [row["whole"] for row in every if row["of"] == "qm9" and "whole" in row]
+    for symbol in "HCNOF":
+        pairs = (pair for one in some for pair in zip(one["symbols"], one["atoms"], strict=True))
+        if (moved := np.array([x for element, x in pairs if element == symbol])).size:
+            text.append(f"| {symbol} | {len(moved)} | {moved.mean():+.3f} | {np.abs(moved).mean():.3f} | "
+                        f"{np.abs(moved).max():.3f} |")  # fmt: skip
     return "\n".join(text) + "\n"
 
 
 def trust(every: Rows) -> str:
     """How the warning's distance, and the error that is expected, go with the error."""
-    said = {"distance of the warning": "distance", "expected NMAE, %": "expected"}
     text = head(SAID)
-    for name, key in said.items():
-        known = [row for row in every if row.get(key) is not None]
-        if known:
-            values, errors = (np.array([row[one] for row in known]) for one in (key, "nmae"))
-            inside = np.mean((errors < 2 * values) & (errors > values / 2)) if key == "expected" else None
-            text.append(f"| {name} | {len(known)} | {spearmanr(values, errors).statistic:.2f} | {values.mean():.2f} | "
-                        f"{errors.mean():.2f} | {'' if inside is None else f'{100 * inside:.0f}%'} |")  # fmt: skip
+    sets = {"all": every, **{name: [row for row in every if row["of"] == of] for of, name in NAMES.items()}}
+    for title, key in {"distance of the warning": "distance", "expected NMAE, %": "expected"}.items():
+        for name, some in sets.items():
+            values, errors = (np.array([row[one] for row in some]) for one in (key, "nmae"))
+            above = errors > 2 * values
+            inside = f"{100 * np.mean(~above & (errors > values / 2)):.0f}% | {above.sum()} of {len(some)}"
+            text.append(f"| {title}: {name} | {len(some)} | {spearmanr(values, errors).statistic:.2f} | "
+                        f"{values.mean():.2f} | {errors.mean():.2f} | "
+                        f"{inside if key == 'expected' else ' | '} |")  # fmt: skip
+    return "\n".join(text) + "\n"
+
+
+def goals(every: Rows) -> str:
+    """Goals that these measurements decide, and whether they are met."""
+    qm9, ethanol = ([row for row in every if row["of"] == of] for of in ("qm9", "ethanol"))
+    grids = [row["whole"] for row in qm9 if "whole" in row]
+    electrons = max(abs(row["whole"]["electrons"]) for row in every if "whole" in row)
+    text = head(("goal", "measured", "n", ""))
+    for goal, limit, value, n, digits in (
+        ("QM9, NMAE in %, mean ≤ 0.7", 0.7, np.mean([row["nmae"] for row in qm9]), len(qm9), ".2f"),
+        ("QM9, NMAE in %, largest ≤ 1.5", 1.5, max(row["nmae"] for row in qm9), len(qm9), ".2f"),
+        ("ethanol, NMAE in %, mean ≤ 0.6", 0.6, np.mean([row["nmae"] for row in ethanol]), len(ethanol), ".2f"),
+        ("QM9, dipole, e·Å, mean ≤ 0.03", 0.03, np.mean([one["dipole"] for one in grids]), len(grids), ".3f"),
+        ("electrons within 1e-6", 1e-6, electrons, sum("whole" in row for row in every), ".0e"),
+    ):
+        text.append(f"| {goal} | {value:{digits}} | {n} | {'met' if value <= limit else 'missed'} |")
+    return "\n".join(text) + "\n"
+
+
+def starts(every: Rows) -> str:
+    """Cycles and seconds from each start, over the molecules that have all of them."""
+    text = head(("start of PySCF", "n", "cycles, mean", "least", "most", "SCF, s", "before, s"))
+    cases = {name: {row["id"]: row for row in every if row["start"] == name} for name in STARTS}
+    shared = set.intersection(*(set(some) for some in cases.values()))
+    for name, some in cases.items():
+        cycles, seconds, before = (
+            np.array([some[one][key] for one in sorted(shared)]) for key in ("cycles", "seconds", "before")
+        )
+        text.append(f"| {name} | {len(shared)} | {cycles.mean():.1f} | {cycles.min()} | {cycles.max()} | "
+                    f"{seconds.mean():.1f} | {before.mean():.1f} |")  # fmt: skip
     return "\n".join(text) + "\n"
 
 
 def drawn(every: Rows) -> None:
-    """Error by size, the worst molecules by name; by what was said beforehand; and of dipoles."""
+    """Error by size, the worst molecules by name; by what was said beforehand, twice; and of dipoles."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    sizes, beforehand, dipoles = figure.subplots(1, 3)
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    (sizes, beforehand), (foreseen, dipoles) = figure.subplots(2, 2)
+    shifts = {"qm9": -0.15, "ethanol": 0.0, "list": 0.15}
     for (of, name), marker in zip(NAMES.items(), "o^s", strict=True):
         some = [row for row in every if row["of"] == of]
         errors = [row["nmae"] for row in some]
-        shift = {"qm9": -0.15, "ethanol": 0.0, "list": 0.15}[of]
-        sizes.plot([heavy(row) + shift for row in some], errors, marker, ms=4, alpha=0.7, label=name)
+        sizes.plot([heavy(row) + shifts[of] for row in some], errors, marker, ms=4, alpha=0.7, label=name)
         beforehand.plot([row["distance"] for row in some], errors, marker, ms=4, alpha=0.7)
+        foreseen.plot([row["expected"] for row in some], errors, marker, ms=4, alpha=0.7)
         known = [row["whole"] for row in some if "whole" in row]
         dipoles.plot([w["nmae"] for w in known], [w["dipole"] for w in known], marker, ms=4, alpha=0.7)
-    for row in sorted(every, key=lambda r: -r["nmae"])[:5]:
+    for place, row in enumerate(sorted(every, key=lambda r: -r["nmae"])[:5]):
         symbols = sorted(atoms(row).items(), key=lambda one: (one[0] != "C", one[0] != "H", one[0]))
         label = "".join(symbol + (f"$_{n}$" if n > 1 else "") for symbol, n in symbols)
-        sizes.annotate(label, (heavy(row), row["nmae"]), xytext=(7, 0), textcoords="offset points", fontsize=7)
+        side, end = ((7, "left"), (-7, "right"))[place % 2]  # of two that are as wrong, one on each side
+        sizes.annotate(label, (heavy(row) + shifts[row["of"]], row["nmae"]), xytext=(side, -2), ha=end,
+                       textcoords="offset points", fontsize=7)  # fmt: skip
     sizes.set(xlabel="heavy atoms", ylabel="NMAE, %", ylim=(0, None))
     beforehand.axvline(1, color="0.5", lw=0.8)
     beforehand.set(xlabel="distance of the warning", ylabel="NMAE, %", ylim=(0, None))
+    ends = np.array([0.0, 1.1 * max(row["expected"] for row in every)])
+    for factor, style in ((1, "-"), (2, "--"), (0.5, "--")):
+        foreseen.plot(ends, factor * ends, style, color="0.5", lw=0.8)
+    largest = 1.1 * max(row["nmae"] for row in every)
+    foreseen.set(xlabel="expected NMAE, %", ylabel="NMAE, %", xlim=(0, None), ylim=(0, largest))
     figure.legend(*sizes.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     dipoles.axhline(0.03, color="0.5", lw=0.8)
     dipoles.set(xlabel="NMAE on the whole grid, %", ylabel="error of the dipole, e·Å", ylim=(0, None))
@@ -147,5 +205,8 @@ if __name__ == "__main__":
         put(page, "errors", errors)
         put(page, "whole", whole(measured))
         put(page, "trust", trust(measured))
+        put(page, "charges", charges(measured))
+    put(HERE / "molecules.md", "goals", goals(measured))
+    put(HERE / "molecules.md", "starts", starts(started()))
     put(CARD, "groups", table("of the list's test part and QM9", groups(measured)))
     drawn(measured)
