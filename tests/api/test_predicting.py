@@ -50,7 +50,9 @@ def test_pymatgen_ase_and_files_give_one_density(trained, tmp_path):
 def test_the_error_that_a_featurizer_expects_comes_with_the_density(trained, monkeypatch):
     structure = Structure(np.eye(3) * 8, SYMBOLS, PLACES + 2, coords_are_cartesian=True)
     assert trained(structure, grid=(16, 16, 16)).expected_nmae is None
-    monkeypatch.setattr(type(trained._predictor.featurizer), "expected_error", lambda *_: 0.03, raising=False)
+    featurizer = trained._predictor.featurizer
+    judging = type("Judging", (type(featurizer),), {"expected_error": lambda *_: 0.03})
+    monkeypatch.setattr(featurizer, "__class__", judging)
     monkeypatch.setattr(trained._predictor, "judged", 2.0)
     assert trained(structure, grid=(16, 16, 16)).expected_nmae == pytest.approx(100 * 2 * 0.03 / 12)
 

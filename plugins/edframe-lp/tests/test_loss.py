@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from edframe_lp.loss import HuberLoss, L1Loss, L2Loss
-from edframe_lp.plugin import HuberConfig, LpConfig
+from edframe_lp.loss import L1Loss, L2Loss, SmoothL1Loss
+from edframe_lp.plugin import LpConfig, SmoothL1Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,15 +67,15 @@ def test_l1_of_two_gaussians_is_the_closed_form(l1):
     assert l1(first, second, grid).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_huber_equals_its_two_branches_summed_by_numpy():
+def test_smooth_l1_equals_its_two_branches_summed_by_numpy():
     grid = Grid.of(SKEWED, (3, 4, 5))
     predicted, reference = densities(grid.shape)
     volume, error = grid.voxel_volume, np.abs(predicted - reference)
     assert 0.2 < (error < 0.3).mean() < 0.8  # both branches count
     pointwise = np.where(error < 0.3, error**2 / 0.6, error - 0.15)
     expected = pointwise.sum((1, 2, 3, 4)) * volume / (reference[:, 0].sum(axis=(1, 2, 3)) * volume)
-    huber = HuberLoss(HuberConfig(delta=0.3))
-    np.testing.assert_allclose(huber(torch.tensor(predicted), torch.tensor(reference), grid), expected, rtol=1e-12)
+    smooth = SmoothL1Loss(SmoothL1Config(beta=0.3))
+    np.testing.assert_allclose(smooth(torch.tensor(predicted), torch.tensor(reference), grid), expected, rtol=1e-12)
 
 
 def test_l1_of_densities_that_do_not_overlap_is_two(l1):

@@ -71,7 +71,8 @@ def nearest(sample: Sample) -> NDArray[np.int64]:
     """The point of the grid that is nearest to each atom by its fractions, as an index of the flat grid, ``[atom]``."""
     shape = np.array(sample.grid.shape)
     fractions = sample.structure.frac_coords[:, : len(shape)]
-    return np.ravel_multi_index(tuple(np.rint(fractions * shape).astype(np.int64).T % shape[:, None]), tuple(shape))
+    places = np.rint(fractions * shape).astype(np.int64) % shape
+    return np.asarray(np.ravel_multi_index(tuple(places.T), sample.grid.shape), dtype=np.int64)
 
 
 def drawn_from(

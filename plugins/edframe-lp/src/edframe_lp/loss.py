@@ -1,4 +1,4 @@
-"""The losses ``l1``, ``l2`` and ``huber``: pointwise differences, integrated and divided by the number of electrons."""
+"""The losses ``l1``, ``l2`` and ``smooth-l1``: pointwise differences, integrated, divided by the number of electrons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Loss
-from edframe_lp.plugin import HuberConfig, LpConfig
+from edframe_lp.plugin import LpConfig, SmoothL1Config
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -39,16 +39,16 @@ def squared_error(
     return _integral((predicted - reference).square(), grid) / _electrons(reference, grid)
 
 
-def huber_error(
-    predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid, delta: float
+def smooth_absolute_error(
+    predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid, beta: float
 ) -> Float[Tensor, "b"]:
-    """∫ h(ρ̂ − ρ) dV / ∫ ρ dV with h(e) = e²/2δ where |e| < δ and |e| − δ/2 elsewhere, dimensionless ``[b]``.
+    """∫ h(ρ̂ − ρ) dV / ∫ ρ dV with h(e) = e²/2β where |e| < β and |e| − β/2 elsewhere, dimensionless ``[b]``.
 
-    Densities ``[b, s, x, y, z]`` and δ in e/Å^d, channels summed. Huber, Ann. Math. Stat. 35, 73 (1964). Raises
+    Densities ``[b, s, x, y, z]`` and β in e/Å^d, channels summed. Huber, Ann. Math. Stat. 35, 73 (1964). Raises
     DataError when the shapes do not fit.
     """
     _check(predicted, reference, grid)
-    return _integral(F.huber_loss(predicted, reference, reduction="none", delta=delta) / delta, grid) / _electrons(
+    return _integral(F.smooth_l1_loss(predicted, reference, reduction="none", beta=beta), grid) / _electrons(
         reference, grid
     )
 
@@ -83,19 +83,19 @@ class L2Loss(Loss):
         return squared_error(predicted, reference, grid)
 
 
-class HuberLoss(Loss):
-    """``huber_error`` as a component."""
+class SmoothL1Loss(Loss):
+    """``smooth_absolute_error`` as a component."""
 
     unit = "1"
 
-    def __init__(self, config: HuberConfig) -> None:
+    def __init__(self, config: SmoothL1Config) -> None:
         self.config = config
 
     def __call__(
         self, predicted: Float[Tensor, "b s *grid"], reference: Float[Tensor, "b s *grid"], grid: Grid
     ) -> Float[Tensor, "b"]:
-        """See ``huber_error``."""
-        return huber_error(predicted, reference, grid, self.config.delta)
+        """See ``smooth_absolute_error``."""
+        return smooth_absolute_error(predicted, reference, grid, self.config.beta)
 
 
 def _integral(field: Tensor, grid: Grid) -> Tensor:

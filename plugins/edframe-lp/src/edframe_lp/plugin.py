@@ -20,16 +20,16 @@ class LpConfig(ComponentConfig):
     """The losses ``l1`` and ``l2`` have no options."""
 
 
-class HuberConfig(ComponentConfig):
-    """Options of the loss ``huber``."""
+class SmoothL1Config(ComponentConfig):
+    """Options of the loss ``smooth-l1``."""
 
-    delta: float = Field(default=0.05, gt=0, allow_inf_nan=False)
+    beta: float = Field(default=0.05, gt=0, allow_inf_nan=False)
     """Error in e/Å^d below which the loss is quadratic, and above which it is linear."""
 
 
 @hookimpl
 def edframe_losses() -> list[Component]:
-    """The losses ``l1``, ``l2`` and ``huber``."""
+    """The losses ``l1``, ``l2`` and ``smooth-l1``."""
     return [
         Component(
             kind="loss",
@@ -49,10 +49,10 @@ def edframe_losses() -> list[Component]:
         ),
         Component(
             kind="loss",
-            name="huber",
+            name="smooth-l1",
             summary="absolute error per electron, quadratic where it is small",
-            config=HuberConfig,
-            factory="edframe_lp.loss:HuberLoss",
+            config=SmoothL1Config,
+            factory="edframe_lp.loss:SmoothL1Loss",
             api=1,
             references=(HUBER,),
         ),
