@@ -60,7 +60,8 @@ def put(name: str, tensors: dict[str, torch.Tensor], header: dict[str, str]) -> 
     with safe_open(path, "pt") as file:
         known = {key: text for key, text in (file.metadata() or {}).items() if key != CHECKSUM}
         kept = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    path.write_bytes(b"".join(pieces({**kept, **tensors}, {**known, **header})))
+    ordered, text = (dict(sorted(part.items())) for part in ({**kept, **tensors}, {**known, **header}))
+    path.write_bytes(b"".join(pieces(ordered, text)))  # in one order, so that its hash is the same again
     check(path)
     print(f'    "{name}": "{hashlib.sha256(path.read_bytes()).hexdigest()}",')
 

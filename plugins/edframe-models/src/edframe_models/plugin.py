@@ -12,7 +12,7 @@ LI_O_LI = {
     "provenance.json": "7e8a85fc359814c25ed2f3babfb43078ac34421b3f0d2565a85d50f0bfbcff6d",
 }
 MOLECULES_HCNOF = {
-    "checkpoints/best.safetensors": "16283df810c7d7b3823a22034048ead0b41c2c33c302c641def55aaf1bf3c04f",
+    "checkpoints/best.safetensors": "4700cdb7754d175ba1d4fd45ac97e3c325754bed2bff852e02236785283c3496",
     "checkpoints/featurizer.safetensors": "86cf0fcc6b3cad4b49ca0f68b07e7826e1d51f33c9ad4ac82500a2254b296b31",
     "environments.safetensors": "012e84d795d685367cace6df0dc53a3ed0f5e16c6fb45f97ea492b057dd3a9dd",
     "config.yaml": "a844dd137882271eb49c9c541114a5755f0b271c6379e960e36ff222893e8c87",
