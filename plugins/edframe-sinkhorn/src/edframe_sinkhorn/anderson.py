@@ -66,10 +66,9 @@ class AndersonMixing:
             torch.neg(last, out=difference)
             torch.mul(flat, self._root, out=last)
             difference.add_(last)
-            # G(x') − G(x) = residual' + x' − G(x), and x' − G(x) is minus the last correction.
-            image.copy_(flat)
-            if self._correction is not None:
-                image.sub_(self._correction)
+            # G(x') − G(x) = residual' + x' − G(x), and x' − G(x) is minus the last correction: in float64, since a far
+            # move has corrections of which little is left.
+            image.copy_(flat if self._correction is None else flat - self._correction)
             self._correction = torch.bmm(self._coefficients(), self._images)[:, 0]
             flat.sub_(self._correction)
         self._count += 1
