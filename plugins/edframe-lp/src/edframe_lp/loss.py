@@ -1,4 +1,4 @@
-"""The losses ``l1``, ``l2`` and ``smooth-l1``: pointwise differences, integrated, divided by the number of electrons."""
+"""The losses ``l1``, ``l2`` and ``smooth-l1``: pointwise differences, integrated, per electron."""
 
 from __future__ import annotations
 
