@@ -4,8 +4,8 @@ python benchmarks/bands_pyscf.py
 
 Si and LiF in their primitive cells, LDA, 2×2×2 k-points, bands at 12 points from Γ to X; the density of the converged
 cycles times smooth noise of 0.3 to 3% NMAE. Each row: coulomb_error in eV per electron; of the valence energies less a
-shift of all, root mean square and largest error in meV, and the former over √coulomb_error, which ``edframe bands``
-takes as 0.66 √eV; seconds of the processor.
+shift of all, root mean square and largest error in meV, and the former over √coulomb_error in √eV, whose range for a
+kind of crystal ``edframe bands`` takes; seconds of the processor.
 """
 
 from __future__ import annotations

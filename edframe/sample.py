@@ -48,3 +48,8 @@ class Sample:
                 f"{self.id}: the density integrates to {total:.4f} e, not to {self.electrons:g} e: "
                 "it is all-electron on too coarse a grid, or not in e/Å³"
             )
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """Of the atoms, ``[atom, d]`` in Å, in the axes of the grid."""
+        return np.asarray(self.structure.frac_coords[:, : self.grid.dimension] @ self.grid.vectors)

@@ -26,7 +26,7 @@ import convex_text
 import numpy as np
 import torch
 from convex_study import BLURS, FOLDS, SINGLE, TESTS, Study, parts, short, solves
-from pages import ROOT, put
+from pages import ROOT, put, records
 
 from edframe.files import whole
 from edframe.metrics.summary import summarise
@@ -38,8 +38,7 @@ RUNS, FIGURES = ROOT / "runs" / "convex", ROOT / "docs" / "figures"
 
 def rows() -> list[dict[str, Any]]:
     """The finished solves; one that two commands have finished is there once."""
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
-    return list({(row := json.loads(line))["key"]: row for line in lines}.values())
+    return list({row["key"]: row for row in records(RESULTS)}.values())
 
 
 def summary() -> dict[str, Any]:

@@ -36,7 +36,7 @@ def blindness(tables: Tables, errors: dict[str, Array], ids: Sequence[int], blur
     sample = tables.sample(index)
     grid = Grid.of(sample.grid.vectors, sample.grid.shape, periodic=False)
     reference = sample.density[0].ravel().astype(np.float64)
-    atoms = np.asarray(sample.structure.frac_coords[:, :2] @ sample.grid.vectors)
+    atoms = sample.positions
     oxygen = [site.specie.symbol for site in sample.structure].index("O")
     lithium = [i for i in range(3) if i != oxygen]
     named = modes(reference, atoms[[lithium[0], oxygen, lithium[1]]], grid)

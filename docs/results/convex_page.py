@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pages import head
 
 from edframe.report.numbers import number
 from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, png, styled
@@ -74,27 +75,35 @@ def residuals(rows: Sequence[Row]) -> str:
 def effects(every: Sequence[Mapping[str, Any]], size: int, test: str) -> str:
     """Differences from l1 in % with their intervals; bold where they exclude zero and all folds have one sign."""
     here = {(e["loss"], e["metric"]): e for e in every if e["size"] == size and e["test"] == test}
-    lines = ["| minus l1, % of l1 | folds | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 2) + "|"]
+    lines = head("minus l1, % of l1", "folds", *METRICS.values())
     for name in dict.fromkeys(name for name, _ in here):
-        cells = [_relative(here[name, metric]) for metric in METRICS]
+        claimed = {metric: here[name, metric]["one_sign"] and excludes_zero(here[name, metric]) for metric in METRICS}
+        cells = [interval(here[name, metric], claimed[metric]) for metric in METRICS]
         lines.append(f"| {name} | {here[name, 'nmae']['folds']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _relative(effect: Mapping[str, Any]) -> str:
-    shares = (100 * effect[key] / effect["l1"] for key in ("difference", "low", "high"))
-    difference, low, high = (f"{share:+.0f}".replace("-", "−") for share in shares)
-    claimed = effect["one_sign"] and effect["low"] * effect["high"] > 0
-    return f"**{difference}** ({low} to {high})" if claimed else f"{difference} ({low} to {high})"
+def percent(effect: Row) -> tuple[float, float, float]:
+    """The difference and the ends of its interval in % of l1."""
+    difference, low, high = (100 * effect[key] / effect["l1"] for key in ("difference", "low", "high"))
+    return difference, low, high
+
+
+def interval(effect: Row, bold: bool = False, unit: str = "") -> str:
+    """A difference in % of l1, with its interval."""
+    difference, low, high = (f"{value:+.0f}".replace("-", "−") for value in percent(effect))
+    return f"{f'**{difference}**' if bold else difference}{unit} ({low} to {high})"
+
+
+def excludes_zero(effect: Row) -> bool:
+    """Whether the interval of a difference does."""
+    return bool(effect["low"] * effect["high"] > 0)
 
 
 def sizes(rows: Sequence[Row], metric: str, test: str) -> str:
     """A metric against the number of training samples."""
     columns = counts(rows)
-    lines = [
-        f"| {METRICS[metric]} | " + " | ".join(f"{size or 'all'}" for size in columns) + " |",
-        "|---" * (len(columns) + 1) + "|",
-    ]
+    lines = head(METRICS[metric], *(f"{size or 'all'}" for size in columns))
     for name in COLOURS:
         cells = [_spread([row[test][metric] for row in single(rows, size).get(name, [])]) for size in columns]
         if any(cell != "–" for cell in cells[:1] + cells[2:]) or len(cells) == 1:

@@ -19,7 +19,6 @@ from edframe.data.splits import split, subset
 from edframe.grid import Grid
 from edframe.interfaces import Dataset, Loss
 from edframe.metrics.standard import standard
-from edframe.sample import Sample
 
 FOLDS = 4
 RIDGE = 1e-3
@@ -107,11 +106,6 @@ def measured(predicted: torch.Tensor, reference: torch.Tensor, positions: torch.
     box = Grid.of(grid.vectors, grid.shape, periodic=False)
     values["w2"] = np.sqrt(2 * loss(predicted, reference, box).clamp_min(0).numpy())
     return values
-
-
-def positions(sample: Sample) -> Array:
-    """Of the atoms, ``[atom, d]`` in Å, in the axes of the grid."""
-    return np.asarray(sample.structure.frac_coords[:, : sample.grid.dimension] @ sample.grid.vectors)
 
 
 class Study:
@@ -206,7 +200,7 @@ class Study:
         predicted = model.predicted(z)
         reference = torch.from_numpy(model.reference).reshape(predicted.shape)
         samples = [self.tables.sample(index) for index in ids]
-        atoms = torch.stack([torch.from_numpy(positions(sample)) for sample in samples])
+        atoms = torch.stack([torch.from_numpy(sample.positions) for sample in samples])
         values = measured(predicted, reference, atoms, samples[0].grid)
         below = np.minimum(model.density(z), 0).sum(1) * model.grid.voxel_volume
         return values, float(-100 * (below / model.electrons).mean())

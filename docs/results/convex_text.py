@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from convex_page import FRONT, TESTS, complete, front
+from convex_page import FRONT, TESTS, complete, front, interval
 from convex_study import FOLDS, TRANSPORT, WEIGHTS, Solve
 
 Row = Mapping[str, Any]
@@ -22,19 +22,12 @@ price. Errors of the optimum of `sinkhorn` (blur 0.15 Å) minus those of l1 on t
 latter, with 95% intervals:"""
 
 
-def relative(effect: Row) -> str:
-    """A difference in % of l1, with its interval."""
-    shares = (100 * effect[key] / effect["l1"] for key in ("difference", "low", "high"))
-    difference, low, high = (f"{share:+.0f}".replace("-", "−") for share in shares)
-    return f"{difference}% ({low} to {high})"
-
-
 def known(rows: Sequence[Row], every: Sequence[Row]) -> str:
     """What transport and ``coulomb`` change, by training samples, and what a little of transport does."""
     by = {(e["size"], e["test"], e["loss"], e["metric"]): e for e in every}
 
     def listed(size: int, test: str, loss: str, names: Mapping[str, str]) -> str:
-        return ", ".join(f"{name} {relative(by[size, test, loss, metric])}" for metric, name in names.items())
+        return ", ".join(f"{name} {interval(by[size, test, loss, metric], unit='%')}" for metric, name in names.items())
 
     sizes = sorted({e["size"] for e in every if e["loss"] == TRANSPORT and e["size"] != 10}, key=lambda n: n or 10**6)
     parts = [KNOWN, ""]

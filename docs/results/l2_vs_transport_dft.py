@@ -15,6 +15,7 @@ from edframe_pyscf.harris import HarrisFunctional
 from edframe_pyscf.levels import FUNCTIONAL
 from edframe_pyscf.li_o_li_geometry import LEVEL
 from numpy.typing import NDArray
+from pages import head
 
 from edframe.comparison.outcome import Outcome
 from edframe.comparison.report.examples import Shown, predictions
@@ -88,10 +89,7 @@ def cycles_from(sample: Sample, density: NDArray[Any] | None) -> int:
     does not converge."""
     from pyscf.pbc import dft
 
-    species = [site.specie.symbol for site in sample.structure]
-    lattice = sample.structure.lattice.matrix
-    cell = scf.build_cell(species, sample.structure.cart_coords, lattice, LEVEL)
-    mean_field = dft.RKS(cell, xc=FUNCTIONAL).multigrid_numint()
+    mean_field = dft.RKS(scf.cell_of(sample.structure, LEVEL), xc=FUNCTIONAL).multigrid_numint()
     start = None if density is None else dm0(mean_field, volume_of(replace(sample, density=density)))
     mean_field, cycles = scf.drive(mean_field, scf.Settings(), start)
     if not mean_field.converged:
@@ -128,8 +126,7 @@ def energies(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     if not known:
         return []
     share = f"in the largest {LARGEST}, % of the sum"
-    lines = ["", f"| energy, meV/atom | structures | mean | median | 0.9 quantile | {share} | SCF cycles |"]
-    lines.append("|---" * 7 + "|")
+    lines = ["", *head("energy, meV/atom", "structures", "mean", "median", "0.9 quantile", share, "SCF cycles")]
     for variant in dict.fromkeys(run["variant"] for run in known):
         ours = [run for run in known if run["variant"] == variant]
         mean = float(np.mean([run["energy_error"] for run in ours]))

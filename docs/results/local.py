@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from accuracy import results
-from pages import ROOT, put
+from pages import ROOT, head, put
 
 from edframe.report.style import BLUE, GREY, INK, ORANGE, panels, png, styled
 
@@ -66,7 +66,7 @@ def figure(rows: dict[str, dict[str, Any]]) -> bytes:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """In Markdown: Li–O–Li, then the clusters by size."""
-    lines = ["| featurizer | trained on | NMAE, % | median | worst | fit, CPU s |", "|---|---|---|---|---|---|"]
+    lines = head("featurizer", "trained on", "NMAE, %", "median", "worst", "fit, CPU s")
     for name, row in rows.items():
         kind, _, rest = name.partition(", ")
         if "clusters" not in rest:
@@ -74,8 +74,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
             what += ", corners held out" if "corners" in rest else ""
             values = " | ".join(f"{row[key]:.3f}" for key in ("nmae", "median", "worst"))
             lines.append(f"| {NAMES[kind]} | {what} | {values} | {row['fit']:.0f} |")
-    head = ("featurizer", "trained on Li–O–Li and", *KINDS.values(), "Spearman")
-    lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines += ["", *head("featurizer", "trained on Li–O–Li and", *KINDS.values(), "Spearman")]
     for name, row in rows.items():
         kind, _, rest = name.partition(", ")
         if "clusters" in rest:

@@ -31,6 +31,7 @@ from edframe_local.drawing import drawn_from
 from edframe_pyscf.hcnof import GEOMETRIES, HCNOF
 from edframe_pyscf.plugin import HCNOFConfig, QM9Config
 from edframe_pyscf.qm9 import QM9
+from pages import ROOT, records
 
 import edframe
 from edframe.data.prepared import Job, PreparedDataset
@@ -43,8 +44,8 @@ from edframe.sample import Sample
 RESULTS = Path(__file__).with_name("molecules.jsonl")
 FIRST, LATER = 332, (134, 136, 180, 182)
 """The model was trained on the first molecules of the list, but for these, which were labelled later."""
-FINGERPRINT = "b6707bd8e32f612b111a566e7dee7d4c3cb7ac838cbbbc8e202fbd178bae4c95"
-"""Of the labels that it was trained on, as its provenance has it."""
+MODEL = ROOT / "plugins/edframe-models/src/edframe_models/molecules-hcnof"
+"""The folder of the shipped model."""
 
 
 CORES = {"H": 1, "C": 4, "N": 5, "O": 6, "F": 7}
@@ -61,7 +62,8 @@ class Labelled(HCNOF):
 def trained_on() -> tuple[Labelled, Split]:
     """What the model was trained on, and its parts. Raises SystemExit where the labels are others, or not all there."""
     every = Labelled(HCNOFConfig(samples=FIRST))
-    if every.fingerprint() != FINGERPRINT:
+    provenance = json.loads((MODEL / "provenance.json").read_text(encoding="utf-8"))
+    if every.fingerprint() != provenance["dataset"]["fingerprint"]:
         raise SystemExit(
             f"{len(every.ids)} of the {FIRST - len(LATER)} labels that the model was trained on are there, or they "
             "differ: `edframe data build molecules-hcnof --set data.samples=332` makes them"
@@ -121,7 +123,7 @@ def main(of: str, file: str | None, count: int | None, step: int, first: int, ev
     """A line for each molecule that has none yet, then the mean."""
     model = edframe.load("molecules-hcnof")
     kelvin = [int(k) for k in re.findall(r"kelvin=(\d+)", GEOMETRIES.read_text(encoding="utf-8"))]
-    done = {row["id"] for row in rows()}
+    done = {row["id"] for row in records(RESULTS)}
     dataset, places = samples(of, file, count)
     for number in range(first, len(places), step):
         if dataset.ids[places[number]] in done:
@@ -139,13 +141,6 @@ def main(of: str, file: str | None, count: int | None, step: int, first: int, ev
         with RESULTS.open("a", encoding="utf-8") as results:
             results.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
-
-
-def rows() -> list[dict[str, Any]]:
-    """What was measured."""
-    if not RESULTS.exists():
-        return []
-    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":

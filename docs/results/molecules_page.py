@@ -13,15 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import molecules_errors
+import molecules_starts
 import numpy as np
-from molecules_errors import rows
-from molecules_starts import STARTS
-from molecules_starts import rows as started
-from pages import put
+from pages import head, put, records
 from scipy.stats import spearmanr
 
 HERE = Path(__file__).parent
-CARD = HERE.parents[1] / "plugins/edframe-models/src/edframe_models/molecules-hcnof/card.md"
+CARD = molecules_errors.MODEL / "card.md"
 FIGURE = HERE.parent / "figures" / "molecules.png"
 NAMES = {
     "qm9": "QM9, the first 100",
@@ -54,13 +53,9 @@ def heavy(row: dict[str, Any]) -> int:
     return sum(n for symbol, n in atoms(row).items() if symbol != "H")
 
 
-def head(titles: Sequence[str]) -> list[str]:
-    return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-
-
 def table(first: str, lines: Sequence[tuple[str, Rows]]) -> str:
     """Errors of groups of molecules that have any."""
-    text = head([first, "n", "NMAE, %, mean", "median", "largest", "superposed atoms"])
+    text = head(first, "n", "NMAE, %, mean", "median", "largest", "superposed atoms")
     for name, some in lines:
         if some:
             errors = np.array([row["nmae"] for row in some])
@@ -90,7 +85,7 @@ def groups(every: Rows) -> list[tuple[str, Rows]]:
 
 def whole(every: Rows) -> str:
     """Errors on whole grids."""
-    text = head(WHOLE)
+    text = head(*WHOLE)
     for of, name in NAMES.items():
         some = [row["whole"] for row in every if row["of"] == of and "whole" in row]
         if some:
@@ -106,7 +101,7 @@ def whole(every: Rows) -> str:
 
 def charges(every: Rows) -> str:
     """The electrons nearest to the atoms of each element, predicted less computed."""
-    text = head(("electrons of an atom, QM9", "n", "mean", "mean of absolute values", "largest"))
+    text = head("electrons of an atom, QM9", "n", "mean", "mean of absolute values", "largest")
     some = [row["whole"] for row in every if row["of"] == "qm9" and "whole" in row]
     for symbol in "HCNOF":
         pairs = (pair for one in some for pair in zip(one["symbols"], one["atoms"], strict=True))
@@ -118,7 +113,7 @@ def charges(every: Rows) -> str:
 
 def trust(every: Rows) -> str:
     """How the warning's distance, and the error that is expected, go with the error."""
-    text = head(SAID)
+    text = head(*SAID)
     sets = {"all": every, **{name: [row for row in every if row["of"] == of] for of, name in NAMES.items()}}
     for title, key in {"distance of the warning": "distance", "expected NMAE, %": "expected"}.items():
         for name, some in sets.items():
@@ -136,7 +131,7 @@ def goals(every: Rows) -> str:
     qm9, ethanol = ([row for row in every if row["of"] == of] for of in ("qm9", "ethanol"))
     grids = [row["whole"] for row in qm9 if "whole" in row]
     electrons = max(abs(row["whole"]["electrons"]) for row in every if "whole" in row)
-    text = head(("goal", "measured", "n", ""))
+    text = head("goal", "measured", "n", "")
     for goal, limit, value, n, digits in (
         ("QM9, NMAE in %, mean ≤ 0.7", 0.7, np.mean([row["nmae"] for row in qm9]), len(qm9), ".2f"),
         ("QM9, NMAE in %, largest ≤ 1.5", 1.5, max(row["nmae"] for row in qm9), len(qm9), ".2f"),
@@ -150,8 +145,8 @@ def goals(every: Rows) -> str:
 
 def starts(every: Rows) -> str:
     """Cycles and seconds from each start, over the molecules that have all of them."""
-    text = head(("start of PySCF", "n", "cycles, mean", "least", "most", "SCF, s", "before, s"))
-    cases = {name: {row["id"]: row for row in every if row["start"] == name} for name in STARTS}
+    text = head("start of PySCF", "n", "cycles, mean", "least", "most", "SCF, s", "before, s")
+    cases = {name: {row["id"]: row for row in every if row["start"] == name} for name in molecules_starts.STARTS}
     shared = set.intersection(*(set(some) for some in cases.values()))
     for name, some in cases.items():
         cycles, seconds, before = (
@@ -199,7 +194,7 @@ def drawn(every: Rows) -> None:
 
 
 if __name__ == "__main__":
-    measured = rows()
+    measured = records(molecules_errors.RESULTS)
     errors = table("molecules", [(name, [r for r in measured if r["of"] == of]) for of, name in NAMES.items()])
     for page in (HERE / "molecules.md", CARD):
         put(page, "errors", errors)
@@ -207,6 +202,6 @@ if __name__ == "__main__":
         put(page, "trust", trust(measured))
         put(page, "charges", charges(measured))
     put(HERE / "molecules.md", "goals", goals(measured))
-    put(HERE / "molecules.md", "starts", starts(started()))
+    put(HERE / "molecules.md", "starts", starts(records(molecules_starts.RESULTS)))
     put(CARD, "groups", table("of the list's test part and QM9", groups(measured)))
     drawn(measured)

@@ -10,19 +10,17 @@ of the model, whose hashes are printed.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import torch
 from edframe_local import linear
 from edframe_local.local_network import LocalNetworkFeaturizer
-from molecules_errors import at_points, trained_on
+from molecules_errors import MODEL, at_points, trained_on
 from safetensors import safe_open
 
 import edframe
 from edframe.runs.tensors import CHECKSUM, check, pieces
 
-FOLDER = Path(__file__).parents[2] / "plugins/edframe-models/src/edframe_models/molecules-hcnof"
 POINTS = 200
 
 
@@ -56,7 +54,7 @@ def main() -> None:
 
 def put(name: str, tensors: dict[str, torch.Tensor], header: dict[str, str]) -> None:
     """Write a file again with these tensors and entries of its header, and what else it holds; print its hash."""
-    path = FOLDER / name
+    path = MODEL / name
     with safe_open(path, "pt") as file:
         known = {key: text for key, text in (file.metadata() or {}).items() if key != CHECKSUM}
         kept = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

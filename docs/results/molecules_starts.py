@@ -21,7 +21,8 @@ from typing import Any
 from edframe_pyscf.levels import PBE_TZV2P_QUICK
 from edframe_pyscf.plugin import QM9Config
 from edframe_pyscf.qm9 import QM9
-from edframe_pyscf.scf import LADDER, build_cell, drive
+from edframe_pyscf.scf import LADDER, cell_of, drive
+from pages import records
 from pyscf.pbc import dft
 
 import edframe
@@ -36,14 +37,12 @@ STARTS = ("default", "molecules-hcnof", "label")
 
 def measured(model: edframe.Trained, sample: Sample, start: str) -> dict[str, Any]:
     """Cycles and seconds of an SCF from a start. Raises SystemExit when it does not converge."""
-    symbols = [site.specie.symbol for site in sample.structure]
-    lattice = sample.structure.lattice.matrix
-    cell = build_cell(symbols, sample.structure.cart_coords, lattice, PBE_TZV2P_QUICK)
+    cell = cell_of(sample.structure, PBE_TZV2P_QUICK)
     field, began = dft.RKS(cell).multigrid_numint(), time.process_time()
     field.xc, matrix = "pbe", None
     if start != "default":
         values = sample.density[0, ::2, ::2, ::2].astype(float)
-        grid = Grid.of(lattice, values.shape)
+        grid = Grid.of(sample.structure.lattice.matrix, values.shape)
         if start != "label":
             values = model(sample.structure, grid=grid.shape, electrons=sample.electrons).values[0].astype(float)
         matrix = dm0(field, Volume(sample.structure, grid, {"total": values}))
@@ -59,7 +58,7 @@ def measured(model: edframe.Trained, sample: Sample, start: str) -> dict[str, An
 def main(file: str) -> None:
     """A line for each start that has none yet."""
     model, dataset = edframe.load("molecules-hcnof"), QM9(QM9Config(file=file))
-    done = {(row["id"], row["start"]) for row in rows()}
+    done = {(row["id"], row["start"]) for row in records(RESULTS)}
     for start in STARTS:
         for number in range(0, len(dataset.ids), 10):
             if (dataset.ids[number], start) in done:
@@ -68,11 +67,6 @@ def main(file: str) -> None:
             with RESULTS.open("a", encoding="utf-8") as results:
                 results.write(json.dumps(row) + "\n")
             print(json.dumps(row), flush=True)
-
-
-def rows() -> list[dict[str, Any]]:
-    """What was measured."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from edframe.cli.progress import progress
 from edframe.comparison.carry_out import fingerprints, kept
@@ -49,6 +51,16 @@ def finished(recipe: str, runs: Path) -> list[tuple[Planned, Outcome]]:
         print(f"{recipe}: {len(done)} of {len(plans)} runs are finished in {runs}; "
               f"`edframe compare configs/comparisons/{recipe}.yaml` makes the others")  # fmt: skip
     return done
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of JSON; none where it is not there."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def head(*titles: str) -> list[str]:
+    """The first two lines of a table."""
+    return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
 
 
 def put(page: Path, name: str, text: str) -> None:

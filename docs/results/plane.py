@@ -21,7 +21,7 @@ import numpy as np
 import plane_page as page
 import torch
 from convex_study import FOLDS, TESTS, parts, short
-from pages import ROOT, put
+from pages import ROOT, put, records
 from plane_study import Planned, carry_out, experiment_of, planned, recipe, tested
 
 from edframe.comparison.statistics import paired
@@ -37,8 +37,7 @@ REFERENCE = "l1"
 
 def rows() -> list[dict[str, Any]]:
     """The finished runs in the order of the recipe; of one that two commands have made, the later."""
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
-    made = {(row := json.loads(line))["key"]: row for line in lines}
+    made = {row["key"]: row for row in records(RESULTS)}
     return [made[plan.key] for plan in planned(recipe()) if plan.key in made]
 
 
@@ -72,7 +71,9 @@ def effects_of(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
     dataset = experiment_of(plan, asked, registry).data.make(registry)
     labels = np.asarray(dataset.groups)
     tests = {fold: [tested(part) for part in parts(dataset, 0, fold)[1:]] for fold in range(FOLDS)}
-    stored = {row["key"]: dict(np.load(RUNS / f"{row['key']}.npz")) for row in done if _kept(row).exists()}
+    stored = {
+        row["key"]: dict(np.load(RUNS / f"{row['key']}.npz")) for row in done if (RUNS / f"{row['key']}.npz").exists()
+    }
     every = []
     for condition in asked["conditions"]:
         for loss in asked["losses"]:
@@ -99,10 +100,6 @@ def effects_of(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
                         "difference": short(difference), "low": short(low), "high": short(high), "p": short(p),
                     })  # fmt: skip
     return every
-
-
-def _kept(row: dict[str, Any]) -> Path:
-    return RUNS / f"{row['key']}.npz"
 
 
 def write() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from convex_page import METRICS as CONVEX_METRICS
-from convex_page import TESTS
+from convex_page import METRICS, TESTS, excludes_zero, interval, percent
+from pages import head
 from scipy import stats
 
 from edframe.report.numbers import number
@@ -15,7 +15,6 @@ from edframe.report.style import BLUE, GREEN, GREY, INK, ORANGE, panels, png, st
 
 Row = Mapping[str, Any]
 
-METRICS = CONVEX_METRICS
 WORTH = 10.0
 """% of l1's error: a smaller effect is not worth having."""
 LEVEL, POWER = 0.05, 0.8
@@ -44,12 +43,6 @@ def detectable(spread: float, pairs: int, questions: int) -> float:
     when the level of 0.05 is divided by the number of questions, in the unit of ``spread``."""
     student = stats.t(pairs - 1)
     return float((student.ppf(1 - LEVEL / questions / 2) + student.ppf(POWER)) * spread / np.sqrt(pairs))
-
-
-def percent(effect: Row) -> tuple[float, float, float]:
-    """The difference and the ends of its interval in % of l1."""
-    difference, low, high = (100 * effect[key] / effect["l1"] for key in ("difference", "low", "high"))
-    return difference, low, high
 
 
 def texts(recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row]) -> dict[str, str]:
@@ -91,8 +84,8 @@ def known(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
             e for e in effects
             if (e["condition"], e["loss"], e["metric"], e["test"]) == (condition, mix, "nmae", "inner")
         ]  # fmt: skip
-        head = f"- From {condition} training samples ({price['pairs']} pairs)"
-        lines.append(f"{head}: {'; '.join(said)}. Its price, not asked before: NMAE {_with_interval(price)}.")
+        start = f"- From {condition} training samples ({price['pairs']} pairs)"
+        lines.append(f"{start}: {'; '.join(said)}. Its price, not asked before: NMAE {_with_interval(price)}.")
     for condition in recipe["conditions"]:
         inner = [e for e in effects if (e["condition"], e["loss"], e["test"]) == (condition, mix, "inner")]
         if inner and condition not in clauses:
@@ -118,8 +111,8 @@ def unfinished(recipe: Mapping[str, Any], rows: Sequence[Row]) -> str:
             parts.append(f"- {condition}: nothing yet")
         elif lacking:
             parts.append(f"- {condition}: {', '.join(lacking)}")
-    head = "Runs that are finished, where not all are; `make study-plane` goes on there:"
-    return "\n".join([head, "", *parts]) + "\n" if parts else "All runs of the recipe are finished.\n"
+    start = "Runs that are finished, where not all are; `make study-plane` goes on there:"
+    return "\n".join([start, "", *parts]) + "\n" if parts else "All runs of the recipe are finished.\n"
 
 
 def asked(recipe: Mapping[str, Any], effects: Sequence[Row]) -> list[tuple[Row, Row | None]]:
@@ -132,18 +125,17 @@ def asked(recipe: Mapping[str, Any], effects: Sequence[Row]) -> list[tuple[Row, 
 def answers(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
     """The primary questions, each with its answer."""
     pairs = asked(recipe, effects)
-    lines = [
-        "| question: against l1, | tested on | metric | pairs | l1 | difference, % | corrected p | answer |",
-        "|---" * 8 + "|",
-    ]
+    lines = head(
+        "question: against l1,", "tested on", "metric", "pairs", "l1", "difference, %", "corrected p", "answer"
+    )
     for (question, effect), p in zip(pairs, corrected(pairs), strict=True):
         asks = f"{question['loss']}, {question['condition']}"
-        head = f"| {asks} | {TESTS[question['test']]} | {METRICS[question['metric']]} | "
+        start = f"| {asks} | {TESTS[question['test']]} | {METRICS[question['metric']]} | "
         if effect is None:
-            lines.append(head + "– | – | – | – | open: not run |")
+            lines.append(start + "– | – | – | – | open: not run |")
             continue
         lines.append(
-            head + f"{effect['pairs']} | {number(effect['l1'])} | {_with_interval(effect)} | {number(p, 2)} | "
+            start + f"{effect['pairs']} | {number(effect['l1'])} | {_with_interval(effect)} | {number(p, 2)} | "
             f"{answer(effect, p)} |"
         )
     return "\n".join(lines) + "\n"
@@ -169,7 +161,7 @@ def tables(recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row
             if not here or not base:
                 continue
             lines += [f"#### {condition} training samples, tested on {called}", ""]
-            lines += ["| | pairs | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 2) + "|"]
+            lines += head("", "pairs", *METRICS.values())
             means = [number(float(np.mean([row[test][metric] for row in base]))) for metric in METRICS]
             lines.append(f"| l1 | {len(base)} runs | " + " | ".join(means) + " |")
             for loss in recipe["losses"]:
@@ -182,18 +174,15 @@ def tables(recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row
 
 
 def _with_interval(effect: Row) -> str:
-    difference, low, high = (f"{value:+.0f}".replace("-", "−") for value in percent(effect))
-    text = f"{difference} ({low} to {high})"
-    return f"**{difference}** ({low} to {high})" if effect["low"] > 0 or effect["high"] < 0 else text
+    return interval(effect, excludes_zero(effect))
 
 
 def trained(rows: Sequence[Row]) -> str:
     """How far each training has come: the validation loss at the end, and what a run took."""
-    lines = [
-        f"| | runs | validation loss over its least | its change in the last {LAST:.0%} of the steps, % | "
-        "least in the last tenth, % of runs | validation NMAE, % | ms per step | processor s per run |",
-        "|---" * 8 + "|",
-    ]
+    lines = head(
+        "", "runs", "validation loss over its least", f"its change in the last {LAST:.0%} of the steps, %",
+        "least in the last tenth, % of runs", "validation NMAE, %", "ms per step", "processor s per run",
+    )  # fmt: skip
     for condition, loss in dict.fromkeys((row["condition"], row["loss"]) for row in rows):
         here = [row for row in rows if (row["condition"], row["loss"]) == (condition, loss)]
         paths = [np.array(row["validation_loss"]) for row in here]
@@ -216,8 +205,7 @@ def _end(value: float | Sequence[float]) -> float:
 def power(recipe: Mapping[str, Any]) -> str:
     """What the pilot said that so many pairs can detect."""
     numbers = (4, 10)
-    lines = ["| start | spread in the pilot, % of l1 | " + " | ".join(f"{n} pairs see, %" for n in numbers) + " |"]
-    lines.append("|---" * (len(numbers) + 2) + "|")
+    lines = head("start", "spread in the pilot, % of l1", *(f"seen by {n} pairs, %" for n in numbers))
     for condition, spread in recipe["pilot"]["spread"].items():
         least = [f"{detectable(spread, pairs, len(recipe['questions'])):.0f}" for pairs in numbers]
         lines.append(f"| {condition} | {spread} | " + " | ".join(least) + " |")

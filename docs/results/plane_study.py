@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import yaml
 from convex_model import Array
-from convex_study import FOLDS, TESTS, measured, parts, positions, short
+from convex_study import FOLDS, TESTS, measured, parts, short
 from torch import Tensor, nn
 
 from edframe.config.experiment import Experiment
@@ -114,7 +114,7 @@ def evaluated(model: nn.Module, loader: Loader, indices: Sequence[int]) -> dict[
     for start in range(0, len(indices), TOGETHER):
         batch = loader.batch(indices[start : start + TOGETHER])
         predicted, reference = predict(model, batch).double(), batch.density.double()
-        atoms: Tensor = torch.stack([torch.from_numpy(positions(sample)) for sample in batch.samples])
+        atoms: Tensor = torch.stack([torch.from_numpy(sample.positions) for sample in batch.samples])
         values = measured(predicted, reference, atoms, batch.grid)
         if batch.features.baseline is not None:
             values["baseline_nmae"] = nmae(batch.features.baseline, reference).numpy()

@@ -8,11 +8,10 @@ geometry; its mean has the 95% interval of Student's t.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
-from pages import put
+from pages import head, put, records
 from restart_cases import CASES
 from scipy import stats
 
@@ -22,7 +21,7 @@ LOSSES = ("sinkhorn", "l1 + coulomb", "sinkhorn, equal", "l1 + coulomb, equal")
 
 def rows() -> pd.DataFrame:
     """A row for each start, in the order of the cases; of one that was measured twice, the first."""
-    table = pd.DataFrame([json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()])
+    table = pd.DataFrame(records(ROWS))
     table["before"] = table["before"].fillna(0)
     table["case"] = pd.Categorical(table["case"], list(CASES), ordered=True)
     return table.drop_duplicates(["case", "geometry", "start"]).sort_values("case", kind="stable")
@@ -43,10 +42,6 @@ def saved(table: pd.DataFrame) -> pd.DataFrame:
     joined = table.merge(default, on=["case", "geometry"], suffixes=("", "_default"))
     joined["saved"] = 100 * (1 - (joined["seconds"] + joined["before"]) / joined["seconds_default"])
     return joined
-
-
-def head(*titles: str) -> list[str]:
-    return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
 
 
 def starts(table: pd.DataFrame) -> str:

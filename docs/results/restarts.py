@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import records
 from restart_cases import CASES, Case, pseudopotentials
 
 from edframe.data.level import Level
@@ -105,8 +106,7 @@ def folder_of(folder: Path, name: str) -> Path:
 
 
 def rows_of(name: str, geometry: str) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.is_file() else []
-    return [row for row in rows if (row["case"], row["geometry"]) == (name, geometry)]
+    return [row for row in records(RESULTS) if (row["case"], row["geometry"]) == (name, geometry)]
 
 
 def one_geometry(name: str, case: Case, path: Path) -> None:

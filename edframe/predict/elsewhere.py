@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +56,6 @@ def fields_of_piece(work: Work) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def _tiled(asked: Asked, path: Path, changed: int, frame: int, shape: tuple[int, ...], member: int) -> InTiles:
-    model: Any = opened(asked.run, asked.device, asked.symmetrise)
+    predictor = opened(asked.run, asked.device, asked.symmetrise).members[member]
     structure = frames_of(path, asked.vacuum).structures[frame]
-    predictor = getattr(model, "members", [model])[member]
     return InTiles(predictor, structure, Grid.of(structure.lattice.matrix, shape), member)

@@ -207,7 +207,7 @@ def _written(
     yield Said(f"{', '.join(map(str, written))}: {sample.electrons:g} electrons{said} on {size} points, "
                f"{seconds:.1f} s{by}{far}")  # fmt: skip
     if others is not None and not others.used:
-        reason = getattr(model, "members", [model])[0].whole or "its tiles would take no less time"
+        reason = model.members[0].whole or "its tiles would take no less time"
         yield Said(f"{target}: one process predicted it; {reason}.", "note")
     if spread is not None:
         comment = f"{atoms.formula}, standard deviation of a density {PREDICTED}"

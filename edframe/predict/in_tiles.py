@@ -21,7 +21,9 @@ from pymatgen.core.structure import Structure
 from edframe.data.basis import Basis
 from edframe.grid import Grid, Region
 from edframe.interfaces import Features, TiledModel
-from edframe.predict.layers import add, fields_of, held, kept, layers
+from edframe.memory import out_of_memory_as
+from edframe.predict.layers import added, fields_of, held, kept, layers
+from edframe.predict.memory import too_large
 from edframe.predict.on_disk import chunks, in_file
 from edframe.predict.tiles import Tile
 
@@ -118,19 +120,20 @@ def each_density(
 ) -> Iterator[NDArray[np.float64]]:
     """The density ``[s, x, y, z]`` in e/Å³ of each member in turn, in files without names in ``folder``.
 
-    x_fastest: their order, see ``in_file``; where points are not in place, it is that of memory.
+    x_fastest: their order, see ``in_file``; where points are not in place, it is that of memory. Raises RunError where
+    there is not enough memory.
     """
     groups = _grouped(members, parts, electrons, processes)
     for member in members:
         grid, basis = member.basis.grid, member.basis
-        plain = basis.same and not member.predictor.symmetrised
+        order = x_fastest and basis.same and not member.predictor.symmetrised
         density: NDArray[np.float64] | None = None
-        for turn in member.turns:
-            fields = kept(next(groups), grid, folder, x_fastest=x_fastest and plain)
-            for part, values in layers(member.model, fields, grid, electrons, member.predictor.device):
-                if density is None:
-                    density = in_file((len(values), *grid.shape), np.float64, folder, x_fastest=x_fastest and plain)
-                add(density, part, values, basis, turn, 1 / len(member.turns))
+        with out_of_memory_as(too_large(basis.given)):
+            for turn in member.turns:
+                fields = kept(next(groups), grid, folder, x_fastest=order)
+                made = layers(member.model, fields, grid, electrons, member.predictor.device)
+                share = 1 / len(member.turns)
+                density = added(density, made, basis, folder, turn=turn, share=share, x_fastest=order)
         assert density is not None
         member.forget()
         yield density

@@ -91,25 +91,33 @@ def layers(
         yield part, density[0].double().cpu().numpy()
 
 
-def add(
-    density: Float[np.ndarray[Any, Any], "s *grid"],
-    part: Region,
-    values: NDArray[np.float64],
+def added(
+    density: NDArray[np.float64] | None,
+    parts: Iterable[tuple[Region, NDArray[np.float64]]],
     basis: Basis,
-    turn: NDArray[np.int64] | None,
-    share: float,
-) -> None:
-    """Add ``share`` of ``values`` at the points ``part`` of the grid in ``basis`` to a density on the grid given.
+    folder: Path | None,
+    *,
+    turn: NDArray[np.int64] | None = None,
+    share: float = 1.0,
+    x_fastest: bool = False,
+) -> Float[np.ndarray[Any, Any], "s *grid"]:
+    """A density on the grid given, with ``share`` of what ``layers`` gives on the grid in ``basis`` added to it.
 
-    turn: the operation by which the atoms were moved before, which is undone; None: none.
+    density: None: zeros in a file, see ``in_file``. turn: the operation by which the atoms were moved before, which is
+    undone; None: none.
     """
-    if turn is None and basis.same:
-        density[(slice(None), *_places(part))] += share * values
-    else:
-        index = basis.places(part, turn).numpy()
-        for channel, one in zip(density, values, strict=True):
-            channel.reshape(-1)[index] += share * one.ravel()
-    release(density)
+    for part, values in parts:
+        if density is None:
+            density = in_file((len(values), *basis.grid.shape), np.float64, folder, x_fastest=x_fastest)
+        if turn is None and basis.same:
+            density[(slice(None), *_places(part))] += share * values
+        else:
+            index = basis.places(part, turn).numpy()
+            for channel, one in zip(density, values, strict=True):
+                channel.reshape(-1)[index] += share * one.ravel()
+        release(density)
+    assert density is not None
+    return density
 
 
 def predicted(
@@ -130,13 +138,7 @@ def predicted(
     grid = basis.grid
     whole = held(features, grid)
     done = ((tile, fields_of(model, features, grid, tile, electrons, whole, device)) for tile in parts)
-    density: NDArray[np.float64] | None = None
-    for part, values in layers(model, kept(done, grid, folder), grid, electrons, device, points):
-        if density is None:
-            density = in_file((len(values), *grid.shape), np.float64, folder)
-        add(density, part, values, basis, None, 1.0)
-    assert density is not None
-    return density
+    return added(None, layers(model, kept(done, grid, folder), grid, electrons, device, points), basis, folder)
 
 
 def _places(part: Region) -> tuple[slice, ...]:

@@ -145,6 +145,11 @@ def advice(shape: tuple[int, ...], share: float) -> str:
     return f"{by_points(smaller)} points would fit, by `--grid {' '.join(map(str, smaller))}`"
 
 
+def too_large(grid: Grid) -> str:
+    """What is said where a density on ``grid`` runs out of memory."""
+    return f"there is not enough memory for a density on {by_points(grid.shape)} points; {advice(grid.shape, 0.5)}"
+
+
 @torch.no_grad()
 def needed(model: nn.Module, channels: int, spins: int, grid: Grid) -> int:
     """Bytes for one density on ``grid`` with its channels and baseline; of a model that asks for values, roughly."""

@@ -23,10 +23,10 @@ from edframe.errors import DataError, RunError
 from edframe.grid import Grid, Region
 from edframe.interfaces import Contents, Features, Featurizer, JudgingFeaturizer, TiledFeaturizer, TiledModel
 from edframe.io.patterns import PREDICTED
-from edframe.memory import by_points, out_of_memory_as
+from edframe.memory import out_of_memory_as
 from edframe.predict.grids import grid_of
 from edframe.predict.in_tiles import InTiles, Processes, each_density
-from edframe.predict.memory import Need, advice
+from edframe.predict.memory import Need, too_large
 from edframe.predict.novelty import Novelty, TrainingSet
 from edframe.predict.symmetry import Symmetrised
 from edframe.predict.tiles import Tile, tiles
@@ -128,8 +128,7 @@ class Predictor:
         else:
             number = self.number(structure, None, grid, electrons, charge)
             tiled = [InTiles(self, structure, grid)]
-            with out_of_memory_as(_too_large(grid)):
-                (density,) = each_density(tiled, parts, number, folder, processes, x_fastest=x_fastest)
+            (density,) = each_density(tiled, parts, number, folder, processes, x_fastest=x_fastest)
         return predicted_sample(structure, grid, density, number, self.remark(grid), self.name, self.level)
 
     def grid(self, structure: Structure, shape: Sequence[int] | None, spacing: float | None) -> Grid:
@@ -143,6 +142,11 @@ class Predictor:
         return self.basis(grid).obstacle
 
     @property
+    def members(self) -> Sequence[Predictor]:
+        """Itself, as an ensemble has several."""
+        return (self,)
+
+    @property
     def inner(self) -> nn.Module:
         """The model itself, where it is symmetrised too."""
         return self.model.model if isinstance(self.model, Symmetrised) else self.model
@@ -154,8 +158,8 @@ class Predictor:
 
     def need(self, grid: Grid, memory: float | None, members: int = 1) -> Need:
         """The memory that a density on ``grid`` takes. members: of an ensemble."""
-        channels, spins = len(self.featurizer.channels), self.contents.spins
-        return Need.of(self.model, channels, spins, grid, self.device, memory, members)
+        sizes = len(self.featurizer.channels), self.contents.spins
+        return Need.of(self.model, *sizes, grid, self.device, memory, members)
 
     @torch.no_grad()
     def inputs(
@@ -169,7 +173,7 @@ class Predictor:
     ) -> Inputs:
         """What the model sees of a structure; arguments and errors as of a call. members: of an ensemble."""
         self.need(grid, memory, members).require(self.whole)
-        with out_of_memory_as(_too_large(grid)):
+        with out_of_memory_as(too_large(grid)):
             features = self.featurizer([structure], grid, self.device)
         check_features(features, self.featurizer.channels, grid, 1, self._label)
         return Inputs(grid, features, self.number(structure, features, grid, electrons, charge))
@@ -206,13 +210,12 @@ class Predictor:
 
     def features_on(self, structure: Structure, grid: Grid) -> Callable[[Region], Features]:
         """The features on a part of ``grid``."""
-        featurizer = self.featurizer
-        assert isinstance(featurizer, TiledFeaturizer)
-        on = featurizer.tiled(structure, grid, self.device)
+        assert isinstance(self.featurizer, TiledFeaturizer)
+        on = self.featurizer.tiled(structure, grid, self.device)
 
         def features(region: Region) -> Features:
             made = on(region)
-            check_features(made, featurizer.channels, grid.part(region), 1, self._label)
+            check_features(made, self.featurizer.channels, grid.part(region), 1, self._label)
             return made
 
         return features
@@ -240,7 +243,7 @@ class Predictor:
         """The density ``[s, x, y, z]`` in e/Å³."""
         count = torch.tensor([inputs.electrons], device=self.device)
         features = inputs.features
-        with out_of_memory_as(_too_large(inputs.grid)):
+        with out_of_memory_as(too_large(inputs.grid)):
             density = in_reduced_basis(self.model, features.channels, features.baseline, inputs.grid, count)[0]
         return np.asarray(density.float().cpu().numpy())
 
@@ -295,7 +298,3 @@ def _restore(model: nn.Module, tensors: Mapping[str, Tensor], run: Run) -> None:
 def _error(header: Mapping[str, str], name: str) -> float | None:
     """A mean error in the header of a checkpoint; None in a run of an older edframe."""
     return float(header[name]) if name in header else None
-
-
-def _too_large(grid: Grid) -> str:
-    return f"there is not enough memory for a density on {by_points(grid.shape)} points; {advice(grid.shape, 0.5)}"

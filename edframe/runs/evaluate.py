@@ -68,7 +68,7 @@ def evaluate(
 def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> tuple[dict[str, float], dict[str, float]]:
     """The metrics of a sample, and the diagnostics of the losses, each after the loss's name and a dot."""
     predicted = predict(model, batch)
-    positions = batch.samples[0].structure.frac_coords[:, : batch.grid.dimension] @ batch.grid.vectors
+    positions = batch.samples[0].positions
     values = standard(predicted, batch.density, batch.grid, torch.from_numpy(positions)[None], batch.electrons)
     if not is_isolated(batch.density[0, 0].double().cpu().numpy(), batch.grid):
         values["dipole_error"] = values["dipole_error"] * torch.nan

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import re
 import resource
 import subprocess
@@ -55,9 +54,8 @@ def few(monkeypatch):
 
 def in_tiles(predictor, structure, shape):
     """The density, of which it is sure that it was made in tiles."""
-    first = getattr(predictor, "members", [predictor])[0]
-    count = len(getattr(predictor, "members", [predictor]))
-    assert len(first.tiled(first.grid(structure, shape, None), None, None, count)) > 1
+    first = predictor.members[0]
+    assert len(first.tiled(first.grid(structure, shape, None), None, None, len(predictor.members))) > 1
     return predictor(structure, shape=shape)
 
 
@@ -149,7 +147,7 @@ def test_others_compute_the_tiles_of_one_structure(edframe, finished, monkeypatc
         count.append(len(works))
         for first in range(0, len(works), 3):
             for index in reversed(range(first, min(first + 3, len(works)))):
-                yield index, elsewhere.fields_of_piece(pickle.loads(pickle.dumps(works[index])))
+                yield index, elsewhere.fields_of_piece(copy.deepcopy(works[index]))
 
     monkeypatch.setattr(elsewhere, "run_jobs", others)
     grid = ("--grid", 160, 12, 12, "--symmetrise")

@@ -114,7 +114,7 @@ def _example(shown: Mapping[str, Shown], reference: str) -> Example:
         id=sample.id,
         grid=grid,
         species=tuple(site.specie.symbol for site in sample.structure),
-        positions=sample.structure.frac_coords[:, : grid.dimension] @ grid.vectors,
+        positions=sample.positions,
         reference=batch.density[0, 0].float().numpy(),
         predicted={variant: one.density for variant, one in alike.items()},
         nmae={variant: one.nmae for variant, one in alike.items()},

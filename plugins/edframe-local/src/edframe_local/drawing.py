@@ -53,10 +53,8 @@ def draw(
     """
     spins = len(sample.density)
     flat = density.reshape(spins, -1)
-    wanted = np.minimum(1.0, RARE + flat[0] / TYPICAL)
-    wanted[nearest(sample)] = NUCLEUS
-    probability = np.minimum(1.0, wanted * min(1.0, count / wanted.sum()))
-    chosen = np.flatnonzero(np.random.default_rng([seed, count]).random(len(wanted)) < probability)
+    probability = chances(flat[0], count, nearest(sample))
+    chosen = np.flatnonzero(np.random.default_rng([seed, count]).random(len(probability)) < probability)
     fractions = np.stack(np.unravel_index(chosen, sample.grid.shape), -1) / np.array(sample.grid.shape)
     return Draw(
         images=Images.of(sample.structure, sample.grid, species, cutoff),
@@ -65,6 +63,15 @@ def draw(
         target=sample.density.reshape(spins, -1)[:, chosen].T.astype(np.float64),
         volume=sample.grid.voxel_volume / probability[chosen],
     )
+
+
+def chances(
+    density: NDArray[np.floating], count: int, nuclei: NDArray[np.int64] | slice = slice(0)
+) -> NDArray[np.float64]:
+    """How probably each point of ``density`` ``[p]`` is drawn, so that about ``count`` are. nuclei: points at these."""
+    wanted = np.minimum(1.0, RARE + density / TYPICAL)
+    wanted[nuclei] = NUCLEUS
+    return np.asarray(np.minimum(1.0, wanted * min(1.0, count / wanted.sum())))
 
 
 def nearest(sample: Sample) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from edframe.interfaces import Contents, Loss, PointFeaturizer
 from edframe.sample import Sample
 from edframe.seeds import seed_for
 from edframe_local import linear, refining
-from edframe_local.drawing import RARE, TYPICAL
+from edframe_local.drawing import chances
 from edframe_local.evaluation import Contracted
 from edframe_local.local import ORDERS, LocalFeaturizer
 from edframe_local.neighbours import Surroundings, surroundings
@@ -76,7 +76,6 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         """The posterior of the last layer, from the points that the network was trained on."""
         parts = zip(*(torch.split(tensor, 8192) for tensor in (functions, base, answer)), strict=True)
         hidden = torch.cat([self.network.hidden(*part) for part in parts])
-        self.posterior = Posterior(self.config.width)
         self.posterior.fit(hidden, volume * self.network.unit(base)[:, 0])
 
     @torch.no_grad()
@@ -90,8 +89,7 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         fractions = rng.random((SPREAD, grid.dimension))
         base = self.base.at(structure, grid, torch.from_numpy(fractions), "cpu").baseline
         assert base is not None
-        wanted = np.minimum(1.0, RARE + base[0, 0].double().numpy() / TYPICAL)
-        probability = wanted * min(1.0, JUDGED / wanted.sum())
+        probability = chances(base[0, 0].double().numpy(), JUDGED)
         chosen = np.flatnonzero(rng.random(SPREAD) < probability)
         here = base[0].T[chosen]
         network, contracted = self.network.to("cpu"), Contracted.of(self.basis, self.coefficients)

@@ -157,7 +157,7 @@ def _cell(structure: Structure, level: Level) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a charge is not the sum of oxidation states; an odd number is refused below
         charge = round(structure.charge)
-        cell = scf.build_cell(species, structure.cart_coords, structure.lattice.matrix, level, charge=charge)
+        cell = scf.cell_of(structure, level, charge=charge)
     if cell.nelectron % 2:
         raise DataError(
             f"{structure.formula}: {cell.nelectron} electrons, and the spin-restricted functional needs an even "

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edframe.errors import DataError
 from edframe_pyscf.levels import FUNCTIONAL, PSEUDOPOTENTIAL, Level
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class Solution:
     def record(self) -> dict[str, Any]:
         """What is stored beside the matrix: energy, cycles and every setting used."""
         return {"energy_hartree": self.energy, "cycles": self.cycles, **asdict(self.settings)}
+
+
+def cell_of(structure: Structure, level: Level, *, charge: int = 0) -> Any:
+    """``build_cell`` of a structure."""
+    species = [site.specie.symbol for site in structure]
+    return build_cell(species, structure.cart_coords, structure.lattice.matrix, level, charge=charge)
 
 
 def build_cell(

@@ -235,11 +235,10 @@ def _solve(
             x = nearer.log_scaling
         else:
             x[whole] = nearer.log_scaling
-        x = masses[-1].inside(x)
         del nearer
-    if x is None:
+    elif x is None:
         x = implied_scaling(kernel, masses[-1], torch.zeros_like(masses[-1].value), damping).div_(1 + damping)
-        x = masses[-1].inside(x)
+    x = masses[-1].inside(x)
     for logarithmic in (False, True):
         mixing = AndersonMixing(masses[-1].value.flatten(1), FAR_MEMORY if logarithmic else MEMORY, relaxation)
         try:
