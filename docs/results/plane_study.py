@@ -54,7 +54,7 @@ def recipe() -> dict[str, Any]:
 def planned(recipe: dict[str, Any]) -> Iterator[Planned]:
     """Every run, in the order of the recipe, and within a part of it seed by seed, so that pairs are whole."""
     for part in recipe["runs"]:
-        for seed in range(part["seeds"]):
+        for seed in range(part.get("from", 0), part["seeds"]):
             for condition in part["conditions"]:
                 yield from (Planned(condition, loss, seed) for loss in part["losses"])
 
