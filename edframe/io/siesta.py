@@ -25,11 +25,17 @@ from edframe.io.volume import Volume
 NEAR = 1e-3
 """Å by which the cells of the grid and of the atoms may differ."""
 
+ROUNDED = 1e-5
+"""Of its largest value: by more than this a density that SIESTA wrote into two files does not differ."""
+
+TWICE = "both spins are the same, bit for bit, and a SIESTA without MPI writes the first spin twice into Rho.grid.nc"
+
 
 def read(path: Path) -> Volume:
     """The density in e/Å³, with the atoms of the file beside it.
 
-    Raises DataError where sisl is missing, for a damaged file, one without atoms, and a noncollinear density.
+    Raises DataError where sisl is missing, for a damaged file, one without atoms, a noncollinear density, and one that
+    has the first spin twice, as the ….RHO beside it shows; without that, equal spins are a note.
     """
     if path.name.lower().endswith(".grid.nc") and path.name.lower() != "rho.grid.nc":
         raise DataError(
@@ -55,8 +61,12 @@ def read(path: Path) -> Volume:
     if len(values) > 2:
         raise DataError(f"{path}: a density of {len(values)} components is noncollinear; use a collinear calculation")
     up, *down = values
+    netcdf = path.name.lower().endswith(".nc")
+    notes = _twice(sisl, path, up) if netcdf and down and np.array_equal(up, down[0]) else ()
     fields = {"total": up + down[0], "magnetisation": up - down[0]} if down else {"total": up}
-    return Volume(structure, Grid.of(cell, up.shape), fields, comment=f"{structure.formula}, SIESTA", unit="e/bohr³")
+    return Volume(
+        structure, Grid.of(cell, up.shape), fields, comment=f"{structure.formula}, SIESTA", unit="e/bohr³", notes=notes
+    )
 
 
 def write(path: Path, volume: Volume) -> None:
@@ -100,6 +110,25 @@ def write(path: Path, volume: Volume) -> None:
     finally:
         for file in (grid_file, atoms_file):
             file.unlink(missing_ok=True)
+
+
+def _twice(sisl: Any, path: Path, both: NDArray[np.float64]) -> tuple[str, ...]:
+    """What is to be said of two equal spins in Rho.grid.nc: nothing where the ….RHO beside it has the same.
+
+    Raises DataError where that has others.
+    """
+    choices = sorted(path.parent.glob("*.RHO"))
+    if len(choices) != 1:
+        return (f"{TWICE}: if this calculation has a moment, density and electrons are wrong; NAME.RHO is right",)
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            right = [np.asarray(grid.grid, float) for grid in _grids(sisl, choices[0])]
+        except Exception as error:  # as above
+            raise DataError(f"{path}: {TWICE}; {choices[0]} would show it, but cannot be read ({error})") from error
+    same = len(right) == 2 and all(each.shape == both.shape for each in right)
+    if not same or max(np.abs(each - both).max() for each in right) > ROUNDED * np.abs(both).max():
+        raise DataError(f"{path}: {TWICE}, while {choices[0].name} beside it has others; give {choices[0]}")
+    return ()
 
 
 def _grids(sisl: Any, path: Path) -> list[Any]:

@@ -73,6 +73,27 @@ def test_up_and_down_are_read_with_the_atoms_beside(tmp_path, name):
     assert volume.structure.atomic_numbers == (8, 1, 1)
 
 
+def test_the_first_spin_twice_is_refused_where_the_other_file_of_the_run_has_the_second(tmp_path):
+    """As a SIESTA without MPI leaves both files."""
+    write_xv(tmp_path / "water.XV")
+    write_netcdf(tmp_path / "Rho.grid.nc", [UP, UP])
+    (note,) = io.read(tmp_path / "Rho.grid.nc").notes
+    assert "a SIESTA without MPI writes the first spin twice" in note
+    write_rho(tmp_path / "water.RHO", [UP, DOWN])
+    with pytest.raises(DataError, match=r"while water\.RHO beside it has others; give .*water\.RHO"):
+        io.read(tmp_path / "Rho.grid.nc")
+    assert io.read(tmp_path / "water.RHO").notes == ()
+
+
+def test_equal_spins_that_the_other_file_has_too_need_no_word(tmp_path):
+    write_xv(tmp_path / "water.XV")
+    write_netcdf(tmp_path / "Rho.grid.nc", [UP, UP])
+    write_rho(tmp_path / "water.RHO", [UP, UP])
+    volume = io.read(tmp_path / "Rho.grid.nc")
+    assert volume.notes == ()
+    assert not volume.fields["magnetisation"].any()
+
+
 @pytest.mark.parametrize("spin", [False, True])
 @pytest.mark.parametrize("name", WRITERS)
 def test_sisl_reads_what_is_written_and_it_comes_back(tmp_path, name, spin):
