@@ -80,6 +80,14 @@ class Affine:
         return with_electrons(density, torch.from_numpy(self.electrons), self.grid.voxel_volume)
 
 
+@dataclass(frozen=True)
+class Fit:
+    """What a training set says of a model: its baseline, and its columns in the invariants, ``[size, k]``."""
+
+    atoms: FittedFeaturizer
+    turn: Array
+
+
 class Tables:
     """The invariants of samples of a dataset, computed when first asked for."""
 
@@ -112,36 +120,43 @@ class Tables:
 
     def models(self, training: Sequence[int], *others: Sequence[int]) -> tuple[Affine, ...]:
         """The model of a training set: on its samples, and on each of the ``others``, in the same coefficients."""
+        fit = self.fit(training)
+        return self.on(fit, training, np.float64), *(self.on(fit, part) for part in others)
+
+    def fit(self, training: Sequence[int]) -> Fit:
+        """The model of a training set, by itself."""
         component = Registry.discover().get("featurizer", "atoms")
         atoms = component.build(component.config(), {}, self.dataset.contents)
         assert isinstance(atoms, FittedFeaturizer)
         atoms.fit([self.sample(index) for index in training])
-        bases = {index: self._base(atoms, index) for part in (training, *others) for index in part}
-        shares = {index: base / (1 + base / TYPICAL) for index, base in bases.items()}
-
-        def neutral(index: int) -> Array:
-            table, share = self.table(index).astype(np.float64), shares[index]
-            return table - np.outer(share, table.sum(0) / share.sum())
-
         squares = np.zeros((self.basis.size, self.basis.size))
         for index in training:
-            scaled = neutral(index) / np.sqrt(bases[index] + FLOOR)[:, None]
+            base = self._base(atoms, index)
+            scaled = self._neutral(index, base) / np.sqrt(base + FLOOR)[:, None]
             squares += scaled.T @ scaled
         squares *= self.sample(training[0]).grid.voxel_volume / len(training)
         scale = 1 / np.sqrt(np.diag(squares))
         values, vectors = np.linalg.eigh(squares * scale[:, None] * scale)
         kept = values > DEPENDENT**2 * values[-1]
-        turn = scale[:, None] * vectors[:, kept] / np.sqrt(values[kept])
-        grid = self.sample(training[0]).grid
-        return tuple(
-            Affine(
-                Grid.of(grid.vectors, grid.shape, periodic=False),
-                np.stack([bases[index] for index in part]),
-                np.stack([self.sample(index).density[0].ravel().astype(np.float64) for index in part]),
-                np.stack([(neutral(index) @ turn).astype(kind) for index in part]),
-            )
-            for part, kind in ((training, np.float64), *((part, np.float32) for part in others))
-        )
+        return Fit(atoms, scale[:, None] * vectors[:, kept] / np.sqrt(values[kept]))
+
+    def on(self, fit: Fit, part: Sequence[int], kind: type[np.floating] = np.float32) -> Affine:
+        """A model on samples, whose grid need not be that on which it was fitted."""
+        bases = np.stack([self._base(fit.atoms, index) for index in part])
+        grid = self.sample(part[0]).grid
+        return Affine(
+            Grid.of(grid.vectors, grid.shape, periodic=False),
+            bases,
+            np.stack([self.sample(index).density[0].ravel().astype(np.float64) for index in part]),
+            np.stack([
+                (self._neutral(index, base) @ fit.turn).astype(kind) for index, base in zip(part, bases, strict=True)
+            ]),
+        )  # fmt: skip
+
+    def _neutral(self, index: int, base: Array) -> Array:
+        """The invariants of a sample, each without electrons, ``[p, size]``."""
+        table, share = self.table(index).astype(np.float64), base / (1 + base / TYPICAL)
+        return np.asarray(table - np.outer(share, table.sum(0) / share.sum()))
 
     def _base(self, atoms: FittedFeaturizer, index: int) -> Array:
         sample = self.sample(index)

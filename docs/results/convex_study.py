@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from convex_model import Affine, Array, Tables
+from convex_model import BASIS, Affine, Array, Tables
 from convex_modes import charged, transported
 from convex_solver import Gradient, Pointwise, Solution, l1_gap, minimise, weighted_least_squares
 
@@ -111,11 +111,11 @@ def measured(predicted: torch.Tensor, reference: torch.Tensor, positions: torch.
 class Study:
     """Models of training sets, one at a time in memory, and their losses."""
 
-    def __init__(self) -> None:
+    def __init__(self, dimension: int = 2, points: int = 48) -> None:
         self.registry = Registry.discover()
-        experiment = validate(merge(settings=["data.name=li-o-li", "data.dimension=2"])[0], self.registry)
-        self.dataset: Dataset = experiment.data.make(self.registry)
-        self.tables = Tables(self.dataset)
+        asked = ("data.name=li-o-li", f"data.dimension={dimension}", f"data.grid={points}")
+        self.dataset: Dataset = validate(merge(settings=asked)[0], self.registry).data.make(self.registry)
+        self.tables = Tables(self.dataset, replace(BASIS, dimension=dimension))
         self.losses: dict[str, Loss] = {}
         self._now: tuple[int, int] | None = None
 
@@ -125,9 +125,13 @@ class Study:
             return
         self._now = (size, fold)
         self.ids = parts(self.dataset, size, fold)
-        self.model, *self.tests = self.tables.models(*self.ids)
+        self.use(*self.tables.models(*self.ids))
         self.tables.forget()
-        self.least_squares = weighted_least_squares(self.model)
+
+    def use(self, model: Affine, *tests: Affine) -> None:
+        """The model on its training samples, and on tests."""
+        self.model, self.tests = model, tests
+        self.least_squares = weighted_least_squares(model)
         self.curvatures: dict[str, Array] = {}
 
     def loss(self, name: str) -> Loss:
@@ -141,7 +145,8 @@ class Study:
 
     def curvature(self, name: str) -> Array:
         """The Hessian of a loss at the reference, mean over training samples: exact for ``coulomb``. That of transport
-        is taken at every second point of at most eight samples, because it only has to be near."""
+        is taken at every second point of at most eight samples (in space four, of 4096 points), with a blur of at least
+        half the distance of these points, because it only has to be near."""
         if name not in self.curvatures:
             model, grid = self.model, self.model.grid
             if name == "coulomb":
@@ -149,12 +154,14 @@ class Study:
                 parts = [columns.T @ charged(reference, columns, grid) for reference, columns in pairs]
             else:
                 coarse = Grid.of(grid.vectors, tuple(n // 2 for n in grid.shape), periodic=False)
-                some = np.linspace(0, len(model.base) - 1, min(8, len(model.base))).astype(int)
-                parts = []
+                count = min(16 // 2 ** (grid.dimension - 1), len(model.base))
+                some = np.linspace(0, len(model.base) - 1, count).astype(int)
+                blur = max(float(name.split()[1]), 0.5 * coarse.voxel_volume ** (1 / grid.dimension))
+                every, parts = (slice(None, None, 2),) * grid.dimension, []
                 for i in some:
-                    columns = model.columns[i].reshape(*grid.shape, -1)[::2, ::2].reshape(coarse.points, -1)
-                    reference = model.reference[i].reshape(grid.shape)[::2, ::2].ravel()
-                    parts.append(columns.T @ transported(reference, columns, coarse, float(name.split()[1])))
+                    columns = model.columns[i].reshape(*grid.shape, -1)[every].reshape(coarse.points, -1)
+                    reference = model.reference[i].reshape(grid.shape)[every].ravel()
+                    parts.append(columns.T @ transported(reference, columns, coarse, blur))
             self.curvatures[name] = np.mean(parts, 0)
             self.curvatures[name] += 1e-12 * np.trace(self.curvatures[name]) * np.eye(model.size)
         return self.curvatures[name]
@@ -165,9 +172,8 @@ class Study:
             return Pointwise(self.model, smoothing if name == "l1" else None)
         return Gradient(self.model, self.loss(name), self.curvature(name))
 
-    def solve(self, solve: Solve) -> tuple[dict[str, Any], dict[str, Array]]:
-        """A row, and the metrics of each test sample."""
-        self.take(solve.size, solve.fold)
+    def optimum(self, solve: Solve) -> tuple[dict[str, Any], Solution]:
+        """A solve of the model in use, and a row of what it left."""
         nonnegative = self.model.predicted(self.least_squares).flatten(1).numpy()
         unit = {name: self.term(name, 1e-4)(nonnegative)[0] for name, _ in solve.terms}
         ridge = RIDGE / float(self.least_squares @ self.least_squares)
@@ -176,7 +182,7 @@ class Study:
         done = minimise(self.model, terms, unit, ridge=ridge, positive=solve.positive, **exact)
         row: dict[str, Any] = {
             "key": solve.key, "size": solve.size, "fold": solve.fold, "objective": solve.name,
-            "samples": len(self.ids[0]), "coefficients": self.model.size,
+            "samples": len(self.model.base), "coefficients": self.model.size,
             "losses": {name: short(value) for name, value in done.losses.items()},
             "over_z1": {name: short(value / unit[name]) for name, value in done.losses.items()},
             "decrement": short(done.decrement), "gradient": short(done.gradient), "steps": done.steps,
@@ -185,6 +191,12 @@ class Study:
         }  # fmt: skip
         if solve.name == "l1":
             row["gap"] = short(l1_gap(self.model, done.z, 1e-4, ridge * unit["l1"]))
+        return row, done
+
+    def solve(self, solve: Solve) -> tuple[dict[str, Any], dict[str, Array]]:
+        """A row, and the metrics of each test sample."""
+        self.take(solve.size, solve.fold)
+        row, done = self.optimum(solve)
         if solve.size == 25 and solve.fold == 0 and len(solve.terms) == 1:
             row["path"] = self.path(done)
         each: dict[str, Array] = {"z": done.z}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,10 @@ def run_all(only: tuple[str, ...]) -> None:
         )
 
 
-def effects_of(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def effects_of(done: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Every loss minus l1, by condition, test and metric, over the seeds that have both: the mean of l1, the mean
-    difference with its 95% interval over runs and groups of test samples, and p."""
+    difference with its 95% interval over runs and groups of test samples, and p. "effects": of all pairs; "first":
+    those that were asked for, of the pairs of the first look."""
     asked = recipe()
     plan = next(planned(asked))
     registry = Registry.discover()
@@ -74,39 +76,51 @@ def effects_of(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
     stored = {
         row["key"]: dict(np.load(RUNS / f"{row['key']}.npz")) for row in done if (RUNS / f"{row['key']}.npz").exists()
     }
-    every = []
-    for condition in asked["conditions"]:
-        for loss in asked["losses"]:
-            seeds = [
-                seed for seed in range(max(part["seeds"] for part in asked["runs"]))
-                if {Planned(condition, name, seed).key for name in (loss, REFERENCE)} <= stored.keys()
-            ]  # fmt: skip
-            if loss == REFERENCE or len(seeds) < 2:
-                continue
-            for place, test in enumerate(TESTS):
-                groups = np.concatenate([labels[list(tests[seed % FOLDS][place])] for seed in seeds])
-                counts = [len(tests[seed % FOLDS][place]) for seed in seeds]
-                for metric in page.METRICS:
-                    ours, theirs = (
-                        np.concatenate(
-                            [stored[Planned(condition, name, seed).key][f"{test} {metric}"] for seed in seeds]
-                        )
-                        for name in (loss, REFERENCE)
-                    )
-                    difference, low, high, p = paired(ours - theirs, np.repeat(seeds, counts), groups)
-                    every.append({
-                        "condition": condition, "loss": loss, "test": test, "metric": metric, "pairs": len(seeds),
-                        "mean": short(float(ours.mean())), "l1": short(float(theirs.mean())),
-                        "difference": short(difference), "low": short(low), "high": short(high), "p": short(p),
-                    })  # fmt: skip
-    return every
+
+    def effect(condition: str, loss: str, test: str, metric: str, seeds: Sequence[int]) -> dict[str, Any]:
+        place = TESTS.index(test)
+        groups = np.concatenate([labels[list(tests[seed % FOLDS][place])] for seed in seeds])
+        counts = [len(tests[seed % FOLDS][place]) for seed in seeds]
+        ours, theirs = (
+            np.concatenate([stored[Planned(condition, name, seed).key][f"{test} {metric}"] for seed in seeds])
+            for name in (loss, REFERENCE)
+        )
+        difference, low, high, p = paired(ours - theirs, np.repeat(seeds, counts), groups)
+        return {
+            "condition": condition, "loss": loss, "test": test, "metric": metric, "pairs": len(seeds),
+            "mean": short(float(ours.mean())), "l1": short(float(theirs.mean())),
+            "difference": short(difference), "low": short(low), "high": short(high), "p": short(p),
+        }  # fmt: skip
+
+    def seeds(condition: str, loss: str) -> list[int]:
+        return [
+            seed for seed in range(max(part["seeds"] for part in asked["runs"]))
+            if {Planned(condition, name, seed).key for name in (loss, REFERENCE)} <= stored.keys()
+        ]  # fmt: skip
+
+    pairs = {
+        (condition, loss): here
+        for condition in asked["conditions"]
+        for loss in asked["losses"]
+        if loss != REFERENCE and len(here := seeds(condition, loss)) > 1
+    }
+    first = []
+    for q in asked["questions"]:
+        here = [seed for seed in pairs.get((q["condition"], q["loss"]), []) if seed < asked["looks"]["first"]]
+        if len(here) > 1:
+            first.append(effect(q["condition"], q["loss"], q["test"], q["metric"], here))
+    every = [
+        effect(*names, test, metric, here) for names, here in pairs.items() for test in TESTS for metric in page.METRICS
+    ]
+    return {"effects": every, "first": first}
 
 
 def write() -> None:
     """The tables between their markers in the page, and the figures."""
     asked, done = recipe(), rows()
-    effects = json.loads(SUMMARY.read_text(encoding="utf-8"))["effects"]
-    for name, text in page.texts(asked, done, effects).items():
+    kept = json.loads(SUMMARY.read_text(encoding="utf-8"))
+    effects = kept["effects"]
+    for name, text in page.texts(asked, done, effects, kept["first"]).items():
         put(PAGE, name, text)
     FIGURES.joinpath("plane-effects.png").write_bytes(page.forest(asked, effects))
     FIGURES.joinpath("plane-training.png").write_bytes(page.training(done))
@@ -124,9 +138,9 @@ def main() -> None:
         except Interrupted:
             sys.exit("stopped; the same command goes on with the run that was begun")
         return
-    if RUNS.is_dir() and (every := effects_of(rows())):
+    if RUNS.is_dir() and (kept := effects_of(rows()))["effects"]:
         with whole(SUMMARY) as file:
-            file.write((json.dumps({"effects": every}, indent=1, ensure_ascii=False) + "\n").encode())
+            file.write((json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
     write()
 
 

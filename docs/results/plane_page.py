@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Row = Mapping[str, Any]
 WORTH = 10.0
 """% of l1's error: a smaller effect is not worth having."""
 LEVEL, POWER = 0.05, 0.8
+LOOKS = 2
 EXPLORED = ("dipole_error", "w2", "low_density_nmae", "nmae")
 LAST = 0.2
 """Share of a training of which the change of the validation loss is told."""
@@ -45,38 +47,76 @@ def detectable(spread: float, pairs: int, questions: int) -> float:
     return float((student.ppf(1 - LEVEL / questions / 2) + student.ppf(POWER)) * spread / np.sqrt(pairs))
 
 
-def texts(recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row]) -> dict[str, str]:
-    """What stands between the markers of the page, by their names."""
+def texts(
+    recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row], first: Sequence[Row]
+) -> dict[str, str]:
+    """What stands between the markers of the page, by their names. first: the effects of the first look."""
+    every = looks(recipe, effects, first)
     return {
-        "known": known(recipe, effects),
+        "known": known(recipe, effects, every),
         "open": unfinished(recipe, rows),
-        "answers": answers(recipe, effects),
+        "answers": answers(every),
         "tables": tables(recipe, rows, effects),
         "trained": trained(rows),
+        "seconds": taken(rows),
         "power": power(recipe),
     }
 
 
-def corrected(pairs: Sequence[tuple[Row, Row | None]]) -> list[float]:
-    """The corrected p of each question; one that is not answered yet counts among them, with p = 1."""
-    return holm([effect["p"] if effect else 1.0 for _, effect in pairs])
+@dataclass(frozen=True)
+class Look:
+    """A question at one look, 1 or 2; effect: None where two pairs are not finished; p: corrected."""
+
+    question: Row
+    number: int
+    effect: Row | None
+    p: float
+
+    @property
+    def answer(self) -> str:
+        """In words."""
+        return "open: not run" if self.effect is None else answer(self.effect, self.p)
 
 
-def known(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
+def looks(recipe: Mapping[str, Any], effects: Sequence[Row], first: Sequence[Row]) -> list[Look]:
+    """Each question at the first look, and those that are asked again, of all pairs, at the second: corrected for the
+    questions of the look, one that is not answered yet with p = 1, and for the number of looks."""
+    again = [question for question in recipe["questions"] if question.get("again")]
+    every = []
+    for number_, questions, known_ in ((1, recipe["questions"], first), (2, again, effects)):
+        answered = [_effect(question, known_) for question in questions]
+        if number_ == 2:  # before a pair of it is there, there is no second look
+            answered = [e if e and e["pairs"] > recipe["looks"]["first"] else None for e in answered]
+        values = holm([effect["p"] if effect else 1.0 for effect in answered])
+        every += [
+            Look(question, number_, effect, min(1.0, recipe["looks"]["count"] * p))
+            for question, effect, p in zip(questions, answered, values, strict=True)
+        ]
+    return every
+
+
+def _effect(question: Row, effects: Sequence[Row]) -> Row | None:
+    keys = ("condition", "loss", "test", "metric")
+    return next((effect for effect in effects if all(effect[key] == question[key] for key in keys)), None)
+
+
+def known(recipe: Mapping[str, Any], effects: Sequence[Row], every: Sequence[Look]) -> str:
     """The first paragraph: the answers in words, a line for each start, and beside them what the mix costs."""
-    questions = asked(recipe, effects)
     clauses: dict[str, list[str]] = {}
-    for (question, effect), p in zip(questions, corrected(questions), strict=True):
-        if effect is None:
+    for question in recipe["questions"]:
+        look = [look for look in every if look.question == question and look.effect][-1:]
+        effect = _effect(question, effects)
+        if not look or effect is None:
             continue
         metric = METRICS[question["metric"]].split(",")[0]
         where = " on corners" if question["test"] == "corners" else ""
-        said = f"{metric}{where} {_with_interval(effect)}, {answer(effect, p)} (p {number(p, 2)})"
+        said = f"{metric}{where} {_with_interval(effect)}, {look[0].answer} (p {number(look[0].p, 2)})"
         clauses.setdefault(question["condition"], []).append(said)
     mix = recipe["questions"][0]["loss"]
     lines = [
         f"**What is now known.** Networks trained by `{mix}` and by `l1` on the same samples, from the same weights",
-        "with the same batches: the difference in % of l1, with 95% intervals and p corrected for all questions.",
+        "with the same batches: the difference of all pairs in % of l1, with 95% intervals; p of the look that gave",
+        "the answer, corrected for all questions and for two looks.",
         "",
     ]
     for condition, said in clauses.items():
@@ -115,40 +155,52 @@ def unfinished(recipe: Mapping[str, Any], rows: Sequence[Row]) -> str:
     return "\n".join([start, "", *parts]) + "\n" if parts else "All runs of the recipe are finished.\n"
 
 
-def asked(recipe: Mapping[str, Any], effects: Sequence[Row]) -> list[tuple[Row, Row | None]]:
-    """Each primary question, and the effect that answers it, where two pairs or more are finished."""
-    keys = ("condition", "loss", "test", "metric")
-    by = {tuple(effect[key] for key in keys): effect for effect in effects}
-    return [(question, by.get(tuple(question[key] for key in keys))) for question in recipe["questions"]]
-
-
-def answers(recipe: Mapping[str, Any], effects: Sequence[Row]) -> str:
-    """The primary questions, each with its answer."""
-    pairs = asked(recipe, effects)
+def answers(every: Sequence[Look]) -> str:
+    """The primary questions, each with its answer; of an open one, how many pairs would answer it."""
     lines = head(
-        "question: against l1,", "tested on", "metric", "pairs", "l1", "difference, %", "corrected p", "answer"
+        "question: against l1,", "tested on", "metric", "look", "pairs", "l1", "difference, %", "corrected p", "answer"
     )
-    for (question, effect), p in zip(pairs, corrected(pairs), strict=True):
+    last = {id(look.question): look.number for look in every if look.effect}
+    for look in every:
+        question, effect = look.question, look.effect
         asks = f"{question['loss']}, {question['condition']}"
-        start = f"| {asks} | {TESTS[question['test']]} | {METRICS[question['metric']]} | "
+        start = f"| {asks} | {TESTS[question['test']]} | {METRICS[question['metric']]} | {look.number} | "
         if effect is None:
-            lines.append(start + "– | – | – | – | open: not run |")
+            lines.append(start + f"– | – | – | – | {look.answer} |")
             continue
-        lines.append(
-            start + f"{effect['pairs']} | {number(effect['l1'])} | {_with_interval(effect)} | {number(p, 2)} | "
-            f"{answer(effect, p)} |"
-        )
+        said = look.answer
+        if said == "open" and last[id(question)] == look.number:
+            said = f"open; {needed(effect)} pairs would answer it"
+        cells = (str(effect["pairs"]), number(effect["l1"]), _with_interval(effect), number(look.p, 2), said)
+        lines.append(start + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def answer(effect: Row, p: float) -> str:
-    """In words, of an effect with its corrected p."""
-    difference, low, high = percent(effect)
+    """In words, of an effect with its corrected p; the interval that is to exclude an effect is one of 97.5%."""
+    difference = percent(effect)[0]
     if p <= LEVEL:
         return "lower" if difference < 0 else "higher"
-    if max(abs(low), abs(high)) < WORTH:
-        return f"no effect of {WORTH:.0f}%"
-    return "open"
+    reach = _error(effect) * float(stats.t(effect["pairs"] - 1).ppf(1 - LEVEL / LOOKS / 2))
+    return f"no effect of {WORTH:.0f}%" if abs(difference) + reach < WORTH else "open"
+
+
+def _error(effect: Row) -> float:
+    """The standard error of a difference, in % of l1."""
+    _, low, high = percent(effect)
+    return (high - low) / 2 / float(stats.t(effect["pairs"] - 1).ppf(1 - LEVEL / 2))
+
+
+def needed(effect: Row, questions: int = 3) -> int:
+    """How many pairs would answer it, were the difference seen the true one: show it with a power of 0.8 at a level of
+    0.05 for so many questions and two looks, or have an interval within 10%."""
+    difference, spread = abs(percent(effect)[0]), _error(effect) * float(np.sqrt(effect["pairs"]))
+
+    def answered(pairs: int) -> bool:
+        reach = float(stats.t(pairs - 1).ppf(1 - LEVEL / LOOKS / 2)) * spread / float(np.sqrt(pairs))
+        return detectable(spread, pairs, LOOKS * questions) <= difference or difference + reach < WORTH
+
+    return next(pairs for pairs in range(2, 100_000) if answered(pairs))
 
 
 def tables(recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row]) -> str:
@@ -196,6 +248,11 @@ def trained(rows: Sequence[Row]) -> str:
         ]  # fmt: skip
         lines.append(f"| {condition}; {loss} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def taken(rows: Sequence[Row]) -> str:
+    """The processor time of all runs."""
+    return f"The {len(rows)} runs took {sum(row['seconds'] for row in rows) / 60:.0f} minutes of one core in all.\n"
 
 
 def _end(value: float | Sequence[float]) -> float:

@@ -45,11 +45,39 @@ def test_a_detectable_effect_is_found_four_times_in_five(page) -> None:
 
 
 def test_answers_follow_from_the_interval_and_the_corrected_p(page) -> None:
-    effect = {"l1": 2.0, "difference": -0.4, "low": -0.5, "high": -0.3}
+    effect = {"l1": 2.0, "difference": -0.4, "low": -0.5, "high": -0.3, "pairs": 10}
     assert page.percent(effect) == pytest.approx((-20, -25, -15))
     assert page.answer(effect, 0.01) == "lower"
     assert page.answer(effect, 0.06) == "open"
-    assert page.answer({"l1": 2.0, "difference": 0.01, "low": -0.15, "high": 0.17}, 0.9) == "no effect of 10%"
+    assert page.answer({**effect, "difference": 0.01, "low": -0.15, "high": 0.17}, 0.9) == "no effect of 10%"
+    # Student's quantiles of nine degrees: 2.685 for 97.5% and 2.262 for 95%; 0.16 becomes 0.19, 0.18 becomes 0.21.
+    assert page.answer({**effect, "difference": 0.0, "low": -0.18, "high": 0.18}, 0.9) == "open"
+
+
+def test_two_looks_cost_a_factor_of_two(page) -> None:
+    names = {"condition": "a", "loss": "b", "test": "inner"}
+    questions = [{**names, "metric": "w2"}, {**names, "metric": "dipole_error", "again": True}]
+    effect = {**names, "l1": 1.0, "difference": -0.4, "low": -0.5, "high": -0.3}
+    first = [
+        {**effect, "metric": "w2", "pairs": 10, "p": 0.01},
+        {**effect, "metric": "dipole_error", "pairs": 10, "p": 0.03},
+    ]
+    second = [{**one, "pairs": 20, "p": 0.02} for one in first]
+    recipe = {"questions": questions, "looks": {"first": 10, "count": 2}}
+    seen = [(look.number, look.p, look.answer) for look in page.looks(recipe, second, first)]
+    assert [number for number, _, _ in seen] == [1, 1, 2]
+    assert [p for _, p, _ in seen] == pytest.approx([0.04, 0.06, 0.04])
+    assert [word for _, _, word in seen] == ["lower", "open", "lower"]
+    assert page.looks(recipe, first, first)[-1].answer == "open: not run"
+
+
+def test_pairs_that_would_answer_are_enough(page) -> None:
+    spread, pairs = 30.0, 10
+    reach = stats.t(pairs - 1).ppf(0.975) * spread / pairs**0.5
+    effect = {"l1": 100.0, "difference": -20.0, "low": -20 - reach, "high": -20 + reach, "pairs": pairs}
+    count = page.needed(effect)
+    drawn = np.random.default_rng(0).normal(20, spread, (10000, count))
+    assert (stats.ttest_1samp(drawn, 0, axis=1).pvalue < 0.05 / 6).mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_the_recipe_names_what_it_has_and_every_experiment_of_it_is_valid(study, page, recipe) -> None:
@@ -74,7 +102,7 @@ def test_the_page_is_that_of_its_results(study, page, recipe) -> None:
     keys = [plan.key for plan in study.planned(recipe)]
     assert {row["key"] for row in rows} <= set(keys)
     rows = sorted({row["key"]: row for row in rows}.values(), key=lambda row: keys.index(row["key"]))
-    effects = json.loads((RESULTS / "plane.json").read_text(encoding="utf-8"))["effects"]
+    kept = json.loads((RESULTS / "plane.json").read_text(encoding="utf-8"))
     text = (RESULTS / "plane.md").read_text(encoding="utf-8")
-    for name, part in page.texts(recipe, rows, effects).items():
+    for name, part in page.texts(recipe, rows, **kept).items():
         assert f"<!-- {name} -->\n{part}<!-- /{name} -->" in text
