@@ -1,4 +1,7 @@
-"""Datasets whose samples are made once, by parsing a file or by a DFT calculation, and saved in a store."""
+"""Datasets whose samples are made once, by parsing a file or by a DFT calculation, and saved in a store.
+
+Longer than other modules because a dataset is one class: what it has, what is missing, and how that is made.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edframe.contract.component import ComponentConfig
 from edframe.data.cache import cache_folder
 from edframe.data.copies import MARK, Identity, copies, mark_of, merged
+from edframe.data.siblings import STORE, Siblings, is_store
 from edframe.errors import DataError
 from edframe.files import awaited
 from edframe.interfaces import Contents, Dataset
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from edframe.sample import Sample
 
 
+FOUND = ("_store", "_kept", "_failed", "_made", "_ids", "_rows", "_facts", "_groups", "_siblings", "_elsewhere")
+"""What was read from the cache."""
 MOST = 8
 """Numbers of electrons that are distinguished."""
 
@@ -40,13 +46,23 @@ class Job:
 
     @property
     def key(self) -> str:
-        """A hash of what determines the sample."""
-        return hashlib.sha256(json.dumps([self.id, self.inputs], sort_keys=True).encode()).hexdigest()[:24]
+        """A hash of what determines the sample, not of its name: a file may be renamed."""
+        return _hashed(self.inputs)
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """``key``, and that of older versions, which the id was a part of."""
+        return self.key, _hashed([self.id, self.inputs])
+
+
+def _hashed(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
 class PreparedDataset(Dataset):
     """Samples made by ``maker`` from jobs, each once, and saved in a store in the cache folder.
 
+    What was made from the same inputs under other options, such as another path of a file, is not made again.
     What cannot be made is listed with its reason and left out; it stops nothing else. A stopped ``build`` continues;
     a repeated one tries again what failed, and makes anew the samples whose inputs have changed.
     """
@@ -68,9 +84,10 @@ class PreparedDataset(Dataset):
 
     @property
     def folder(self) -> Path:
-        """Where the samples are saved, by the dataset's options."""
+        """Where the samples are saved: by the dataset's options, or where all are that were made under others."""
         options = json.dumps(self.config.model_dump(mode="json"), sort_keys=True)
-        return cache_folder() / self.name / hashlib.sha256(options.encode()).hexdigest()[:12]
+        own = cache_folder() / self.name / hashlib.sha256(options.encode()).hexdigest()[:12]
+        return own if (own / STORE).exists() else self._elsewhere or own
 
     @property
     def ids(self) -> Sequence[str]:
@@ -98,7 +115,7 @@ class PreparedDataset(Dataset):
 
     @property
     def contents(self) -> Contents:
-        if len(self._store) == len(self._made):
+        if len(self._store) == len({*self._rows}):
             return self._store.contents
         from pymatgen.core.periodic_table import Element
 
@@ -123,7 +140,7 @@ class PreparedDataset(Dataset):
 
     @property
     def ready(self) -> bool:
-        return all(job.key in self._kept or job.key in self._failed for job in self._jobs)
+        return all(self._row(job) is not None or job.key in self._failed for job in self._jobs)
 
     @property
     def expected_groups(self) -> Sequence[int] | None:
@@ -168,7 +185,7 @@ class PreparedDataset(Dataset):
                             f"delete {self.folder}")  # fmt: skip
         from edframe.data.store import StoreWriter
 
-        if all(job.key in self._kept for job in self._jobs):
+        if all(self._row(job) is not None for job in self._jobs):
             advance(len(self._jobs), len(self._jobs))
             return
         with contextlib.ExitStack() as held:
@@ -188,18 +205,20 @@ class PreparedDataset(Dataset):
     def _make(
         self, store: StoreWriter, advance: Callable[[int, int], None], workers: int, scheduler: str | None
     ) -> None:
-        todo = [job for job in self._jobs if job.key not in self._kept]
-        done = len(self._jobs) - len(todo)
-        advance(done, len(self._jobs))
+        missing = {job.key: job for job in self._jobs if self._row(job) is None}
         processes, address = (1, None) if self.brief else (workers, scheduler)
-        with (
-            store as writer,
-            contextlib.closing(run_jobs(self.maker, todo, workers=processes, scheduler=address)) as results,
-        ):
-            for index, result in results:
-                self._keep(writer, todo[index], result)
-                done += 1
-                advance(done, len(self._jobs))
+        with store as writer:
+            for key, job in [*missing.items()]:
+                if (sample := self._siblings.sample(job.keys)) is not None:
+                    writer.add(replace(sample, id=key), position=len(writer))
+                    del missing[key]
+            todo, done = [*missing.values()], len(self._jobs) - len(missing)
+            advance(done, len(self._jobs))
+            with contextlib.closing(run_jobs(self.maker, todo, workers=processes, scheduler=address)) as results:
+                for index, result in results:
+                    self._keep(writer, todo[index], result)
+                    done += 1
+                    advance(done, len(self._jobs))
 
     def _unwritable(self, error: OSError) -> DataError:
         reason = error.strerror or error
@@ -222,17 +241,16 @@ class PreparedDataset(Dataset):
             writer.add(replace(result, id=job.key, source=source), position=len(writer))
 
     def _forget(self) -> None:
-        for name in ("_store", "_kept", "_failed", "_made", "_ids", "_rows", "_facts", "_groups"):
+        for name in FOUND:
             self.__dict__.pop(name, None)
 
     @property
     def _path(self) -> Path:
-        return self.folder / "samples.zarr"
+        return self.folder / STORE
 
     @property
     def _begun(self) -> bool:
-        """Whether there is a store; a process that was killed may have left a folder without one."""
-        return self._path.is_file() or (self._path / "zarr.json").exists()
+        return self._path.is_file() or is_store(self._path)
 
     @property
     def _failures_file(self) -> Path:
@@ -263,6 +281,18 @@ class PreparedDataset(Dataset):
         """Row of each key in the store."""
         return {key: row for row, key in enumerate(self._store.ids)} if self._begun else {}
 
+    def _row(self, job: Job) -> int | None:
+        """Where the sample of a job is in the store; None where it is not."""
+        return next((self._kept[key] for key in job.keys if key in self._kept), None)
+
+    @cached_property
+    def _siblings(self) -> Siblings:
+        return Siblings(cache_folder() / self.name)
+
+    @cached_property
+    def _elsewhere(self) -> Path | None:
+        return self._siblings.folder_of(job.keys for job in self._jobs)
+
     @cached_property
     def _failed(self) -> Mapping[str, str]:
         """Reason by key, of what failed and was not made since."""
@@ -278,7 +308,7 @@ class PreparedDataset(Dataset):
     @cached_property
     def _made(self) -> Sequence[Job]:
         _ = self._store  # says what to do where there is none
-        return [job for job in self._jobs if job.key in self._kept]
+        return [job for job in self._jobs if self._row(job) is not None]
 
     @cached_property
     def _groups(self) -> Sequence[int]:
@@ -296,4 +326,4 @@ class PreparedDataset(Dataset):
 
     @cached_property
     def _rows(self) -> Sequence[int]:
-        return [self._kept[job.key] for job in self._made]
+        return [row for job in self._made if (row := self._row(job)) is not None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +108,54 @@ def test_what_is_there_is_not_made_again():
     built([3, 2])
     assert built([3, 2, 5]).ids[2] == "cube-2"
     assert CALLS == ["cube-0", "cube-1", "cube-2"]
+
+
+def test_what_was_made_under_other_options_is_used_from_there():
+    first = built([3, 2])
+    second = Cubes([2, 3], scale=2.0)  # under other names, too
+    assert second.ready
+    second.build(ignore)
+    assert CALLS == ["cube-0", "cube-1"]
+    assert second.folder == first.folder
+    assert [second[i].electrons for i in range(2)] == [2, 3]
+    assert list(second.ids) == ["cube-0", "cube-1"]
+    assert not Cubes([3, 1], scale=2.0).ready
+
+
+def test_what_is_missing_elsewhere_is_made_and_the_rest_copied_once():
+    first = built([3, 2])
+    second = built([3, 2, 5], scale=2.0)
+    assert CALLS == ["cube-0", "cube-1", "cube-2"]
+    assert second.folder != first.folder
+    shutil.rmtree(first.folder)
+    assert [Cubes([3, 2, 5], scale=2.0)[i].electrons for i in range(3)] == [3, 2, 5]
+
+
+def test_a_damaged_sample_elsewhere_is_made_again():
+    flip(next((built([3]).folder / "samples.zarr").glob("density-*/c/0/0")))
+    assert built([3, 2], scale=2.0)[0].electrons == 3
+    assert CALLS == ["cube-0", "cube-0", "cube-1"]
+
+
+def test_two_jobs_of_the_same_inputs_are_one_sample():
+    dataset = built([3, 3])
+    assert len(CALLS) == 1
+    assert list(dataset.ids) == ["cube-0", "cube-1"]
+    assert dataset[1].id == "cube-1"
+    assert dataset.groups[0] == dataset.groups[1]
+
+
+def test_samples_of_a_version_whose_keys_had_the_id_are_found():
+    inputs = {"electrons": 3}
+    key = hashlib.sha256(json.dumps(["cube-0", inputs], sort_keys=True).encode()).hexdigest()[:24]
+    dataset = Cubes([3])
+    with StoreWriter(dataset.folder / "samples.zarr", {}) as writer:
+        writer.add(replace(make(Job(key, inputs)), id=key), position=0)
+    CALLS.clear()
+    assert Cubes([3]).ready
+    assert built([3])[0].id == "cube-0"
+    assert built([3, 2], scale=2.0)[0].electrons == 3
+    assert CALLS == ["cube-1"]
 
 
 def test_a_job_whose_inputs_change_is_made_anew_and_former_samples_are_not_counted():

@@ -44,6 +44,15 @@ def test_the_box_of_an_atom_alone(tmp_path):
     np.testing.assert_allclose(job.inputs["positions"], [np.array(job.inputs["sides"]) / 2])
 
 
+def test_a_copy_of_the_file_has_the_same_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = ["he.xyz", str(tmp_path / "he.xyz"), "other/helium.xyz"]
+    (tmp_path / "other").mkdir()
+    for place in places:
+        Path(place).write_text("1\n\nHe 7 7 7\n")
+    assert len({QM9(QM9Config(file=place)).jobs()[0].key for place in places}) == 1
+
+
 @pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow, id="CH4"), pytest.param(1, id="NH3")])
 def test_an_archived_density_is_computed_anew(jobs, number):
     begun = time.perf_counter()

@@ -121,7 +121,8 @@ class LiOLi(PreparedDataset):
 
     def __getitem__(self, index: int) -> Sample:
         job = self._jobs[index]
-        return replace(self._store[self._kept[job.key]], id=job.id) if job.key in self._kept else label(job)
+        row = self._row(job)
+        return label(job) if row is None else replace(self._store[row], id=job.id)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(_bytes_of(self.config.source))
