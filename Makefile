@@ -56,6 +56,8 @@ study-convex: install
 	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex.py blindness
 	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=65536 $(BIN)/python docs/results/convex.py cost
 	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex.py table
+	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex_energy.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/results/convex_energy.py table
 
 # Two commands at a time share the runs between them.
 study-plane: install

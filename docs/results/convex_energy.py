@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import convex_energy_page as page
 import numpy as np
 import torch
 from convex_model import Fit
@@ -23,15 +24,18 @@ from convex_study import TESTS, TRANSPORT, Solve, Study, measured, parts, short,
 from edframe_pyscf.harris import HarrisFunctional
 from edframe_pyscf.li_o_li_geometry import LEVEL
 from l2_vs_transport_dft import CYCLES, ENERGIES, cycles_from
-from pages import ROOT, records
+from pages import ROOT, put, records
+
+from edframe.sample import Sample
 
 RESULTS = Path(__file__).with_name("convex-energy.jsonl")
+PAGE, FIGURE = RESULTS.with_name("convex.md"), ROOT / "docs" / "figures" / "convex-energy.png"
 RUNS = ROOT / "runs" / "convex-energy"
-SIZE, FOLD = 25, 0
+SIZE, FOLD = 10, 0
 FITTED, TESTED = 32, 48
 """Points along an edge of 7.2 Å: of training samples, which are in memory together, and of test samples."""
-NOTHING = "atoms"
-"""The baseline alone: nothing is learnt but the atoms."""
+ENOUGH, TOL = 1e-4, 1e-4
+"""Where transport is stopped, ten times as far from its end as in the plane, and the error of its marginals, too."""
 SOLVES = (
     *(single(SIZE, FOLD, name) for name in ("l1", "l2", "coulomb", TRANSPORT)),
     Solve(SIZE, FOLD, (("l1", 0.9), (TRANSPORT, 0.1)), positive=True),
@@ -47,7 +51,7 @@ def solutions(study: Study, fit: Fit) -> dict[str, np.ndarray]:
         study.tables.forget()
         for solve, file in files.items():
             if not file.exists():
-                row, done = study.optimum(solve)
+                row, done = study.optimum(solve, enough=ENOUGH)
                 np.savez_compressed(file, z=done.z)
                 put_down(row)
     return {solve.name: np.load(file)["z"] for solve, file in files.items()}
@@ -65,44 +69,65 @@ def put_down(row: Mapping[str, Any]) -> None:
 
 
 def evaluate(study: Study, fit: Fit, z: Mapping[str, np.ndarray]) -> None:
-    """A row for each test structure that has none, the two tests by turns."""
-    done = {row["key"] for row in records(RESULTS)}
+    """A row of energies for each test structure that has none, the two tests by turns, then rows of cycles."""
     tests = parts(study.dataset, SIZE, FOLD)[1:]
-    wanted = [pair for pairs in zip(*(chosen(ids, ENERGIES) for ids in tests), strict=True)
-              for pair in zip(TESTS, pairs, strict=True)]  # fmt: skip
-    started = {index for ids in tests for index in chosen(ids, CYCLES)}
-    for number, (test, index) in enumerate(wanted, 1):
-        sample = study.tables.sample(index)
-        if sample.id in done:
-            continue
-        model = study.tables.on(fit, [index])
-        study.tables.forget()
-        functional = HarrisFunctional(sample.structure, LEVEL)
-        row: dict[str, Any] = {
-            "key": sample.id, "test": test, "group": int(study.dataset.groups[index]), "energy": {}, "metrics": {},
-        }  # fmt: skip
-        if index in started:
-            row["cycles"] = {"": cycles_from(sample, None)}
-        atoms = torch.from_numpy(sample.positions)[None]
-        reference = torch.from_numpy(sample.density)[None].double()
-        for name, coefficients in {NOTHING: np.zeros(model.size), **z}.items():
-            predicted = model.predicted(coefficients)
-            row["energy"][name] = short(functional.error(predicted[0].numpy(), sample.density, sample.grid))
-            values = measured(predicted, reference, atoms, sample.grid)
-            row["metrics"][name] = {metric: short(float(value)) for metric, value in values.items()}
-            if index in started:
-                row["cycles"][name] = cycles_from(sample, predicted[0].numpy())
-        put_down(row)
-        print(f"{number}/{len(wanted)} {sample.id}: {row['energy']} {row.get('cycles', '')}", flush=True)
+    z = {page.NOTHING: np.zeros(fit.turn.shape[1]), **z}
+    for make, count, what in ((energies, ENERGIES, ""), (cycles, CYCLES, ", cycles")):
+        done = {row["key"] for row in records(RESULTS)}
+        for pair in zip(*(chosen(ids, count) for ids in tests), strict=True):
+            for test, index in zip(TESTS, pair, strict=True):
+                sample = study.tables.sample(index)
+                if (key := sample.id + what) not in done:
+                    model = study.tables.on(fit, [index])
+                    study.tables.forget()
+                    row = make(sample, {name: model.predicted(values) for name, values in z.items()})
+                    put_down({"key": key, "test": test, "group": int(study.dataset.groups[index]), **row})
+                    print(key, row.get("energy", row.get("cycles")), flush=True)
+
+
+def energies(sample: Sample, predicted: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The energies of densities ``[1, 1, x, y, z]`` in meV per atom, and the metrics of the plane."""
+    functional = HarrisFunctional(sample.structure, LEVEL)
+    atoms = torch.from_numpy(sample.positions)[None]
+    reference = torch.from_numpy(sample.density)[None].double()
+    return {
+        "energy": {
+            name: short(functional.error(density[0].numpy(), sample.density, sample.grid))
+            for name, density in predicted.items()
+        },
+        "metrics": {
+            name: {
+                metric: short(float(value))
+                for metric, value in measured(density, reference, atoms, sample.grid).items()
+            }
+            for name, density in predicted.items()
+        },
+    }
+
+
+def cycles(sample: Sample, predicted: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The SCF cycles from densities, and under "" from PySCF's own start."""
+    counted = {name: cycles_from(sample, density[0].numpy()) for name, density in predicted.items()}
+    return {"cycles": {"": cycles_from(sample, None), **counted}}
+
+
+def write() -> None:
+    """The tables between their markers in the page, and the figure."""
+    rows = records(RESULTS)
+    for name, text in page.texts(rows).items():
+        put(PAGE, name, text)
+    FIGURE.write_bytes(page.figure(rows))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["table"], help="instead of solves")
     options = parser.parse_args()
-    if options.what is None:
+    if options.what == "table":
+        write()
+    else:
         torch.set_num_threads(1)
-        study = Study(3, FITTED)
+        study = Study(3, FITTED, TOL)
         fit = study.tables.fit(parts(study.dataset, SIZE, FOLD)[0])
         z = solutions(study, fit)
         evaluate(Study(3, TESTED), fit, z)

@@ -111,11 +111,12 @@ def measured(predicted: torch.Tensor, reference: torch.Tensor, positions: torch.
 class Study:
     """Models of training sets, one at a time in memory, and their losses."""
 
-    def __init__(self, dimension: int = 2, points: int = 48) -> None:
+    def __init__(self, dimension: int = 2, points: int = 48, tol: float = TOL) -> None:
         self.registry = Registry.discover()
         asked = ("data.name=li-o-li", f"data.dimension={dimension}", f"data.grid={points}")
         self.dataset: Dataset = validate(merge(settings=asked)[0], self.registry).data.make(self.registry)
         self.tables = Tables(self.dataset, replace(BASIS, dimension=dimension))
+        self.tol = tol
         self.losses: dict[str, Loss] = {}
         self._now: tuple[int, int] | None = None
 
@@ -139,7 +140,7 @@ class Study:
         if name not in self.losses:
             kind, *blur = name.split()
             component = self.registry.get("loss", kind)
-            options = {"blur": float(blur[0]), "tol": TOL} if blur else {}
+            options = {"blur": float(blur[0]), "tol": self.tol} if blur else {}
             self.losses[name] = component.build(component.config(**options), {})
         return self.losses[name]
 
@@ -172,14 +173,15 @@ class Study:
             return Pointwise(self.model, smoothing if name == "l1" else None)
         return Gradient(self.model, self.loss(name), self.curvature(name))
 
-    def optimum(self, solve: Solve) -> tuple[dict[str, Any], Solution]:
-        """A solve of the model in use, and a row of what it left."""
+    def optimum(self, solve: Solve, **options: Any) -> tuple[dict[str, Any], Solution]:
+        """A solve of the model in use, and a row of what it left. options: of ``minimise``."""
         nonnegative = self.model.predicted(self.least_squares).flatten(1).numpy()
         unit = {name: self.term(name, 1e-4)(nonnegative)[0] for name, _ in solve.terms}
         ridge = RIDGE / float(self.least_squares @ self.least_squares)
         terms = {name: (t, partial(self.term, name)) for name, t in solve.terms}
-        exact = {"enough": 1e-10} if solve.name == "l1" else {}
-        done = minimise(self.model, terms, unit, ridge=ridge, positive=solve.positive, **exact)
+        if solve.name == "l1":
+            options = {"enough": 1e-10}
+        done = minimise(self.model, terms, unit, ridge=ridge, positive=solve.positive, **options)
         row: dict[str, Any] = {
             "key": solve.key, "size": solve.size, "fold": solve.fold, "objective": solve.name,
             "samples": len(self.model.base), "coefficients": self.model.size,

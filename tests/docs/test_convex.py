@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from scipy.optimize import linprog
 
 from edframe.config.resolve import merge, validate
@@ -162,6 +163,17 @@ def test_every_density_has_its_electrons_and_starts_above_zero(tables) -> None:
         np.testing.assert_allclose(model.density(z).sum(1) * model.grid.voxel_volume, model.electrons, rtol=1e-6)
 
 
+def test_a_model_is_the_same_density_on_a_finer_grid(script, tables) -> None:
+    """They differ by the sum over points that makes each column neutral, and by the electrons of a grid of 0.6 Å."""
+    fine = script("convex_study").Study(2, 24).tables
+    fit = tables.fit([1, 4, 9])
+    coarse, finer = tables.on(fit, [2], np.float64), fine.on(fit, [fine.dataset.ids.index(tables.dataset.ids[2])])
+    assert finer.columns.shape[1:] == (24**2, coarse.size)
+    every = finer.columns[0].reshape(24, 24, -1)[::2, ::2].reshape(144, -1)
+    largest = np.abs(coarse.columns[0]).max(0)
+    assert np.median(np.abs(every - coarse.columns[0]).max(0) / largest) < 0.1
+
+
 def test_the_tables_of_the_page_are_those_of_the_results(script) -> None:
     page, results = script("convex_page"), ROOT / "docs" / "results"
     rows = [json.loads(line) for line in (results / "convex.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -184,3 +196,25 @@ def test_every_solve_has_its_own_key_and_a_row_is_one_of_them(script) -> None:
     assert len(set(keys)) == len(keys)
     rows = (ROOT / "docs" / "results" / "convex.jsonl").read_text(encoding="utf-8").splitlines()
     assert {json.loads(line)["key"] for line in rows} <= set(keys)
+
+
+def test_a_difference_of_energies_is_that_of_the_groups(script) -> None:
+    """Oracle: SciPy's test of the means of groups; groups that all fall by one value have an interval of no width."""
+    page = script("convex_energy_page")
+    rows = [{"group": i // 2} for i in range(16)]
+    theirs = np.arange(16.0)
+    equal = page.against(rows, theirs - 1.0, theirs)
+    assert (equal["difference"], equal["low"], equal["high"]) == pytest.approx((-1, -1, -1))
+    less = np.random.default_rng(0).normal(-0.5, 1, 16)
+    effect = page.against(rows, theirs + less, theirs)
+    assert effect["p"] == pytest.approx(stats.wilcoxon(less.reshape(8, 2).mean(1)).pvalue)
+    assert effect["low"] < effect["difference"] < effect["high"]
+
+
+def test_the_page_has_the_energies_of_the_results(script) -> None:
+    results = ROOT / "docs" / "results"
+    rows = [json.loads(line) for line in (results / "convex-energy.jsonl").read_text(encoding="utf-8").splitlines()]
+    text = (results / "convex.md").read_text(encoding="utf-8")
+    for name, part in script("convex_energy_page").texts(rows).items():
+        assert f"<!-- {name} -->\n{part}<!-- /{name} -->" in text
+    assert len({row["key"] for row in rows}) == len(rows)
