@@ -70,4 +70,5 @@ def test_bands_are_those_after_an_scf(pw, tmp_path):
     assert found.energies.shape == (2, 6)
     assert found.weights is None  # a path
     np.testing.assert_allclose(found.energies, expected.energies, atol=1e-5)
-    assert io.read(tmp_path / "out" / "x.save" / "charge-density.dat").grid.shape == volume.grid.shape
+    (read,) = (tmp_path / "out" / "x.save").glob("charge-density.*")
+    assert io.read(read).grid.shape == volume.grid.shape

@@ -10,7 +10,7 @@ import pytest
 from edframe import io
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.io.espresso import _read_dat
+from edframe.io.espresso import _read_dat, _read_hdf5
 from edframe.restart.espresso import RYDBERG, Espresso
 from edframe.restart.espresso_input import PwInput
 from edframe.restart.process import run
@@ -38,6 +38,12 @@ def pw_x(path, **changes):
     path.write_text(given.changed({f"electrons.{name}": value for name, value in changes.items()}))
     run(["pw.x", "-in", path.name], path.parent, path.with_suffix(".log"))
     return path.with_suffix(".log").read_text()
+
+
+def kept(folder):
+    """The density that pw.x left: with HDF5 or without, as it was built."""
+    (file,) = (folder / "tmp" / "x.save").glob("charge-density.*")
+    return file
 
 
 def flat(given, spins=1):
@@ -109,7 +115,7 @@ def test_pw_x_starts_from_our_file_as_from_its_own(pw, tmp_path, more):
     """The density of a converged run, read and written here, gives the energies that pw.x gets from its own file."""
     path = pw("ibrav=1, celldm(1)=12" if more else "ibrav=2, A=5.43", real=True, more=more)
     scratch = pw_x(path).count("ethr =")
-    own = tmp_path / "tmp" / "x.save" / "charge-density.dat"
+    own = kept(tmp_path)
     volume = io.read(own)
     code = Espresso()
     needs = code.needs(path, None, may_run=False)
@@ -117,11 +123,12 @@ def test_pw_x_starts_from_our_file_as_from_its_own(pw, tmp_path, more):
         fitted(Start(volume, needs.level), needs, "own")[0], path, tmp_path / "a", may_run=True, force=False
     )
     ours = code.run(written)
-    shutil.copy(own, written.files[0])
+    read = next(file for file in written.files if file.suffix == own.suffix)
+    shutil.copy(own, read)
     theirs = code.run(written)
     assert ours.iterations == theirs.iterations < scratch
     np.testing.assert_allclose(ours.energies, theirs.energies, atol=1e-6 * RYDBERG)
-    written.files[0].unlink()
+    read.unlink()
     with pytest.raises(DataError, match="started from free atoms"):
         code.run(written)
 
@@ -133,8 +140,9 @@ def test_pw_x_starts_from_our_file_as_from_its_own(pw, tmp_path, more):
 def test_the_order_of_the_waves_is_that_of_pw_x(pw, tmp_path, cell, card, points):
     path = pw(cell, card, points=points, real=True, cutoff=20.3)
     pw_x(path, electron_maxstep="0")
-    own = tmp_path / "tmp" / "x.save" / "charge-density.dat"
-    ours = Espresso().write(io.read(own), path, tmp_path / "out", may_run=False, force=False).files[0]
-    expected, written = _read_dat(own), _read_dat(ours)
+    own = kept(tmp_path)
+    files = Espresso().write(io.read(own), path, tmp_path / "out", may_run=False, force=False).files
+    reader = {".dat": _read_dat, ".hdf5": _read_hdf5}[own.suffix]
+    expected, written = reader(own), reader(next(file for file in files if file.suffix == own.suffix))
     np.testing.assert_array_equal(written.miller, expected.miller)
     np.testing.assert_allclose(written.components, expected.components, atol=1e-14)
