@@ -224,8 +224,8 @@ class EnsemblePredictor:
             mean, spread = mean_and_deviation(each, folder)
         for (part,) in chunks(spread):
             part *= self.ensemble.factor
-        name, remark = self.ensemble.path.name, first.remark(grid)
-        sample = predicted_sample(structure, grid, mean, number, remark, name, first.level)
+        name, doubts = self.ensemble.path.name, first.doubts(structure, grid, number)
+        sample = predicted_sample(structure, grid, mean, number, doubts, name, first.level)
         return sample, spread, expected_nmae(total(spread), number, grid)
 
     def _whole(
@@ -234,10 +234,10 @@ class EnsemblePredictor:
         """Mean and standard deviation of the members' densities, and the electrons."""
         first = self.members[0]
         inputs = first.inputs(structure, grid, electrons, charge, memory, len(self.members))
-        predicted = [first.density(inputs)]
+        predicted, ion = [first.density(inputs)], first.charged(structure, inputs.electrons)
         for member in self.members[1:]:
             if isinstance(member.featurizer, FittedFeaturizer):  # members may have other training samples
-                inputs = replace(inputs, features=member.featurizer([structure], inputs.grid, member.device))
+                inputs = replace(inputs, features=member.featurizer([ion], inputs.grid, member.device))
             predicted.append(member.density(inputs))
         densities = np.stack(predicted).astype(np.float64)
         return densities.mean(0), densities.std(0, ddof=1), inputs.electrons

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edframe.config.experiment import Experiment
 from edframe.contract.guards import check_features
 from edframe.data.basis import Basis, any_basis, as_given, in_reduced_basis, reduced
+from edframe.data.filling import Filling
 from edframe.data.level import Level
 from edframe.data.valence import Valence
 from edframe.errors import DataError, RunError
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from edframe.contract.registry import Registry
     from edframe.runs.directory import Run
 
+TINY = 1e-4
+"""Electrons that are no charge."""
 GAIN = 0.8
 """Part of the time for the whole grid that several processes may take for its tiles, which also see halos."""
 
@@ -77,6 +80,7 @@ class Predictor:
             self.spacing = positive(header["spacing"], "spacing")
             self.valence = Valence.load(numbers(header["valence"])) if "valence" in header else None
             self.level = Level.of_header(header)
+            self.filling = Filling.load(header)
             self.coulomb, self.low_g, self.judged = (_error(header, name) for name in ("coulomb", "low_g", "judged"))
             self.vacuum: float | None = numbers(header.get("vacuum", "null"))
         self.device = device
@@ -129,7 +133,9 @@ class Predictor:
             number = self.number(structure, None, grid, electrons, charge)
             tiled = [InTiles(self, structure, grid)]
             (density,) = each_density(tiled, parts, number, folder, processes, x_fastest=x_fastest)
-        return predicted_sample(structure, grid, density, number, self.remark(grid), self.name, self.level)
+        return predicted_sample(
+            structure, grid, density, number, self.doubts(structure, grid, number), self.name, self.level
+        )
 
     def grid(self, structure: Structure, shape: Sequence[int] | None, spacing: float | None) -> Grid:
         """The grid that is asked for, see a call. Raises DataError for what cannot be one."""
@@ -140,6 +146,24 @@ class Predictor:
     def remark(self, grid: Grid) -> str:
         """What ``grid`` keeps the model from, see ``edframe.data.basis``; empty: nothing."""
         return self.basis(grid).obstacle
+
+    def charged(self, structure: Structure, electrons: float) -> Structure:
+        """The structure with the charge that so many electrons give it, for featurizers that look at it."""
+        charge = 0.0 if self.filling is None or self.valence is None else self.valence.count(structure) - electrons
+        if abs(charge) < TINY:
+            return structure
+        ion = structure.copy()
+        ion.set_charge(charge)
+        return ion
+
+    def doubts(self, structure: Structure, grid: Grid, electrons: float) -> list[str]:
+        """What makes a prediction less certain that ``grid`` or the number of electrons shows, in sentences."""
+        remark = self.remark(grid)
+        said = [remark] if remark else []
+        if self.filling is None or self.valence is None:
+            return said
+        neutral = self.valence.count(structure)
+        return said + self.filling.doubts(structure.composition.formula, electrons, neutral)
 
     @property
     def members(self) -> Sequence[Predictor]:
@@ -173,6 +197,8 @@ class Predictor:
     ) -> Inputs:
         """What the model sees of a structure; arguments and errors as of a call. members: of an ensemble."""
         self.need(grid, memory, members).require(self.whole)
+        if self.filling is not None and (charge or electrons is not None):
+            structure = self.charged(structure, self.number(structure, None, grid, electrons, charge))
         with out_of_memory_as(too_large(grid)):
             features = self.featurizer([structure], grid, self.device)
         check_features(features, self.featurizer.channels, grid, 1, self._label)
@@ -264,13 +290,13 @@ def predicted_sample(
     grid: Grid,
     density: NDArray[np.float32] | NDArray[np.float64],
     electrons: float,
-    remark: str,
+    doubts: Sequence[str],
     name: str,
     level: Level,
 ) -> Sample:
     """A predicted density ``[s, x, y, z]`` as a Sample whose source names the run or the ensemble and the level."""
     source = {"title": f"{structure.formula}, {PREDICTED}", "run": name, **level.source}
-    notes = {"notes": [remark]} if remark else {}
+    notes = {"notes": [*doubts]} if doubts else {}
     return Sample(structure.formula, structure, grid, density, electrons, source | notes)
 
 

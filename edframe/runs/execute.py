@@ -15,6 +15,7 @@ from torch import nn
 
 from edframe.config.experiment import Experiment
 from edframe.contract.registry import Registry
+from edframe.data.filling import Filling
 from edframe.data.level import Level
 from edframe.data.loading import Loader
 from edframe.data.valence import Valence
@@ -86,6 +87,8 @@ def learn(
         "level": json.dumps(asdict(Level.of(Samples(dataset, train_on)))),
         "vacuum": json.dumps(vacuum_around(dataset[train_on[0]].structure)),
     }
+    filling = Filling.of(Samples(dataset, train_on), valence, dataset.contents.spins)
+    header |= {} if filling is None else filling.header()
     if fabric.is_global_zero:  # before the first checkpoint, so that the novelty of each prediction can be judged
         describe_training_set(dataset, train_on, run)
     if isinstance(parts.model, FittedModel):

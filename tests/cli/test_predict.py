@@ -172,6 +172,8 @@ def test_every_frame_is_predicted_into_a_file_of_its_own(edframe, finished, kept
 def test_the_charge_of_a_frame_is_in_its_density(edframe, finished, xyz, tmp_path):
     result = edframe("predict", finished, xyz(-1), tmp_path / "CHGCAR", "--grid", 12, 12, 12)
     assert result.out.startswith(f"{tmp_path / 'CHGCAR'}: 13 electrons (charge -1) on 12×12×12 points, ")
+    assert "has a charge of -1 e, and the model was trained on neutral structures alone" in result.err
+    assert "an odd number of electrons, 13, an open shell" in result.err
     volume = io.read(tmp_path / "CHGCAR")
     assert volume.fields["total"].sum() * volume.grid.voxel_volume == pytest.approx(13, rel=1e-6)
     result = edframe(

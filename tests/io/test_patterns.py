@@ -114,7 +114,7 @@ def test_a_stamp_changes_with_the_file(tmp_path):
 def test_the_file_of_a_prediction_is_known_as_one(tmp_path, name):
     structure = Structure(4 * np.eye(3), ["He"], [[0.5, 0.5, 0.5]])
     grid, density = Grid.of(4 * np.eye(3), 4), np.full((1, 4, 4, 4), 2 / 64)
-    sample = predicted_sample(structure, grid, density, 2.0, "", "a run", Level())
+    sample = predicted_sample(structure, grid, density, 2.0, [], "a run", Level())
     (file,) = io.write(tmp_path / name, volume_of(sample))
     assert is_prediction(file)
     (file,) = io.write(tmp_path / f"other-{name}", volume_of(replace(sample, source={})))
