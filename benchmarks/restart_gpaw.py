@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 from ase.build import bulk, molecule
+from ase.units import Bohr
 from gpaw.dft import DFT, PW
 
 PASSES = 5
@@ -68,7 +69,7 @@ for name in sys.argv[1:] or ("H2O", "Si8"):
     }.items():
         dft = made()
         if parts[0] is whole:
-            dft.density.nt_sR.data += whole - dft.densities().pseudo_densities().data
+            dft.density.nt_sR.data += (whole - dft.densities().pseudo_densities().data) * Bohr**3
         elif parts[0] is not None:
             dft.density.nt_sR.data[:] = parts[0]
         if parts[1] is not None:

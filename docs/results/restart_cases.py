@@ -159,6 +159,25 @@ def pyscf(system: System) -> Writer:
     return write
 
 
+GPAW = """import numpy
+from ase import Atoms
+from gpaw import GPAW, PW
+
+atoms = Atoms({symbols}, {positions}, cell={vectors}, pbc=True)
+atoms.calc = GPAW(mode=PW(300), xc="PBE", txt=None)
+"""
+
+
+def gpaw(system: System) -> Writer:
+    """Scripts that make atoms with a calculator: PBE, plane waves up to 300 eV."""
+
+    def write(path: Path, symbols: Symbols, positions: np.ndarray) -> None:
+        arrays = [f"numpy.array({values.round(6).tolist()})" for values in (positions, system.vectors)]
+        path.write_text(GPAW.format(symbols=list(symbols), positions=arrays[0], vectors=arrays[1]))
+
+    return write
+
+
 GAMMA = "kptopt 0 nkpt 1"
 US_WATER = {"O": "O.pbe-kjpaw.UPF", "H": "H.pbe-kjpaw.UPF"}
 SMEARED = "ecutwfc=15, occupations='smearing', smearing='mv', degauss=0.02"
@@ -234,6 +253,8 @@ CASES = {
                {"C": (6, "6c.pspnc"), "O": (8, "8o.pspnc"), "H": (1, "1h.pspnc")}),
         ".abi", models=("krr",), train=10, test=5,
     ),
+    "GPAW: H2O": Case("gpaw", WATER_72, gpaw(WATER_72), ".py", test=5, noise=(1.0,)),
+    "GPAW: Li2O": Case("gpaw", LITHIA, gpaw(LITHIA), ".py", test=5, noise=(1.0,)),
     "PySCF: Si8": Case("pyscf", SILICON, pyscf(SILICON), ".py", train=0, test=2, models=()),
     "PySCF: ethanol": Case("pyscf", ETHANOL, pyscf(ETHANOL), ".py", train=0, test=2, models=()),
 }  # fmt: skip

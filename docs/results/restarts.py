@@ -2,8 +2,8 @@
 
 python docs/results/restarts.py FOLDER [CASE ...]
 
-Needs Quantum ESPRESSO and ABINIT of Debian 12 (quantum-espresso, quantum-espresso-data, abinit, abinit-data), and
-PySCF. Inputs, labels and runs go to FOLDER, results to restarts.jsonl beside this script. What is there is not computed
+Needs Quantum ESPRESSO and ABINIT of Debian 12 (quantum-espresso, quantum-espresso-data, abinit, abinit-data), PySCF and
+GPAW. Inputs, labels and runs go to FOLDER, results to restarts.jsonl beside this script. What is there is not computed
 again, so that a stopped command goes on: three geometries of each case, then five, then all. The page is written by
 restart_page.py.
 
@@ -43,7 +43,7 @@ from restart_cases import CASES, Case, pseudopotentials
 from edframe.data.level import Level
 from edframe.errors import DataError
 from edframe.grid import Grid
-from edframe.io import Volume, read
+from edframe.io import Volume, read, write
 from edframe.io.units import BOHR
 from edframe.restart import code_of
 from edframe.restart.bands import bands
@@ -271,8 +271,15 @@ def learnt(case: Case, folder: Path, model: str) -> Path:
 
 
 def training_data(case: Case, folder: Path) -> Iterator[str]:
-    """Name and options of the dataset: inputs, or for PySCF the geometries in a file; Li2O's are shipped."""
-    if case.code != "pyscf":
+    """Name and options of the dataset: inputs, or for PySCF the geometries in a file (Li2O's are shipped), for GPAW
+    cubes of what it converges to."""
+    if case.code == "gpaw":
+        for path in sorted(folder.glob(f"train-??{case.ending}")):
+            place = path.with_suffix(".cube")
+            if not place.is_file():
+                write(place, code_of("gpaw").converged(path, folder).density)
+        yield from ("cube", "--set", f"data.files=[{folder.absolute()}/train-*.cube]")
+    elif case.code != "pyscf":
         yield from (case.code, "--set", f"data.inputs=[{folder.absolute()}/train-*{case.ending}]")
     elif not case.train:
         yield from ("li-o-li", "--set", "data.samples=100")

@@ -1,7 +1,7 @@
 """GPAW's ``….gpw``, read by GPAW itself: its pseudo-density with the compensation charges, which holds the electrons.
 
 It is smooth on GPAW's grid; near nuclei it is not the density of the valence electrons. GPAW starts from no file, so
-that nothing is written.
+that nothing is written; ``edframe.restart.gpaw`` sets its calculation.
 """
 
 from __future__ import annotations
@@ -44,4 +44,7 @@ def read(path: Path) -> Volume:
 
 def write(path: Path, volume: Volume) -> None:
     """Raises DataError: GPAW starts from no density in a file."""
-    raise DataError(f"{path}: GPAW starts from no density in a file; write {volume.structure.formula} as a cube")
+    raise DataError(
+        f"{path}: GPAW starts from no density in a file; write {volume.structure.formula} as a cube, from which "
+        "`edframe restart gpaw` starts it"
+    )

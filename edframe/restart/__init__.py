@@ -8,6 +8,7 @@
 | vasp   | ``CHGCAR`` with occupancies                  | ``vasp``              |
 | cp2k   | a cube on its grid                           | ``cp2k``              |
 | siesta | ``Rho.IN.grid.nc``                           | ``siesta``            |
+| gpaw   | nothing; its calculation is set              | ``gpaw``              |
 
 A code is a class with the methods of ``edframe.restart.code.Code``, listed in ``CODES``.
 """
@@ -27,22 +28,15 @@ CODES = {
     "vasp": "edframe.restart.vasp:Vasp",
     "cp2k": "edframe.restart.cp2k:Cp2k",
     "siesta": "edframe.restart.siesta:Siesta",
+    "gpaw": "edframe.restart.gpaw:Gpaw",
 }
 """Code and the class that writes for it."""
-
-NOT_STARTED = {
-    "gpaw": "GPAW is not started from a density, because that saves nothing without its PAW occupancies, which a "
-    "density does not hold: see docs/restarts-other-codes.md"
-}
-"""Codes that were tried and do not gain, and why."""
 
 __all__ = ["CODES", "Code", "code_of"]
 
 
 def code_of(name: str) -> Code:
     """The code of a name. Raises ConfigError for one that is not known."""
-    if name in NOT_STARTED:
-        raise ConfigError(NOT_STARTED[name])
     if name not in CODES:
         near = difflib.get_close_matches(name, CODES, 1)
         meant = f"; did you mean '{near[0]}'?" if near else ""

@@ -7,9 +7,7 @@ In a script of your own: ``mf.kernel(dm0=edframe.restart.fock.dm0(mf, "density.c
 
 from __future__ import annotations
 
-import contextlib
 import re
-import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from edframe.io.volume import Volume
 from edframe.restart.code import Converged, Needs, Outcome, Written, require_new
 from edframe.restart.fock import SEMILOCAL, matrix, needs_of, semilocal
 from edframe.restart.process import run
+from edframe.restart.script import has_run, made_by
 
 SCRIPT = '''\
 """The calculation of {input} from a density; written by edframe."""
@@ -89,19 +88,8 @@ class PySCF:
         """What a script makes, with ``mf``; it is executed once."""
         imported("pyscf", "pyscf", f"{input}")
         if input not in self._made:
-            if input.suffix != ".py" or not input.is_file():
-                raise DataError(f"{input} is no Python script; give one that makes a mean field `mf` of PySCF")
-            try:
-                with contextlib.chdir(input.absolute().parent):
-                    made = runpy.run_path(input.name, run_name="edframe")
-            except Exception as error:  # whatever the script raises
-                raise DataError(f"{input} ends with {type(error).__name__}: {error}") from error
-            mf = made.get("mf")
-            if mf is None:
-                raise DataError(f"{input} makes no mean field `mf`; name it so, outside of functions")
-            if getattr(mf, "e_tot", 0):
-                raise DataError(
-                    f'{input} has run its calculation; put `mf.kernel()` under `if __name__ == "__main__":`'
-                )
+            made = made_by(input, "mf", "a mean field `mf` of PySCF")
+            if getattr(made["mf"], "e_tot", 0):
+                raise has_run(input, "mf.kernel()")
             self._made[input] = made
         return self._made[input]

@@ -38,11 +38,6 @@ def needs(**changes):
     return Needs(**{**values, **changes})
 
 
-def test_a_code_that_gains_nothing_is_refused_with_its_reason():
-    with pytest.raises(ConfigError, match="without its PAW occupancies"):
-        code_of("gpaw")
-
-
 @pytest.mark.parametrize("name", CODES)
 def test_each_code_is_found_by_its_name(name):
     assert code_of(name).name == name
