@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from edframe_sinkhorn.fourier import eigenvalues
 from edframe_sinkhorn.lines import (
     BOUND,
     IMAGES_APART,
@@ -154,6 +155,38 @@ def test_relative_accuracy_on_long_circles(name, shape):
     assert exact.min() < -60
     row = kernel.apply(unit_mass(shape)).log().numpy().ravel()
     np.testing.assert_allclose(row, exact, atol=kernel.lines.error + 1e-9)
+
+
+@pytest.mark.parametrize("voxels", [0.6, 1.0, 2.0])
+@pytest.mark.parametrize(("name", "shape"), [("hexagonal", (8, 9, 10)), ("fcc primitive", (6, 5, 7))])
+def test_eigenvalues_are_the_transform_of_a_row(name, shape, voxels):
+    """These cells lie in lattices with right angles, where lines are exact, or nearly so."""
+    row = np.exp(log_row(VOXELS[name], shape, voxels**2)).reshape(shape)
+    lines = decompose(VOXELS[name], shape, voxels**2)
+    values = eigenvalues(lines, shape).numpy()
+    np.testing.assert_allclose(values, np.fft.rfftn(row).real, rtol=0, atol=(1e-11 + lines.error) * values.max())
+
+
+def test_sums_keep_their_relative_accuracy_whichever_way_they_are_taken():
+    """Of a density without a vacuum, by Fourier transforms, and beside it of one with an empty half, by lines."""
+    shape = (20, 3, 4)
+    kernel = LineKernel(VOXELS["hexagonal"], shape, 1.0)
+    log_density = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (2, *shape)))
+    log_density[1, 1:] -= 100
+    exact = log_kernel(VOXELS["hexagonal"], shape, 1.0)
+    expected = np.logaddexp.reduce(exact + log_density.flatten(1).numpy()[:, None], axis=2)
+    assert np.ptp(expected[1]) > 30
+    np.testing.assert_allclose(kernel.apply(log_density.exp()).flatten(1).log(), expected, atol=1e-9)
+    alone = kernel.apply(log_density[:1].exp())
+    torch.testing.assert_close(alone, kernel.apply(log_density.exp())[:1], rtol=1e-13, atol=0)
+
+
+def test_fields_of_either_sign():
+    shape = (6, 7, 8)
+    kernel = LineKernel(VOXELS["hexagonal"], shape, 1.0)
+    field = torch.from_numpy(np.random.default_rng(0).standard_normal((1, *shape)))
+    expected = np.exp(log_kernel(VOXELS["hexagonal"], shape, 1.0)) @ field.flatten().numpy()
+    np.testing.assert_allclose(kernel.apply(field, even=True).flatten(), expected, rtol=0, atol=1e-9)
 
 
 def test_kernel_is_symmetric_and_invariant_to_translations():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from edframe_sinkhorn.bands import HEADROOM
+from edframe_sinkhorn.fourier import LEAST
 from edframe_sinkhorn.kernel import Kernel, OutOfRange
 from edframe_sinkhorn.pyramid import prolong, restrict
 
@@ -79,6 +80,7 @@ class CoarseCorrection:
         if at_b is None:
             return False
         # With fields times √b the iteration is symmetric, and products need no weights.
+        self._even = all(bool(sums.amin() >= LEAST * sums.amax()) for sums in (at_a, at_b))
         self._root, back = b.sqrt().to(precision), back.div_(at_a)
         self._inverse_root = self._root.reciprocal().nan_to_num_(0.0, 0.0, 0.0)
         self._there, self._back, self._here = there * self._inverse_root, back, at_b.reciprocal_().mul_(self._root)
@@ -126,8 +128,8 @@ class CoarseCorrection:
         return solution
 
     def _there_and_back(self, field: Tensor) -> Tensor:
-        at_a = self._kernel.apply(self._there * field)
-        return self._kernel.apply(at_a.mul_(self._back)).mul_(self._here)
+        at_a = self._kernel.apply(self._there * field, even=self._even)
+        return self._kernel.apply(at_a.mul_(self._back), even=self._even).mul_(self._here)
 
     def _product(self, first: Tensor, second: Tensor) -> Tensor:
         """Σ first × second, ``[b, 1, …, 1]``."""

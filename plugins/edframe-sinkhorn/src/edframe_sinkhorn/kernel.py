@@ -33,11 +33,12 @@ class Kernel(Protocol):
     single: bool
 
     def apply(
-        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None, even: bool = False
     ) -> Float[Tensor, "b *grid"]:
         """K ``density``, ``[b, n1, …, nd]``, contiguous. It is overwritten, as is ``other``: either may be the result.
 
-        All sums are of nonnegative terms, so that they keep their relative accuracy.
+        All sums are of nonnegative terms, so that they keep their relative accuracy. even: that is not wanted, and
+        ``density`` may have either sign: errors may be as large as those of the largest sum.
         """
 
     def limits(self, density: Float[Tensor, "b *grid"]) -> list[Float[Tensor, "..."] | float]:
@@ -78,7 +79,7 @@ class SeparableKernel:
         self._underflows = [float(log.amin()) <= LOWEST for log in self._logs]
 
     def apply(
-        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None, even: bool = False
     ) -> Float[Tensor, "b *grid"]:
         """K ``density``: one matrix product per axis, 2 n^(d+1) flops each, to and fro between two buffers."""
         other = torch.empty_like(density) if other is None else other

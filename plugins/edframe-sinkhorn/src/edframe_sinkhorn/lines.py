@@ -24,7 +24,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from edframe_sinkhorn.fourier import LEAST, convolved, eigenvalues
 from edframe_sinkhorn.kernel import SMALLEST, in_single, smallest_with
 from edframe_sinkhorn.torus import Integers, embedded, visits, work
 
@@ -254,8 +255,15 @@ class LineKernel:
         self.shape = tuple(shape)
         self.epsilon = epsilon
         self.single = True
-        self.lines = lines = decompose(voxel, finest or shape, epsilon, bound)
-        edges = np.asarray(voxel, dtype=float)
+        self.lines = decompose(voxel, finest or shape, epsilon, bound)
+        self._voxel = np.asarray(voxel, dtype=float)
+        self._device = device
+        self._eigenvalues = eigenvalues(self.lines, self.shape).to(device)
+
+    @cached_property
+    def _products(self) -> _Products:
+        """Made on first use: most densities do without, and they take time and memory."""
+        lines, edges, shape, epsilon, device = self.lines, self._voxel, self.shape, self.epsilon, self._device
         fine_edges = np.linalg.inv(lines.embedding) @ edges
         # Images within `reach` enter in full; those beyond weigh at most e^−25 of the nearest.
         reach = math.hypot(cell_radius(edges * np.array(shape)[:, None]), math.sqrt(2 * IGNORED * epsilon))
@@ -263,12 +271,12 @@ class LineKernel:
         location = np.full(len(torus), -1, dtype=np.int32)  # of every point in what the line before has written
         location[grid] = np.arange(len(grid))
         present = grid
-        self._stages: list[tuple[Tensor, Tensor, dict[torch.dtype, Tensor]]] = []
+        stages: list[tuple[Tensor, Tensor, dict[torch.dtype, Tensor]]] = []
         order = visits(lines.embedding, lines.directions)
         for k, stride, home in order:
             e, variance = lines.directions[k], float(lines.variances[k])
             # Only the grid is wanted of the last line, and a displacement x Å takes w e·x/ε steps at most.
-            last = len(self._stages) == len(order) - 1
+            last = len(stages) == len(order) - 1
             steps = variance * float(np.linalg.norm(e @ fine_edges)) * reach / epsilon
             half = steps + math.sqrt(2 * IGNORED * variance)
             circles = torus.circles(e, grid if last else present)
@@ -279,36 +287,67 @@ class LineKernel:
             log_matrix = log_matrix.to(device)
             matrix = log_matrix.exp()
             matrix[matrix < torch.finfo(matrix.dtype).tiny] = 0  # subnormal numbers are slow
-            self._stages.append((gather, log_matrix, {torch.float64: matrix, torch.float32: in_single(matrix)}))
+            stages.append((gather, log_matrix, {torch.float64: matrix, torch.float32: in_single(matrix)}))
             reached = circles[:, written].ravel()
             location[reached] = np.arange(len(reached))
             present = circles.ravel()
-        lowest = min(float(log[log > -torch.inf].amin()) for _, log, _ in self._stages)
-        self._smallest = smallest_with(lowest, math.prod(self.shape))
-        self._final = torch.from_numpy(location[grid]).to(device, torch.int32)
+        lowest = min(float(log[log > -torch.inf].amin()) for _, log, _ in stages)
+        final = torch.from_numpy(location[grid]).to(device, torch.int32)
+        return _Products(stages, final, smallest_with(lowest, math.prod(shape)))
 
     def apply(
-        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None, even: bool = False
     ) -> Float[Tensor, "b *grid"]:
-        """K ``density``, ``[b, n1, …, nd]``, nonnegative. In float64 results are exact above 1e-280."""
+        """K ``density``, ``[b, n1, …, nd]``, nonnegative. In float64 results are exact above 1e-280.
+
+        By Fourier transforms for the samples whose sums allow it; see ``fourier.py``.
+        """
+        sums = convolved(density, self._eigenvalues)
+        if even:
+            return sums.to(density.dtype)
+        least, largest = sums.flatten(1).aminmax(dim=1)
+        poor = ~(least >= LEAST * largest)
+        sums = sums.to(density.dtype)
+        if bool(poor.any()):
+            sums[poor] = self._along_lines(density[poor])
+        return sums
+
+    def _along_lines(self, density: Tensor) -> Tensor:
         layout = density.flatten(1)
-        for gather, _, matrices in self._stages:
+        for gather, _, matrices in self._products.stages:
             matrix = matrices[density.dtype]
-            layout = (layout.index_select(1, gather).reshape(-1, len(matrix)) @ matrix).reshape(len(density), -1)
-        return layout.index_select(1, self._final).reshape(density.shape)
+            layout = (_gathered(layout, gather).reshape(-1, len(matrix)) @ matrix).reshape(len(density), -1)
+        return _gathered(layout, self._products.final).reshape(density.shape)
 
     def limits(self, density: Float[Tensor, "b *grid"]) -> list[Float[Tensor, "..."] | float]:
         """Larger where the weights of a line underflow."""
-        return [self._smallest]
+        return [self._products.smallest]
 
     def log_apply(self, log_density: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """log(K exp(``log_density``)) at any range, float64 ``[b, n1, …, nd]``; −inf means zero density."""
         layout = log_density.flatten(1)
-        for gather, log_matrix, matrices in self._stages:
+        for gather, log_matrix, matrices in self._products.stages:
             matrix = matrices[torch.float64]
-            rows = layout.index_select(1, gather).reshape(-1, len(matrix))
+            rows = _gathered(layout, gather).reshape(-1, len(matrix))
             layout = _log_product(rows, log_matrix, matrix).reshape(len(log_density), -1)
-        return layout.index_select(1, self._final).reshape(log_density.shape)
+        return _gathered(layout, self._products.final).reshape(log_density.shape)
+
+
+@dataclass(frozen=True)
+class _Products:
+    """Lines one after the other: the points that each gathers, its log matrix and matrices; the points of the grid in
+    what the last has written; the limit of a sum (``smallest_with``)."""
+
+    stages: list[tuple[Tensor, Tensor, dict[torch.dtype, Tensor]]]
+    final: Tensor
+    smallest: float
+
+
+def _gathered(layout: Tensor, points: Tensor) -> Tensor:
+    """Columns ``points`` of ``layout``; of a single row by the quicker way."""
+    if len(layout) == 1:
+        return layout[0].index_select(0, points)[None]
+    return layout.index_select(1, points)
 
 
 def _log_product(rows: Tensor, log_matrix: Tensor, matrix: Tensor) -> Tensor:

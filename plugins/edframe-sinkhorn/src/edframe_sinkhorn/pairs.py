@@ -90,7 +90,7 @@ class PairKernel:
         self._log = -squared if p == 2 else -squared.relu().sqrt()
 
     def apply(
-        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None, even: bool = False
     ) -> Float[Tensor, "b *grid"]:
         """K ``density``, float64 ``[b, n1, …, nd]``, in the scaling domain."""
         sources = self._lazy(density.reshape(len(density), 1, -1, 1))

@@ -53,7 +53,7 @@ class ToeplitzKernel:
         self._smallest = smallest_with(float(self._log.amin()), math.prod(self.shape))
 
     def apply(
-        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None
+        self, density: Float[Tensor, "b *grid"], other: Float[Tensor, "b *grid"] | None = None, even: bool = False
     ) -> Float[Tensor, "b *grid"]:
         """K ``density``, ``[b, n1, …, nd]``, in the scaling domain."""
         slabs = density.movedim(1 + self._longest, 0)

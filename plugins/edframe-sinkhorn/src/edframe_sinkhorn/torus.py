@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -102,9 +101,10 @@ def visits(embedding: Integers, directions: Integers) -> list[tuple[int, int, in
     those that lead to the next point of the grid.
     """
     residues, grid = embedded(embedding, (1,) * len(embedding))  # of the lattice modulo the grid
+    multiples = [residues.number(np.arange(1, len(residues) + 1)[:, None] * direction) for direction in directions]
 
     def steps_to(points: Integers, k: int) -> int:
-        return next(t for t in itertools.count(1) if residues.number(t * directions[k]) in points)
+        return int(np.isin(multiples[k], points).argmax()) + 1
 
     order: list[tuple[int, int, int]] = []
     reached = grid
