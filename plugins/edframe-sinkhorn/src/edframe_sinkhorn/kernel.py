@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from edframe_sinkhorn.bands import DIGITS, HEADROOM, banded
+from edframe_sinkhorn.small import along_axis, apply_along, small
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -76,6 +78,7 @@ class SeparableKernel:
         ]
         matrices = [log.exp() for log in self._logs]
         self._matrices = {torch.float64: matrices, torch.float32: [in_single(matrix) for matrix in matrices]}
+        self._arrays = {kind: [m.cpu().numpy() for m in those] for kind, those in self._matrices.items()}
         self._underflows = [float(log.amin()) <= LOWEST for log in self._logs]
 
     def apply(
@@ -83,19 +86,20 @@ class SeparableKernel:
     ) -> Float[Tensor, "b *grid"]:
         """K ``density``: one matrix product per axis, 2 n^(d+1) flops each, to and fro between two buffers."""
         other = torch.empty_like(density) if other is None else other
-        points = density.numel()
-        before, after = len(density), points // len(density)
-        for matrix in self._matrices[density.dtype]:
-            n = len(matrix)
-            after //= n
-            if after == 1:
-                torch.mm(density.view(before, n), matrix, out=other.view(before, n))
-            elif before == 1:
-                torch.mm(matrix, density.view(n, after), out=other.view(n, after))
+        matrices = self._matrices[density.dtype]
+        if small(density):
+            here, there = density.numpy(), other.numpy()
+            with np.errstate(all="ignore"):  # sums that leave the range are seen to elsewhere
+                for axis, matrix in enumerate(self._arrays[density.dtype], start=1):
+                    apply_along(matrix, here, axis, there)
+                    here, there = there, here
+            return other if len(matrices) % 2 else density
+        for axis, matrix in enumerate(matrices, start=1):
+            if len(density) == 1:  # the last axis becomes the first, and they are in order again at the end
+                n = self.shape[-axis]
+                torch.mm(matrices[-axis], density.view(-1, n).T, out=other.view(n, -1))
             else:
-                stack = (before, n, after)
-                torch.bmm(matrix.expand(before, n, n), density.view(stack), out=other.view(stack))
-            before *= n
+                along_axis(matrix, density, axis, other)
             density, other = other, density
         return density
 
@@ -136,26 +140,6 @@ def in_single(matrix: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """In float32, without subnormal numbers, which are slow."""
     single = matrix.float()
     return single.masked_fill_(single < torch.finfo(single.dtype).tiny, 0.0)
-
-
-def along_axis(
-    matrix: Float[Tensor, "m n"], field: Float[Tensor, "..."], axis: int, out: Float[Tensor, "..."] | None = None
-) -> Float[Tensor, "..."]:
-    """``matrix`` ``[m, n]`` times one axis of ``field`` ``[b, …, n, …]``, as one or a few plain products."""
-    rows, columns = matrix.shape
-    shape = field.shape
-    result = (*shape[:axis], rows, *shape[axis + 1 :])
-    if out is None:
-        out = field.new_empty(result)
-    before, after = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    if after == 1:
-        torch.mm(field.reshape(before, columns), matrix.mT, out=out.view(before, rows))
-    elif before == 1:
-        torch.mm(matrix, field.reshape(columns, after), out=out.view(rows, after))
-    else:
-        stack = field.reshape(before, columns, after)
-        torch.bmm(matrix.expand(before, rows, columns), stack, out=out.view(before, rows, after))
-    return out.view(result)
 
 
 def squared_distances(length: float, points: int, periodic: bool) -> Float[Tensor, "{points} {points}"]:

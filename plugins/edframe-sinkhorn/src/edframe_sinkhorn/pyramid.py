@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edframe_sinkhorn.kernel import along_axis
+from edframe_sinkhorn.small import along_axis
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -20,6 +20,7 @@ from edframe_sinkhorn.anderson import AndersonMixing
 from edframe_sinkhorn.correction import CORRECTED, DISTRUST, CoarseCorrection
 from edframe_sinkhorn.kernel import Kernel
 from edframe_sinkhorn.masses import Masses
+from edframe_sinkhorn.small import exp_, log_
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -120,7 +121,7 @@ def approach(
             shift = (top - precision.largest).reshape(shift.shape)
         if not bool(((top - shift.flatten() <= precision.largest) & (top - low < precision.span)).all()):
             return None
-        v = (x - shift).to(precision.type).exp_()
+        v = exp_((x - shift).to(precision.type))
     mixing = Chebyshev(damping) if alone else AndersonMixing(masses[-1].value.flatten(1), memory, 1.0)
     first, second = torch.empty_like(v), torch.empty_like(v)
     row, column = b.flatten(1)[:, None], (len(b), -1, 1)
@@ -166,17 +167,17 @@ def approach(
                     counts[sample], lasting[sample] = iteration, error
             if all(result is not None for result in results):
                 break
-        residual = ratio.log_().neg_()
+        residual = log_(ratio).neg_()
         if correction is not None and iteration <= CORRECTED:
             correction.improve(residual, b, None if all(trusted) else torch.tensor(trusted, device=b.device))
-        v.mul_(mixing.step(residual).exp_())
+        v.mul_(exp_(mixing.step(residual)))
     del mixing, first, second, out, ratio, v
     logs = torch.empty_like(b, dtype=torch.float64)
     for sample, result in enumerate(results):
         if x is not None and counts[sample] == 1:
             logs[sample] = x[sample]
         elif result is not None:
-            logs[sample].copy_(result).log_().add_(shift[sample])
+            log_(logs[sample].copy_(result)).add_(shift[sample])
         results[sample] = None
     error = torch.tensor(lasting, dtype=torch.float64, device=b.device)
     return Approach(logs, error, torch.tensor(counts, device=b.device), applications)

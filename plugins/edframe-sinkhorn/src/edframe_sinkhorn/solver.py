@@ -22,6 +22,7 @@ from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import SMALLEST, Kernel, OutOfRange
 from edframe_sinkhorn.masses import Masses
 from edframe_sinkhorn.scalings import DOUBLE, SINGLE, Approach, approach
+from edframe_sinkhorn.small import exp_, log_
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -89,7 +90,7 @@ class Transition:
             shifted = x - offset
             if mass.support is not None:
                 shifted.clamp_(max=HEADROOM)
-            density = shifted.exp_().mul_(mass.value)
+            density = exp_(shifted).mul_(mass.value)
             limits = self.kernel.limits(density) if tested else []
             sums = self.kernel.apply(density)
             for limit in limits:
@@ -98,7 +99,7 @@ class Transition:
                     raise OutOfRange
             if wanted is not None:
                 sums.masked_fill_(sums < SMALLEST, 0.0)
-            log_sums = sums.log_().add_(offset)
+            log_sums = log_(sums).add_(offset)
         return log_sums.mul_(-self.damping)
 
     def by_island(
