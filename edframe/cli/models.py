@@ -63,10 +63,15 @@ def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the model, such as my-crystals.")],
     domain: Annotated[str, typer.Option("--domain", help="What it is for, one sentence of its card.")],
     licence: Annotated[str, typer.Option("--licence", help="Of the weights, by its SPDX name.")] = "MIT",
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", metavar="DIR", help="An existing distribution with several models, which it joins."),
+    ] = None,
 ) -> None:
     """Make a distribution of a trained model, in the new folder edframe-NAME: weights, model card, test.
 
-    Who installs it predicts by its name, and publishes it like any plugin.
+    Who installs it predicts by its name, and publishes it like any plugin. With --into, the model becomes one of those
+    of an existing distribution, in a folder NAME with its record; a model of that name there is replaced.
 
     Examples:
 
@@ -78,7 +83,11 @@ def export(
     """
     from edframe.contract.registry import Registry
     from edframe.scaffold.export import export as made
+    from edframe.scaffold.export import export_into
 
+    if into is not None:
+        typer.echo(f"{export_into(run, name, into, domain=domain, licence=licence)} is made; complete its card.md")
+        return
     folder = made(run, name, Path(), Registry.discover(), domain=domain, licence=licence)
     typer.echo(f"{folder} is made; complete the model card, card.md beside the weights. Next:")
     for line in (f"pip install ./{folder}", f"edframe models show {name}", f"edframe predict {name} STRUCTURE FILE"):

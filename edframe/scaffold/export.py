@@ -27,6 +27,8 @@ NEEDED = (BEST, FEATURIZER, ENVIRONMENTS, "config.yaml")
 """Files of a run directory that a prediction reads, beside provenance.json."""
 KNOWN = ("versions", "distributions", "dataset")
 """What provenance.json keeps: no paths, no machine."""
+RECORD, CARD = "record.json", "card.md"
+"""Beside the files of a model in a distribution with several: what ``Pretrained`` says of it, and its card."""
 WORST = 5
 
 
@@ -49,6 +51,47 @@ def export(run: Path, name: str, folder: Path, registry: Registry, *, domain: st
     texts = {place: text.encode() for place, text in templates("pretrained", values)}
     inside = {Path("src", values["module"], "model", path): data for path, data in contents.items()}
     return place_whole(folder / values["distribution"], texts | inside)
+
+
+def export_into(run: Path, name: str, package: Path, *, domain: str, licence: str) -> Path:
+    """Put a model into the distribution in ``package``, which has others; the folder with its files and its record.
+
+    Files that the model had are replaced, and its version is raised by one where they differ; its card, and the summary
+    and the basis in its record, stay. Raises RunError where the run is not finished, PluginError for a name that is
+    none, and for a folder that is no distribution with one package or cannot be written.
+    """
+    require_name(name)
+    modules = sorted(file.parent for file in (package / "src").glob("*/__init__.py"))
+    if len(modules) != 1:
+        raise PluginError(f"{package} is not the folder of a distribution with one package in src; give that of one")
+    model, target = saved(run), modules[0] / name
+    facts = _facts(model.members if isinstance(model, Ensemble) else (model,), name, domain, licence)
+    contents = dict(_files(model))
+    hashes = {path: hashlib.sha256(data).hexdigest() for path, data in contents.items()}
+    try:
+        former = json.loads((target / RECORD).read_text(encoding="utf-8")) if (target / RECORD).is_file() else {}
+        version = int(former.get("version", 0)) + (former.get("files") != hashes)
+        record = {
+            "name": name, "version": str(version),
+            "summary": former.get("summary", json.loads(facts["summary"])),
+            "source": f"{modules[0].name}:{name}", "files": hashes, "species": facts["elements"].split(),
+            "domain": domain, "licence": licence, "card": f"{modules[0].name}:{name}/{CARD}",
+            "functional": json.loads(facts["functional"]), "pseudopotential": json.loads(facts["pseudopotential"]),
+            "basis": former.get("basis", ""),
+        }  # fmt: skip
+        for path in former.get("files", {}).keys() - contents.keys():
+            (target / path).unlink(missing_ok=True)
+        for path, data in contents.items():
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            (target / path).write_bytes(data)
+        if not (target / CARD).exists():
+            values = distribution_values(name, ()) | facts | {"files": ""}
+            card = next(text for place, text in templates("pretrained", values) if place.name == CARD)
+            (target / CARD).write_text(card, encoding="utf-8")
+        (target / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise PluginError(f"{target} cannot be written ({error.strerror or error})") from error
+    return target
 
 
 def _files(model: Run | Ensemble) -> Iterator[tuple[str, bytes]]:

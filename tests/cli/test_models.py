@@ -218,3 +218,44 @@ def test_files_from_an_address_are_fetched_once_and_checked(tmp_path, monkeypatc
     (folder / "config.yaml").write_bytes(b"a: 2\n")
     with pytest.raises(RunError, match="was changed"):
         pretrained.folder_of(registry.model("small"))
+
+
+@pytest.fixture
+def several(tmp_path):
+    """A distribution without a model yet."""
+    module = tmp_path / "edframe-several" / "src" / "edframe_several"
+    module.mkdir(parents=True)
+    (module / "__init__.py").touch()
+    return tmp_path / "edframe-several"
+
+
+def test_a_model_joins_a_distribution_of_several(edframe, finished, several):
+    asked = ("export", finished, "joined", "--domain", DOMAIN, "--into", several)
+    assert (edframe(*asked).code, edframe(*asked).code) == (0, 0)
+    folder = several / "src" / "edframe_several" / "joined"
+    record = Pretrained(**json.loads((folder / "record.json").read_text(encoding="utf-8")))
+    assert (record.version, record.source, record.domain) == ("1", "edframe_several:joined", DOMAIN)
+    for name, checksum in record.files.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum
+    assert DOMAIN in (folder / "card.md").read_text(encoding="utf-8")
+
+
+def test_another_run_of_that_name_is_another_version_and_keeps_the_card(edframe, finished, several):
+    asked = ("export", finished, "joined", "--domain", DOMAIN, "--into", several)
+    assert edframe(*asked).code == 0
+    folder = several / "src" / "edframe_several" / "joined"
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    record["files"] = {"old.safetensors": "0" * 64}
+    (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / "old.safetensors").touch()
+    (folder / "card.md").write_text("# Mine", encoding="utf-8")
+    assert edframe(*asked).code == 0
+    assert json.loads((folder / "record.json").read_text(encoding="utf-8"))["version"] == "2"
+    assert not (folder / "old.safetensors").exists()
+    assert (folder / "card.md").read_text(encoding="utf-8") == "# Mine"
+
+
+def test_a_folder_without_a_package_takes_no_model(edframe, finished, tmp_path):
+    result = edframe("export", finished, "joined", "--domain", DOMAIN, "--into", tmp_path)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "is not the folder of a distribution with one package" in result.err
