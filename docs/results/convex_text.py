@@ -72,7 +72,7 @@ def _little(rows: Sequence[Row]) -> str:
 
 
 def unsolved(rows: Sequence[Row], solves: Iterable[Solve]) -> str:
-    """What of the solves is not finished, by training samples."""
+    """What of the solves is not finished, by training samples, and the time of the others."""
     done = {row["key"] for row in rows}
     wanted = list(solves)
     parts = []
@@ -82,7 +82,9 @@ def unsolved(rows: Sequence[Row], solves: Iterable[Solve]) -> str:
             missing = [s for s in here if s.key not in done]
             if missing:
                 parts.append(f"{len(missing)} of {len(here)} solves of {called} with {size or 'all'} samples")
-    return f"Not solved on all {FOLDS} folds: " + "; ".join(parts) + ".\n" if parts else "Every solve is finished.\n"
+    minutes = sum(row["seconds"] for row in rows) / 60
+    took = f" The {len(done)} finished ones took {minutes:.0f} minutes of one core, without their metrics.\n"
+    return (f"Not solved on all {FOLDS} folds: {'; '.join(parts)}." if parts else "Every solve is finished.") + took
 
 
 def _folds(count: int) -> str:

@@ -314,7 +314,8 @@ def forest(recipe: Mapping[str, Any], effects: Sequence[Row]) -> bytes:
 
 
 def training(rows: Sequence[Row]) -> bytes:
-    """The validation NMAE during training: each run a thin line, the mean of a loss a thick one."""
+    """The validation NMAE against processor time: each run a thin line, the mean of a loss a thick one. A run's time is
+    the mean of its kind, spread evenly over its steps."""
     conditions = list(dict.fromkeys(row["condition"] for row in rows))
     with styled():
         figure, axes = panels(len(conditions), 2.6 * len(conditions) + 1.6, 3.0)
@@ -322,10 +323,11 @@ def training(rows: Sequence[Row]) -> bytes:
             here = [row for row in rows if row["condition"] == condition]
             for loss in _losses(here):
                 paths = np.array([row["validation_nmae"] for row in here if row["loss"] == loss])
-                share = np.arange(1, paths.shape[1] + 1) / paths.shape[1]
-                ax.plot(share, paths.T, color=COLOURS[loss], linewidth=0.4, alpha=0.5)
-                ax.plot(share, np.exp(np.log(paths).mean(0)), color=COLOURS[loss], linewidth=1.8, label=loss)
-            ax.set(title=condition, yscale="log", xlabel="share of the steps", ylabel="validation NMAE, %")
+                took = float(np.mean([row["seconds"] for row in here if row["loss"] == loss]))
+                times = np.arange(1, paths.shape[1] + 1) / paths.shape[1] * took
+                ax.plot(times, paths.T, color=COLOURS[loss], linewidth=0.4, alpha=0.5)
+                ax.plot(times, np.exp(np.log(paths).mean(0)), color=COLOURS[loss], linewidth=1.8, label=loss)
+            ax.set(title=condition, yscale="log", xlabel="processor seconds", ylabel="validation NMAE, %")
             ax.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
             ax.set_ylim(0.4, 60)
             ax.minorticks_off()
