@@ -6,7 +6,7 @@ import torch
 from edframe_sinkhorn import backends, sinkhorn_divergence
 from edframe_sinkhorn.loss import SinkhornLoss
 from edframe_sinkhorn.plugin import SinkhornConfig
-from edframe_sinkhorn.solver import PATIENCE
+from edframe_sinkhorn.scalings import PATIENCE
 from torch.overrides import TorchFunctionMode
 
 from edframe.grid import Grid

@@ -68,7 +68,12 @@ class AndersonMixing:
             difference.add_(last)
             # G(x') − G(x) = residual' + x' − G(x), and x' − G(x) is minus the last correction: in float64, since a far
             # move has corrections of which little is left.
-            image.copy_(flat if self._correction is None else flat - self._correction)
+            if self._correction is None:
+                image.copy_(flat)
+            elif flat.dtype == KEPT:
+                torch.sub(flat, self._correction, out=image)
+            else:
+                image.copy_(flat - self._correction)
             self._correction = torch.bmm(self._coefficients(), self._images)[:, 0]
             flat.sub_(self._correction)
         self._count += 1

@@ -94,12 +94,12 @@ class SeparableKernel:
                     apply_along(matrix, here, axis, there)
                     here, there = there, here
             return other if len(matrices) % 2 else density
-        for axis, matrix in enumerate(matrices, start=1):
+        for axis in range(1, density.ndim):
             if len(density) == 1:  # the last axis becomes the first, and they are in order again at the end
                 n = self.shape[-axis]
                 torch.mm(matrices[-axis], density.view(-1, n).T, out=other.view(n, -1))
             else:
-                along_axis(matrix, density, axis, other)
+                along_axis(matrices[axis - 1], density, axis, other)
             density, other = other, density
         return density
 

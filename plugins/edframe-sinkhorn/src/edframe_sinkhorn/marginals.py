@@ -56,7 +56,7 @@ class Marginals:
         unbalanced = self.options.mass == "unbalanced"
         change = potential if unbalanced else potential - self._flow(self.first, potential)
         unit = self.total_b if unbalanced else self.total_a
-        return (change * (self.factor / unit)).masked_fill_(self.a < 0, 0.0)
+        return _where_positive(self.a, change * (self.factor / unit))
 
     def reference_gradient(
         self,
@@ -71,11 +71,16 @@ class Marginals:
         gradient = (reference_potential - flow) * (self.factor / self.total_b)
         if self.options.scale == "total":
             gradient += value.reshape(self.total_b.shape) * self.voxel_volume
-        return gradient.masked_fill_(self.b < 0, 0.0)
+        return _where_positive(self.b, gradient)
 
     def _flow(self, masses: Masses, potential: Tensor) -> Tensor:
         """What the masses lose when the sum grows that they are divided by."""
         return masses.integral(potential).reshape(self.total_a.shape)
+
+
+def _where_positive(density: Tensor, gradient: Tensor) -> Tensor:
+    """``gradient``, in place, without what lies below zero in ``density``."""
+    return gradient.masked_fill_(density < 0, 0.0) if density.amin() < 0 else gradient
 
 
 def _positive(density: Tensor, grid: Grid, which: str) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,49 +18,116 @@ from torch import Tensor
 
 from edframe_sinkhorn.anderson import AndersonMixing
 from edframe_sinkhorn.correction import CORRECTED, DISTRUST, CoarseCorrection
+from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import Kernel
 from edframe_sinkhorn.masses import Masses
 from edframe_sinkhorn.small import exp_, log_
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float
 
 
 @dataclass(frozen=True)
 class Precision:
     """A floating type, and what of the range of its exponents may be used.
 
-    largest: exponent of the largest scaling of b, and of its sums, because masses add to one; that of a is its inverse,
-    so it is in the middle of the range. span: exponents between the largest scaling and the least sum, of which what
-    underflows in the kernel is e^−22 then. floor: exponent below which sums lack terms. least: marginal error that is
-    approached, some ten times what rounding leaves.
+    largest: exponent of the largest scaling of b. span: exponents between that and the least. lacking: exponents
+    between a mass and the least sum over it, of which what underflows in the kernel is e^−17 then, in double precision
+    e^−22. floor: exponent below which sums lack terms. least: marginal error that is approached, some ten times what
+    rounding leaves.
     """
 
     type: torch.dtype
     largest: float
     span: float
+    lacking: float
     floor: float
     least: float
 
 
-SINGLE = Precision(torch.float32, 40.0, 65.0, -60.0, 3e-6)
-DOUBLE = Precision(torch.float64, 340.0, 678.0, -650.0, 0.0)
+SINGLE = Precision(torch.float32, 50.0, 120.0, 70.0, -60.0, 3e-6)
+DOUBLE = Precision(torch.float64, 340.0, 678.0, 678.0, -650.0, 0.0)
+
+MEMORY = 2
+"""Past differences that are mixed; each is as large as a density, and more hardly save iterations."""
+
+COARSE_MEMORY = 3
+"""The same where nothing corrects smooth errors, as on the coarsest grid."""
+
+PATIENCE = 4
+"""Iterations between two stopping tests on an accelerator, where each makes the host wait."""
 
 STEPS = 60
 """Most iterations: what takes longer is a hard case, in which double precision pays."""
 
 
 @dataclass(frozen=True)
-class Approach:
-    """A log scaling near the solution, float64 ``[b, n1, …, nd]``; its marginal error and iterations ``[b]``.
+class Problem:
+    """What is to be solved: masses a and b, or one that is transported to itself.
 
-    applications: of the kernel.
+    damping, tol: see ``solver``. correction: of smooth errors, from the next coarser grid.
     """
 
-    log_scaling: Float[Tensor, "b *grid"]
-    marginal_error: Float[Tensor, "b"]
-    iterations: Int[Tensor, "b"]
+    kernel: Kernel
+    masses: tuple[Masses, ...]
+    damping: float
+    tol: float
+    correction: CoarseCorrection | None = None
+    islands: Islands | None = None
+
+    def __getitem__(self, samples: Bool[Tensor, "b"]) -> Problem:
+        return replace(
+            self,
+            masses=tuple(mass[samples] for mass in self.masses),
+            correction=self.correction.among(samples) if self.correction else None,
+            islands=self.islands[samples] if self.islands else None,
+        )
+
+    @property
+    def alone(self) -> bool:
+        return len(self.masses) == 1
+
+    @property
+    def patience(self) -> int:
+        """Iterations between two stopping tests."""
+        return 1 if self.masses[0].value.device.type == "cpu" else PATIENCE
+
+
+@dataclass(frozen=True)
+class Approach:
+    """A scaling near the solution, e^``shift`` × ``scaling``, and the sums K(b v) of its iteration, to the power λ.
+
+    scaling: ``[b, n1, …, nd]`` in the precision of the iteration; sums: the same, in double precision only. known: the
+    log scaling it began with, which samples that were not ``moved`` still have. marginal_errors, iterations: of each
+    sample. applications: of the kernel.
+    """
+
+    scaling: Float[Tensor, "b *grid"]
+    shift: Float[Tensor, "b *ones"]
+    sums: Float[Tensor, "b *grid"] | None
+    known: Float[Tensor, "b *grid"] | None
+    moved: list[bool]
+    marginal_errors: list[float]
+    iterations: list[int]
     applications: int
+
+    @property
+    def log_scaling(self) -> Float[Tensor, "b *grid"]:
+        """Float64."""
+        if self.known is not None and not any(self.moved):
+            return self.known
+        logs = log_(self.scaling.to(torch.float64, copy=True)).add_(self.shift)
+        if self.known is not None:
+            for sample, moved in enumerate(self.moved):
+                if not moved:
+                    logs[sample] = self.known[sample]
+        return logs
+
+    @property
+    def log_sums(self) -> Float[Tensor, "b *grid"]:
+        """λ log K(b v)."""
+        assert self.sums is not None
+        return log_(self.sums).add_(self.shift)
 
 
 class Chebyshev:
@@ -89,63 +156,74 @@ class Chebyshev:
 
 
 def approach(
-    kernel: Kernel,
-    masses: Sequence[Masses],
-    x: Float[Tensor, "b *grid"] | None,
-    damping: float,
-    tol: float,
-    limit: int,
-    correction: CoarseCorrection | None,
-    memory: int,
-    patience: int,
-    precision: Precision,
+    problem: Problem, start: Float[Tensor, "b *grid"] | Approach | None, limit: int, precision: Precision
 ) -> Approach | None:
-    """From the log scaling ``x``, or the first guess of a self transport, towards the solution; None out of range.
+    """From the log scaling ``start``, or the first guess of a self transport, towards the solution; None out of range.
 
-    masses: a and b, or one that is transported to itself. damping, correction: see ``solver``. memory: of the mixing.
-    patience: iterations between two tests. Samples that ``x`` solves already stay as they are, bit for bit.
+    In double precision what it reaches is tested as ``solver`` does. Samples that a log scaling solves already stay as
+    they are, bit for bit.
     """
+    kernel, masses, damping, alone = problem.kernel, problem.masses, problem.damping, problem.alone
     b = masses[-1].value.to(precision.type)
-    a = b if masses[0] is masses[-1] else masses[0].value.to(precision.type)
+    a = b if alone else masses[0].value.to(precision.type)
     outside = [None if mass.support is None else ~mass.support for mass in (masses[0], masses[-1])]
-    alone = masses[0] is masses[-1]
+    known, moved, shift = None, [True] * len(b), b.new_zeros(len(b), *[1] * (b.ndim - 1), dtype=torch.float64)
     applications = 0
-    shift = b.new_zeros(len(b), *[1] * (b.ndim - 1), dtype=torch.float64)
-    if x is None:
-        v = kernel.apply(a.clone()).pow_(-damping / (1 + damping))
+    if start is None:
+        v = kernel.apply(a.clone())
+        v = v.rsqrt_() if damping == 1 else v.pow_(-damping / (1 + damping))
         applications += 1
+    elif isinstance(start, Approach):
+        known, moved, shift = start.known, start.moved.copy(), start.shift
+        v = start.scaling.to(precision.type, copy=True)
+        if known is not None:
+            for sample, was_moved in enumerate(moved):
+                if not was_moved:
+                    v[sample] = exp_(known[sample] - shift[sample])
     else:
-        top, low = x.flatten(1).amax(1), x.flatten(1).amin(1)
+        known, moved = start, [False] * len(b)
+        lows, tops = (each.tolist() for each in start.flatten(1).aminmax(dim=1))
         # Of two scalings one may be multiplied, and the other divided, by any number.
         if damping == 1 and not alone:
-            shift = (top - precision.largest).reshape(shift.shape)
-        if not bool(((top - shift.flatten() <= precision.largest) & (top - low < precision.span)).all()):
+            shift = shift + torch.tensor(tops, device=b.device).reshape(shift.shape) - precision.largest
+        elif not max(tops) <= precision.largest:
             return None
-        v = exp_((x - shift).to(precision.type))
-    mixing = Chebyshev(damping) if alone else AndersonMixing(masses[-1].value.flatten(1), memory, 1.0)
+        if not all(top - low < precision.span for top, low in zip(tops, lows, strict=True)):
+            return None
+        v = exp_((start - shift).to(precision.type))
+    mixing: Chebyshev | AndersonMixing | None = None
     first, second = torch.empty_like(v), torch.empty_like(v)
+    sums = torch.empty_like(v) if precision is DOUBLE else None
     row, column = b.flatten(1)[:, None], (len(b), -1, 1)
     best = [math.inf] * len(b)
-    results: list[Tensor | None] = [None] * len(b)
-    counts, lasting = [1] * len(b), best.copy()
-    tol = max(tol, precision.least)
+    reached: tuple[Tensor, Tensor | None] = v, sums
+    counts, lasting = [0] * len(b), best.copy()
+    tol = max(problem.tol, precision.least)
     last = min(limit, STEPS)
     for iteration in range(1, last + 1):
-        out = kernel.apply(torch.mul(b, v, out=first), second)
+        tested = iteration % problem.patience == 0 or iteration in (1, last)
+        torch.mul(b, v, out=first)
+        checked = tested and (iteration == 1 or sums is not None)
+        total = first.flatten(1).sum(1).tolist() if checked else []
+        out = kernel.apply(first, second)
         applications += 1
-        if iteration == 1 and not _within(out, outside[0], v, precision):
+        if checked:
+            held = _within(out, outside[0], total, precision)
+        if iteration == 1 and not held:
             return None
         if damping != 1:
             out.pow_(damping)
+        if sums is not None and tested:
+            sums.copy_(out)
         if not alone:
             spare = second if out is first else first
             if outside[0] is not None:
                 out.masked_fill_(outside[0], 1.0)
             torch.div(a, out, out=spare)
-            other = out.reciprocal() if iteration == 1 else None
+            other = spare.flatten(1).sum(1).tolist() if iteration == 1 else []
             out = kernel.apply(spare, out)
             applications += 1
-            if other is not None and not _within(out, outside[1], other, precision):
+            if iteration == 1 and not _within(out, outside[1], other, precision):
                 return None
             if damping != 1:
                 out.pow_(damping)
@@ -153,7 +231,7 @@ def approach(
         if outside[1] is not None:
             ratio.masked_fill_(outside[1], 1.0)
         trusted: list[bool] = []
-        if iteration % patience == 0 or iteration in (1, last):
+        if tested:
             spare = second if ratio is first else first
             torch.sub(ratio, 1.0, out=spare).abs_()
             errors = torch.bmm(row, spare.view(column)).flatten().tolist()
@@ -161,30 +239,44 @@ def approach(
                 return None
             trusted = [error <= DISTRUST * former for error, former in zip(errors, best, strict=True)]
             best = [min(error, former) for error, former in zip(errors, best, strict=True)]
-            for sample, error in enumerate(errors):
-                if results[sample] is None and (error <= tol or iteration == last):
-                    results[sample] = v[sample].clone()
-                    counts[sample], lasting[sample] = iteration, error
-            if all(result is not None for result in results):
+            solved = [
+                sample
+                for sample, error in enumerate(errors)
+                if not counts[sample] and (error <= tol or iteration == last)
+            ]
+            for sample in solved:
+                counts[sample], lasting[sample] = iteration, errors[sample]
+                moved[sample] |= iteration > 1
+            if len(solved) == len(b):
+                break
+            if solved:
+                if reached[0] is v:
+                    reached = torch.empty_like(v), None if sums is None else torch.empty_like(v)
+                for kept, now in zip(reached, (v, sums), strict=True):
+                    if kept is not None and now is not None:
+                        kept[solved] = now[solved]
+            if all(counts):
                 break
         residual = log_(ratio).neg_()
-        if correction is not None and iteration <= CORRECTED:
-            correction.improve(residual, b, None if all(trusted) else torch.tensor(trusted, device=b.device))
+        if problem.correction is not None and iteration <= CORRECTED:
+            problem.correction.improve(residual, b, None if all(trusted) else torch.tensor(trusted, device=b.device))
+        if mixing is None:
+            memory = MEMORY if problem.correction else COARSE_MEMORY
+            mixing = Chebyshev(damping) if alone else AndersonMixing(masses[-1].value.flatten(1), memory, 1.0)
         v.mul_(exp_(mixing.step(residual)))
-    del mixing, first, second, out, ratio, v
-    logs = torch.empty_like(b, dtype=torch.float64)
-    for sample, result in enumerate(results):
-        if x is not None and counts[sample] == 1:
-            logs[sample] = x[sample]
-        elif result is not None:
-            log_(logs[sample].copy_(result)).add_(shift[sample])
-        results[sample] = None
-    error = torch.tensor(lasting, dtype=torch.float64, device=b.device)
-    return Approach(logs, error, torch.tensor(counts, device=b.device), applications)
+    scaling, sums = reached
+    if sums is not None:
+        if not held:
+            return None
+        if outside[0] is not None:
+            sums.masked_fill_(sums < math.exp(precision.floor), 0.0)
+    return Approach(scaling, shift, sums, known, moved, lasting, counts, applications)
 
 
-def _within(sums: Tensor, outside: Tensor | None, scaling: Tensor, precision: Precision) -> bool:
-    """Whether ``sums`` lack nothing where they are wanted."""
-    least = sums if outside is None else sums.masked_fill(outside, torch.inf)
-    lowest = (scaling.flatten(1).amax(1).log() - precision.span).clamp_(min=precision.floor)
-    return bool((least.flatten(1).amin(1).log() > lowest).all())
+def _within(sums: Tensor, outside: Tensor | None, totals: Sequence[float], precision: Precision) -> bool:
+    """Whether ``sums`` of masses with these ``totals`` lack nothing where they are wanted."""
+    lowest = (sums if outside is None else sums.masked_fill(outside, torch.inf)).flatten(1).amin(1).tolist()
+    return all(
+        0 < total < math.inf and low > 0 and math.log(low) > max(math.log(total) - precision.lacking, precision.floor)
+        for low, total in zip(lowest, totals, strict=True)
+    )

@@ -17,21 +17,18 @@ from torch import Tensor
 
 from edframe_sinkhorn.anderson import AndersonMixing
 from edframe_sinkhorn.bands import HEADROOM
-from edframe_sinkhorn.correction import CORRECTED, DISTRUST, CoarseCorrection
+from edframe_sinkhorn.correction import CORRECTED, DISTRUST
 from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import SMALLEST, Kernel, OutOfRange
 from edframe_sinkhorn.masses import Masses
-from edframe_sinkhorn.scalings import DOUBLE, SINGLE, Approach, approach
+from edframe_sinkhorn.scalings import DOUBLE, MEMORY, SINGLE, Approach, Problem, approach
 from edframe_sinkhorn.small import exp_, log_
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-MEMORY = 2
-"""Past differences that are mixed; each is as large as a density, and more hardly save iterations."""
-
 FAR_MEMORY = 4
-"""The same in the log domain: what needs it moves far, and converges slowly."""
+"""Past differences that are mixed in the log domain: what needs it moves far, and converges slowly."""
 
 ABSURD = 1e5
 """No log scaling is as large: its potential would be that of a move by 450 blurs."""
@@ -41,9 +38,6 @@ RANGED = 10
 
 JOINED = 60
 """Iterations that are joined by one of the islands; where as many have not served, the offsets are only tested."""
-
-PATIENCE = 4
-"""Iterations between two stopping tests on an accelerator, where each makes the host wait; one on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +60,23 @@ class Solution:
     log_scaling: Float[Tensor, "b *grid"]
     implied: Float[Tensor, "b *grid"]
     outcome: Outcome
+
+    def halves(self) -> tuple[Solution, Solution]:
+        """Of the first half of the batch and of the second; each took its share of the applications."""
+        half = len(self.log_scaling) // 2
+        first, second = (
+            Solution(
+                self.log_scaling[part],
+                self.implied[part],
+                replace(
+                    self.outcome,
+                    marginal_error=self.outcome.marginal_error[part],
+                    iterations=self.outcome.iterations[part],
+                ),
+            )
+            for part in (slice(half), slice(half, None))
+        )
+        return first, second
 
 
 class Transition:
@@ -155,46 +166,51 @@ class Transition:
 
 
 @torch.inference_mode()
-def solve_self(
-    kernel: Kernel,
-    a: Masses,
-    start: Float[Tensor, "b *grid"] | None,
-    damping: float,
-    tol: float,
-    limit: int,
-    rough: bool = False,
-) -> Solution:
-    """The scaling s = (K(a s))^−λ of a density with itself; λ = ``damping`` is 1 where marginals are exact.
+def solve(problem: Problem, start: Float[Tensor, "b *grid"] | None, limit: int, rough: bool = False) -> Solution:
+    """The scaling v of b for the transport between a and b: v ← (K(a u))^−λ, u = (K(b v))^−λ; λ = ``damping`` is 1
+    where marginals are exact. Of one mass with itself: s = (K(a s))^−λ.
 
-    start: log s, and overwritten. Without, s = (K a)^(−λ/(1 + λ)), the right start almost everywhere: where the density
-    hardly varies over one blur. rough: the result of ``approach`` will do.
-    """
-    # Near the solution an error e becomes −λ P e, where P are the transitions of a reversible Markov chain whose
-    # spectrum lies in [0, 1]: a step of this fraction suits all of it.
-    relaxation = 1 / (1 + 0.8 * damping)
-    return _solve(kernel, [a], start, damping, tol, limit, relaxation, rough=rough)
-
-
-@torch.inference_mode()
-def solve_cross(
-    kernel: Kernel,
-    a: Masses,
-    b: Masses,
-    start: Float[Tensor, "b *grid"],
-    damping: float,
-    tol: float,
-    limit: int,
-    correction: CoarseCorrection | None,
-    islands: Islands | None,
-    rough: bool = False,
-) -> Solution:
-    """The scaling v of b for the transport between a and b: v ← (K(a u))^−λ, u = (K(b v))^−λ.
-
-    start: log v, and overwritten. The marginal error is ‖b (v/v' − 1)‖₁, v' being the next v: what the plan of (u, v)
+    start: log v, and overwritten. Without, s = (K a)^(−λ/(1 + λ)), the right start almost everywhere: where the density
+    hardly varies over one blur. The marginal error is ‖b (v/v' − 1)‖₁, v' being the next v: what the plan of (u, v)
     lacks of the marginal b, and what the potentials lack of their offsets on the ``islands`` (``islands.py``).
-    correction: of smooth errors, from the next coarser grid. rough: the result of ``approach`` will do.
+    rough: single precision will do.
     """
-    return _solve(kernel, [a, b], start, damping, tol, limit, 1.0, correction, islands, rough)
+    last = problem.masses[-1]
+    x = None if start is None else last.inside(start)
+    spent, left = 0, limit
+    device = last.value.device
+    before = torch.zeros(len(last.value), dtype=torch.int64, device=device)
+    whole = None if problem.islands is None else ~problem.islands.several
+    nearer = _approach(problem, x, limit, whole, rough)
+    if nearer is not None:
+        spent, left = nearer.applications, limit - max(nearer.iterations) + 1
+        logs, iterations = nearer.log_scaling, torch.tensor(nearer.iterations, device=device)
+        if whole is None and max(nearer.marginal_errors) <= problem.tol:
+            errors = torch.tensor(nearer.marginal_errors, dtype=torch.float64, device=device)
+            outcome = Outcome(errors, iterations, spent, False)
+            if rough:
+                return Solution(last.inside(logs), logs, outcome)
+            if nearer.sums is not None:
+                return _finished(problem, last.inside(logs), nearer.log_sums.neg_(), outcome)
+        if x is None or whole is None:
+            x, before = logs, iterations - 1
+        else:
+            x[whole], before[whole] = logs, iterations - 1
+        del nearer, logs
+    elif x is None:
+        x = implied_scaling(problem.kernel, last, torch.zeros_like(last.value), problem.damping)
+        x.div_(1 + problem.damping)
+    x = last.inside(x)
+    for logarithmic in (False, True):
+        step = Transition(problem.kernel, problem.damping, logarithmic)
+        try:
+            solution = _iterate(problem, step, x, left)
+            done = solution.outcome
+            done = replace(done, iterations=done.iterations + before, applications=done.applications + spent)
+            return replace(solution, outcome=done)
+        except OutOfRange:
+            x.masked_fill_(~(x.abs() < ABSURD), 0.0)  # go on from here; steps that were not tested may have lost it
+    raise AssertionError("the log domain has no range to leave")
 
 
 @torch.inference_mode()
@@ -208,99 +224,52 @@ def implied_scaling(
         return Transition(kernel, damping, logarithmic=True)(mass, log_scaling, None)
 
 
-def _solve(
-    kernel: Kernel,
-    masses: list[Masses],
-    x: Tensor | None,
-    damping: float,
-    tol: float,
-    limit: int,
-    relaxation: float,
-    correction: CoarseCorrection | None = None,
-    islands: Islands | None = None,
-    rough: bool = False,
-) -> Solution:
-    if x is not None:
-        x = masses[-1].inside(x)
-    spent, left = 0, limit
-    before = torch.zeros(len(masses[-1].value), dtype=torch.int64, device=masses[-1].value.device)
-    whole = torch.ones_like(before, dtype=torch.bool) if islands is None else ~islands.several
-    nearer = _approach(kernel, masses, x, damping, tol, limit, correction, whole)
-    if nearer is not None:
-        spent, left = nearer.applications, limit - int(nearer.iterations.max()) + 1
-        if rough and bool((nearer.marginal_error <= tol).all()) and bool(whole.all()):
-            x = masses[-1].inside(nearer.log_scaling)
-            return Solution(x, x, Outcome(nearer.marginal_error, nearer.iterations, spent, False))
-        before[whole] = nearer.iterations - 1
-        if x is None:
-            x = nearer.log_scaling
-        else:
-            x[whole] = nearer.log_scaling
-        del nearer
-    elif x is None:
-        x = implied_scaling(kernel, masses[-1], torch.zeros_like(masses[-1].value), damping).div_(1 + damping)
-    x = masses[-1].inside(x)
-    for logarithmic in (False, True):
-        mixing = AndersonMixing(masses[-1].value.flatten(1), FAR_MEMORY if logarithmic else MEMORY, relaxation)
-        try:
-            step = Transition(kernel, damping, logarithmic)
-            solution = _iterate(step, masses, x, mixing, correction, islands, tol, left)
-            done = solution.outcome
-            done = replace(done, iterations=done.iterations + before, applications=done.applications + spent)
-            return replace(solution, outcome=done)
-        except OutOfRange:
-            x.masked_fill_(~(x.abs() < ABSURD), 0.0)  # go on from here; steps that were not tested may have lost it
-    raise AssertionError("the log domain has no range to leave")
-
-
-def _approach(
-    kernel: Kernel,
-    masses: list[Masses],
-    x: Tensor | None,
-    damping: float,
-    tol: float,
-    limit: int,
-    correction: CoarseCorrection | None,
-    chosen: Tensor,
-) -> Approach | None:
-    """``approach`` for the ``chosen`` samples (bool, ``[b]``), in the first precision that holds them."""
-    if limit == 1 or not kernel.single or not bool(chosen.any()):
+def _approach(problem: Problem, x: Tensor | None, limit: int, chosen: Tensor | None, rough: bool) -> Approach | None:
+    """``approach`` for the ``chosen`` samples (bool, ``[b]``; None: all), in the precisions that hold them."""
+    if limit == 1 or not problem.kernel.single or (chosen is not None and not chosen.any()):
         return None
-    if not bool(chosen.all()):
-        masses = [mass[chosen] for mass in masses]
+    if chosen is not None:
+        problem = problem[chosen]
         x = None if x is None else x[chosen]
-        correction = None if correction is None else correction.among(chosen)
-    patience = 1 if chosen.device.type == "cpu" else PATIENCE
-    tried = (
-        approach(kernel, masses, x, damping, tol, limit - 1, correction, MEMORY, patience, precision)
-        for precision in (SINGLE, DOUBLE)
+    single = approach(problem, x, limit - 1, SINGLE)
+    if single is None:
+        return approach(problem, x, limit, DOUBLE)
+    if rough and max(single.marginal_errors) <= problem.tol:
+        return single
+    double = approach(problem, single, limit - max(single.iterations) + 1, DOUBLE)
+    if double is None:
+        return single
+    return replace(
+        double,
+        iterations=[sum(both) - 1 for both in zip(single.iterations, double.iterations, strict=True)],
+        applications=single.applications + double.applications,
     )
-    return next((nearer for nearer in tried if nearer is not None), None)
 
 
-def _iterate(
-    step: Transition,
-    masses: list[Masses],
-    x: Tensor,
-    mixing: AndersonMixing,
-    correction: CoarseCorrection | None,
-    islands: Islands | None,
-    tol: float,
-    limit: int,
-) -> Solution:
+def _finished(problem: Problem, x: Tensor, implied: Tensor, outcome: Outcome) -> Solution:
+    if problem.masses[0].support is not None and not implied.isfinite().all():  # far from all mass
+        implied = Transition(problem.kernel, problem.damping, logarithmic=True)(problem.masses[-1], x, None)
+    return Solution(x, implied, outcome)
+
+
+def _iterate(problem: Problem, step: Transition, x: Tensor, limit: int) -> Solution:
     """x ← G(x), through one mass (a density with itself) or there and back through two.
 
     Samples stop one by one, so that the result for one does not depend on its batch.
     """
-    everything = masses
+    everything, tol = problem, problem.tol
+    # Near the solution an error e of a self transport becomes −λ P e, where P are the transitions of a reversible
+    # Markov chain whose spectrum lies in [0, 1]: a step of this fraction suits all of it.
+    relaxation = 1 / (1 + 0.8 * problem.damping) if problem.alone else 1.0
+    memory = FAR_MEMORY if step.logarithmic else MEMORY
+    mixing = AndersonMixing(problem.masses[-1].value.flatten(1), memory, relaxation)
     active = torch.arange(len(x), device=x.device)
     stopped, trusted = torch.zeros_like(active, dtype=torch.bool), torch.ones_like(active, dtype=torch.bool)
     best = before = torch.full_like(active, torch.inf, dtype=x.dtype)
-    patience = 1 if x.device.type == "cpu" else PATIENCE
     finished: list[tuple[Tensor, ...]] = []
     for iteration in range(1, limit + 1):
-        first, last = masses[0], masses[-1]
-        tested = iteration % patience == 0 or iteration in (1, limit)
+        first, last, islands = problem.masses[0], problem.masses[-1], problem.islands
+        tested = iteration % problem.patience == 0 or iteration in (1, limit)
         if islands:
             applied = iteration <= JOINED
             if iteration % RANGED == 1:
@@ -309,7 +278,7 @@ def _iterate(
             image = step(first, implied, last.support, tested)
         else:
             implied = step(last, x, first.support, tested)
-            image = implied.clone() if last is first else step(first, implied, last.support, tested)
+            image = implied.clone() if problem.alone else step(first, implied, last.support, tested)
         residual = last.inside(image).sub_(x)
         if tested:
             lacking = residual if not islands or applied else residual + last.inside(offsets)
@@ -332,19 +301,17 @@ def _iterate(
                     break
                 if 2 * int(stopped.sum()) >= len(stopped):  # fewer would not be worth the copies
                     going = ~stopped
-                    masses = [first[going]] if last is first else [first[going], last[going]]
+                    problem = problem[going]
                     active, x, residual, stopped = active[going], x[going], residual[going], stopped[going]
                     trusted, best, before = trusted[going], best[going], before[going]
                     mixing.keep(going)
-                    if correction:
-                        correction = correction.among(going)
-                    islands = islands[going] if islands else None
         del implied, image
-        if correction and iteration <= CORRECTED:
-            means = islands.means(residual, masses[-1].value) if islands else None
+        if problem.correction and iteration <= CORRECTED:
+            last = problem.masses[-1]
+            means = problem.islands.means(residual, last.value) if problem.islands else None
             if means is not None:
                 residual.sub_(means)
-            correction.improve(residual, masses[-1].value, trusted)
+            problem.correction.improve(residual, last.value, trusted)
             if means is not None:
                 residual.add_(means)
         mixing.advance(x, residual)
@@ -354,6 +321,4 @@ def _iterate(
         parts[0] if len(parts) == 1 else torch.cat(parts)[order]
         for parts in zip(*(p[1:] for p in finished), strict=True)
     )
-    if everything[0].support is not None and not implied.isfinite().all():  # far from all mass
-        implied = Transition(step.kernel, step.damping, logarithmic=True)(everything[-1], x, None)
-    return Solution(x, implied, Outcome(error, count, step.applications, step.logarithmic))
+    return _finished(everything, x, implied, Outcome(error, count, step.applications, step.logarithmic))

@@ -12,7 +12,8 @@ from edframe_sinkhorn.correction import CoarseCorrection
 from edframe_sinkhorn.islands import Islands
 from edframe_sinkhorn.kernel import Kernel
 from edframe_sinkhorn.masses import Masses
-from edframe_sinkhorn.solver import Solution, implied_scaling, solve_cross, solve_self
+from edframe_sinkhorn.scalings import Problem
+from edframe_sinkhorn.solver import Solution, implied_scaling, solve
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -42,7 +43,7 @@ class Transport:
 
     def own(self, a: Masses, start: Float[Tensor, "b *grid"] | None, rough: bool = False) -> Solution:
         """Of a density with itself; ``start``: a log scaling, overwritten. rough: for other solves to start from."""
-        return solve_self(self.kernel, a, start, self.damping, self.tol, self.limit, rough)
+        return solve(Problem(self.kernel, (a,), self.damping, self.tol), start, self.limit, rough)
 
     def cross(
         self,
@@ -54,7 +55,8 @@ class Transport:
         rough: bool = False,
     ) -> Solution:
         """Of a with b; ``start``: a log scaling of b, which is overwritten."""
-        return solve_cross(self.kernel, a, b, start, self.damping, self.tol, self.limit, correction, islands, rough)
+        problem = Problem(self.kernel, (a, b), self.damping, self.tol, correction, islands)
+        return solve(problem, start, self.limit, rough)
 
     def implied(self, mass: Masses, log_scaling: Float[Tensor, "b *grid"]) -> Float[Tensor, "b *grid"]:
         """The log scaling of the other mass that ``log_scaling`` of ``mass`` implies."""
