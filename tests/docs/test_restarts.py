@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edframe.restart.espresso_input import PwInput
+from edframe.restart.outlook import MEASURED
 
 
 @pytest.fixture
@@ -36,6 +37,34 @@ def test_the_page_is_what_the_rows_say(page):
     half = tabulated * np.std(saved, ddof=1) / math.sqrt(len(saved))
     (line,) = [line for line in text.splitlines() if line.startswith("| QE: Li2O, ultrasoft | krr |")]
     assert line.endswith(f"| {np.mean(saved):.0f} ({np.mean(saved) - half:.0f} to {np.mean(saved) + half:.0f}) |")
+
+
+KINDS = {
+    "H2O": "molecule", "ethanol": "molecule", "Li2O": "ionic molecule", "NaCl": "ionic crystal",
+    "Si8": "covalent crystal", "Al slab": "metal surface",
+}  # fmt: skip
+
+
+def test_the_outlook_says_what_the_rows_say(page):
+    """By starts whose prediction costs next to nothing: no measured error is far from one of the outlook, and each of
+    those is the mean of what lies near it."""
+    measured = {}
+    table = page.saved(page.rows())
+    for (case, start), rows in table.groupby(["case", "start"], observed=True):
+        code, name = case.split(": ")
+        kind = KINDS[name.split(",")[0]]
+        if start in ("0.5", "1", "3", "krr") and "local-TF" not in case and len(rows) > 1:
+            at = rows[MEASURED[code.lower(), kind].measure].mean()
+            measured.setdefault((code.lower(), kind), []).append((at, rows["saved"].mean() / 100))
+    assert measured.keys() == MEASURED.keys()
+    for key, points in measured.items():
+        said = MEASURED[key].savings
+        near = {error: [] for error in said}
+        for at, saved in points:
+            closest = min(said, key=lambda error: abs(math.log(error / at)))
+            assert abs(math.log(closest / at)) < math.log(1.8), (key, at)
+            near[closest].append(saved)
+        assert {error: np.mean(each) for error, each in near.items()} == pytest.approx(dict(said), abs=0.015), key
 
 
 def test_inputs_have_their_cell_and_atoms(cases, tmp_path):

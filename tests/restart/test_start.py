@@ -18,7 +18,7 @@ from edframe.grid import Grid
 from edframe.io.volume import Volume
 from edframe.restart import CODES, code_of
 from edframe.restart.code import Needs
-from edframe.restart.outlook import kind_of, outlook
+from edframe.restart.outlook import MEASURED, Outlook, kind_of, outlook
 from edframe.restart.start import Start, fitted, from_file, refusal
 
 CELL = [4.0, 5.0, 6.0]
@@ -163,13 +163,15 @@ def test_kinds_of_systems(structure, width, kind):
     assert kind_of(structure, blob(structure, width)) == kind
 
 
-def test_what_does_not_pay_is_not_recommended():
+def test_what_does_not_pay_is_not_recommended(monkeypatch):
     assert "not recommended" in outlook("qe", "metal surface", low_g=2e-3)
-    assert "saves about 2" in outlook("qe", "metal surface", coulomb=1.0, low_g=3e-5)
+    assert "saves about 23%" in outlook("qe", "metal surface", coulomb=1.0, low_g=3e-5)
     assert "saves about 19%" in outlook("qe", "molecule", coulomb=1e-5, low_g=1.0)
     assert "saves about 56%" in outlook("qe", "ionic molecule", coulomb=1e-5, low_g=1.0)
     assert "costs about 39%" in outlook("qe", "metal", low_g=1.0)  # as a slab
-    assert "saves no time" in outlook("pyscf", "ionic molecule")
+    monkeypatch.setitem(MEASURED, ("pyscf", "ionic molecule"), Outlook("coulomb", {1e-3: 0.0}, "made up"))
+    assert "not recommended for an ionic molecule: a density 1% off" in outlook("pyscf", "ionic molecule")
+    assert "saves no time (made up)" in outlook("pyscf", "ionic molecule")
     assert "not known" in outlook("qe", "molecule")
     assert "not recommended" in outlook("abinit", "molecule")
     assert "not been measured" in outlook("another", "molecule")
