@@ -21,9 +21,15 @@ Reals = NDArray[np.floating]
 POINTS = 40**3
 """Numbers in a small field: torch divides larger ones among threads."""
 
+ALONE = 64**3
+"""The same where torch has one thread."""
+
 
 def small(field: Tensor) -> bool:
-    return field.numel() <= POINTS and field.device.type == "cpu"
+    points = field.numel()
+    if field.device.type != "cpu" or points > ALONE:
+        return False
+    return points <= POINTS or torch.get_num_threads() == 1
 
 
 def exp_(field: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
