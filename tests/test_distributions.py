@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -131,8 +132,9 @@ def offline(dist, tmp_path_factory):
     """The Python of an environment with the wheels of edframe-models and what it needs of edframe, installed without an
     index; other dependencies are those of this environment, which are found after them."""
     folder = tmp_path_factory.mktemp("offline")
-    needed = ["edframe", *(f"edframe_{name}" for name in ("models", "gaussian", "local", "lp", "pyscf"))]
-    wheels = [next(dist.glob(f"{name}-*.whl")) for name in needed]
+    stated = tomllib.loads(PROJECTS["edframe-models"].read_text(encoding="utf-8"))["project"]["dependencies"]
+    needed = ["edframe-models", *(re.match(r"[\w-]+", text)[0] for text in stated if text.startswith("edframe"))]
+    wheels = [next(dist.glob(f"{name.replace('-', '_')}-*.whl")) for name in needed]
     python = environment(folder / "env", "--no-index", "--no-deps", *wheels)
     (site,) = (folder / "env" / "lib").glob("*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -168,18 +170,49 @@ def test_a_model_that_ships_predicts_from_its_wheel_without_network(offline, awa
 
 
 @pytest.mark.slow
-def test_a_changed_weight_is_refused_in_that_environment(offline, away, tmp_path):
-    (weights,) = offline.parents[1].glob("lib/*/site-packages/edframe_models/li-o-li/checkpoints/best.safetensors")
-    content = weights.read_bytes()
-    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("li-o-li/checkpoints/best.safetensors", ["models", "show", "li-o-li"]),
+        ("molecules-hcnof/checkpoints/featurizer.safetensors", ["predict", "h2.xyz", "h2.cube"]),
+        ("molecules-hcnof/config.yaml", ["predict", "molecules-hcnof", "h2.xyz", "h2.cube"]),
+    ],
+)
+def test_a_changed_file_is_refused_in_that_environment(file, command, offline, away, tmp_path):
+    (tmp_path / "h2.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0.74\n", encoding="utf-8")
+    (place,) = offline.parents[1].glob(f"lib/*/site-packages/edframe_models/{file}")
+    content = place.read_bytes()
+    place.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     try:
-        command = [offline.with_name("edframe"), "models", "show", "li-o-li"]
+        command = [offline.with_name("edframe"), *command]
         done = subprocess.run(command, cwd=tmp_path, env=away, capture_output=True, text=True)
     finally:
-        weights.write_bytes(content)
+        place.write_bytes(content)
     assert done.returncode == 2
-    assert "best.safetensors was changed, its SHA-256 is" in " ".join(done.stderr.split())
+    assert f"{place.name} was changed, its SHA-256 is" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "h2.cube").exists()
+
+
+@pytest.mark.slow
+def test_an_ion_is_predicted_with_a_warning_in_that_environment(offline, away, tmp_path):
+    (tmp_path / "h3.xyz").write_text("3\n\nH 0 0 0\nH 0 0 0.87\nH 0 0.75 0.435\n", encoding="utf-8")
+    command = [offline.with_name("edframe"), "predict", "h3.xyz", "h3.cube", "--charge", "1", "--spacing", "0.3"]
+    done = subprocess.run(command, cwd=tmp_path, env=away, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "has a charge of +1 e, and the model was trained on neutral structures" in " ".join(done.stderr.split())
+
+
+def test_the_wheel_of_the_models_is_small_and_has_their_records(dist):
+    (wheel,) = dist.glob("edframe_models-*.whl")
+    assert wheel.stat().st_size < 10e6
+    with zipfile.ZipFile(wheel) as file:
+        records = [json.loads(file.read(name)) for name in file.namelist() if name.endswith("/record.json")]
+        assert {record["name"] for record in records} == {"li-o-li", "molecules-hcnof"}
+        for record in records:
+            for name, checksum in record["files"].items():
+                content = file.read(f"{record['source'].replace(':', '/')}/{name}")
+                assert hashlib.sha256(content).hexdigest() == checksum
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
-"""The tables and the figure of the model of molecules, from molecules.jsonl, which molecules_errors.py writes.
+"""The tables and figures of the model of molecules, from molecules.jsonl, which molecules_errors.py writes.
 
     python docs/results/molecules_page.py
 
-Those of errors are put into molecules.md and into the card of the model; the goals and the starts of PySCF, from
-molecules_starts.jsonl, into molecules.md.
+Those of errors are put into molecules.md and into the card of the model, and so are the failures and the learning curve
+(molecules_more.py); the goals and the starts of PySCF, from molecules_starts.jsonl, into molecules.md. Longer than 200
+lines because one page has all of these tables.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import molecules_errors
+import molecules_more
 import molecules_starts
 import numpy as np
 from pages import head, put, records
@@ -55,12 +57,12 @@ def heavy(row: dict[str, Any]) -> int:
 
 def table(first: str, lines: Sequence[tuple[str, Rows]]) -> str:
     """Errors of groups of molecules that have any."""
-    text = head(first, "n", "NMAE, %, mean", "median", "largest", "superposed atoms")
+    text = head(first, "n", "NMAE, %, mean", "median", "largest", "its orbitals alone")
     for name, some in lines:
         if some:
             errors = np.array([row["nmae"] for row in some])
             numbers = f"{errors.mean():.2f} | {np.median(errors):.2f} | {errors.max():.2f}"
-            base = np.mean([row["superposed atoms"] for row in some])
+            base = np.mean([row["orbitals"] for row in some])
             text.append(f"| {name} | {len(some)} | {numbers} | {base:.1f} |")
     return "\n".join(text) + "\n"
 
@@ -100,14 +102,17 @@ def whole(every: Rows) -> str:
 
 
 def charges(every: Rows) -> str:
-    """The electrons nearest to the atoms of each element, predicted less computed."""
-    text = head("electrons of an atom, QM9", "n", "mean", "mean of absolute values", "largest")
+    """Charges of the atoms of each element, computed, and how far the predicted ones are off."""
+    text = head("charge of an atom, QM9, e", "n", "computed, mean", "deviation", "error, mean", "absolute, mean",
+                "largest", "correlation")  # fmt: skip
     some = [row["whole"] for row in every if row["of"] == "qm9" and "whole" in row]
     for symbol in "HCNOF":
-        pairs = (pair for one in some for pair in zip(one["symbols"], one["atoms"], strict=True))
-        if (moved := np.array([x for element, x in pairs if element == symbol])).size:
-            text.append(f"| {symbol} | {len(moved)} | {moved.mean():+.3f} | {np.abs(moved).mean():.3f} | "
-                        f"{np.abs(moved).max():.3f} |")  # fmt: skip
+        atoms_of = (place for one in some for place in zip(one["symbols"], one["charges"], one["atoms"], strict=True))
+        if len(pairs := np.array([(q, -moved) for element, q, moved in atoms_of if element == symbol])):
+            computed, off = pairs.T
+            text.append(f"| {symbol} | {len(off)} | {computed.mean():+.3f} | {computed.std():.3f} | "
+                        f"{off.mean():+.3f} | {np.abs(off).mean():.3f} | {np.abs(off).max():.3f} | "
+                        f"{np.corrcoef(computed, computed + off)[0, 1]:.3f} |")  # fmt: skip
     return "\n".join(text) + "\n"
 
 
@@ -123,6 +128,20 @@ def trust(every: Rows) -> str:
             text.append(f"| {title}: {name} | {len(some)} | {spearmanr(values, errors).statistic:.2f} | "
                         f"{values.mean():.2f} | {errors.mean():.2f} | "
                         f"{inside if key == 'expected' else ' | '} |")  # fmt: skip
+    return "\n".join(text) + "\n"
+
+
+def calibration(every: Rows) -> str:
+    """Molecules in four parts by what is said beforehand: their mean errors."""
+    text = head("a fourth of the molecules, by", "from", "to", "expected NMAE, %, mean", "NMAE, %, mean", "largest")
+    for title, key in {"expected NMAE, %": "expected", "distance of the warning": "distance"}.items():
+        ordered = sorted(every, key=lambda row: row[key])
+        for part in np.array_split(np.arange(len(ordered)), 4):
+            some = [ordered[i] for i in part]
+            errors = [row["nmae"] for row in some]
+            text.append(f"| {title} | {some[0][key]:.2f} | {some[-1][key]:.2f} | "
+                        f"{np.mean([row['expected'] for row in some]):.2f} | {np.mean(errors):.2f} | "
+                        f"{np.max(errors):.2f} |")  # fmt: skip
     return "\n".join(text) + "\n"
 
 
@@ -201,7 +220,11 @@ if __name__ == "__main__":
         put(page, "whole", whole(measured))
         put(page, "trust", trust(measured))
         put(page, "charges", charges(measured))
+        put(page, "calibration", calibration(measured))
+        put(page, "failures", molecules_more.failures())
+        put(page, "curve", molecules_more.curve())
     put(HERE / "molecules.md", "goals", goals(measured))
     put(HERE / "molecules.md", "starts", starts(records(molecules_starts.RESULTS)))
     put(CARD, "groups", table("of the list's test part and QM9", groups(measured)))
     drawn(measured)
+    molecules_more.drawn([row["nmae"] for row in measured if row["of"] == "qm9"])

@@ -84,7 +84,7 @@ class PreparedDataset(Dataset):
 
     @property
     def folder(self) -> Path:
-        """Where the samples are saved: by the dataset's options, or where all are that were made under others."""
+        """Where the samples are saved: by the dataset's options, or where most are that were made under others."""
         options = json.dumps(self.config.model_dump(mode="json"), sort_keys=True)
         own = cache_folder() / self.name / hashlib.sha256(options.encode()).hexdigest()[:12]
         return own if (own / STORE).exists() else self._elsewhere or own

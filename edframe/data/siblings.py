@@ -30,12 +30,15 @@ class Siblings:
         self._parent = parent
 
     def folder_of(self, samples: Iterable[tuple[str, ...]]) -> Path | None:
-        """The folder of a store with all samples, of each the ids that it may have there; None where there is none."""
+        """The folder of the store with most of the samples, of each the ids that it may have there; None where no store
+        has any."""
         wanted = [*samples]
-        for folder, store in self._stores.items():
-            if all(any(store.index_of(key) is not None for key in keys) for keys in wanted):
-                return folder
-        return None
+        held = {
+            folder: sum(any(store.index_of(key) is not None for key in keys) for keys in wanted)
+            for folder, store in self._stores.items()
+        }
+        most = max(held, key=lambda folder: held[folder], default=None)
+        return most if most is not None and held[most] else None
 
     def sample(self, keys: tuple[str, ...]) -> Sample | None:
         """The sample of one of these ids; None where no store has it undamaged."""

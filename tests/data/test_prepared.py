@@ -122,19 +122,28 @@ def test_what_was_made_under_other_options_is_used_from_there():
     assert not Cubes([3, 1], scale=2.0).ready
 
 
-def test_what_is_missing_elsewhere_is_made_and_the_rest_copied_once():
+def test_what_is_missing_there_is_made_there():
     first = built([3, 2])
+    assert len(Cubes([3, 2, 5], scale=2.0).ids) == 2
     second = built([3, 2, 5], scale=2.0)
     assert CALLS == ["cube-0", "cube-1", "cube-2"]
-    assert second.folder != first.folder
+    assert second.folder == first.folder
+
+
+def test_a_store_of_its_own_gets_copies_of_what_others_have():
+    own, first = built([7], scale=2.0), built([3, 2])
+    second = built([7, 3, 2, 5], scale=2.0)
+    assert CALLS == ["cube-0", "cube-0", "cube-1", "cube-3"]
+    assert second.folder == own.folder != first.folder
     shutil.rmtree(first.folder)
-    assert [Cubes([3, 2, 5], scale=2.0)[i].electrons for i in range(3)] == [3, 2, 5]
+    assert [Cubes([7, 3, 2, 5], scale=2.0)[i].electrons for i in range(4)] == [7, 3, 2, 5]
 
 
 def test_a_damaged_sample_elsewhere_is_made_again():
+    built([7], scale=2.0)
     flip(next((built([3]).folder / "samples.zarr").glob("density-*/c/0/0")))
     assert built([3, 2], scale=2.0)[0].electrons == 3
-    assert CALLS == ["cube-0", "cube-0", "cube-1"]
+    assert CALLS == ["cube-0", "cube-0", "cube-0", "cube-1"]
 
 
 def test_two_jobs_of_the_same_inputs_are_one_sample():

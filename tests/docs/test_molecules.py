@@ -30,7 +30,7 @@ def test_errors_are_the_means_medians_and_largest_of_what_was_measured(page):
     assert {line[0] for line in lines} == set(OF)
     for name, count, *numbers in lines:
         errors = [row["nmae"] for row in ROWS if row["of"] == OF[name]]
-        base = [row["superposed atoms"] for row in ROWS if row["of"] == OF[name]]
+        base = [row["orbitals"] for row in ROWS if row["of"] == OF[name]]
         assert int(count) == len(errors)
         expected = [np.mean(errors), np.median(errors), np.max(errors), np.mean(base)]
         assert [float(x) for x in numbers] == pytest.approx(expected, abs=0.051)

@@ -130,7 +130,9 @@ class OrbitalsFeaturizer(FittedFeaturizer):
         found, _ = self.hamiltonian(kinds, torch.from_numpy(molecule.positions) / BOHR, electrons)
         return Prepared.of(found, self.hamiltonian.valence)
 
-    def _drawn(self, sample: Sample, seed: int, points: int) -> Draw:
+    def drawn(self, sample: Sample, seed: int, points: int) -> Draw:
+        """About ``points`` points of a sample, more where its density is high, and at nuclei; without a base."""
+
         def nothing(fractions: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.zeros((len(fractions), 1))
 
@@ -138,7 +140,7 @@ class OrbitalsFeaturizer(FittedFeaturizer):
 
     def _points(self, sample: Sample, seed: int, points: int) -> fitting.Points:
         molecule = Molecule.of(sample.structure, sample.grid, self.contents.species)
-        drawn = self._drawn(sample, seed, points)
+        drawn = self.drawn(sample, seed, points)
         which, seen = molecule.near(torch.from_numpy(drawn.places))
         target, volume = torch.from_numpy(drawn.target[:, 0]), torch.from_numpy(drawn.volume)
         kinds, positions = torch.from_numpy(molecule.kinds), torch.from_numpy(molecule.positions)
@@ -155,7 +157,7 @@ class OrbitalsFeaturizer(FittedFeaturizer):
         points = max(1, self.config.table // len(samples))
         rows = []
         for seed, sample in enumerate(samples):
-            drawn = self._drawn(sample, seed, points)
+            drawn = self.drawn(sample, seed, points)
             molecule = Molecule.of(sample.structure, sample.grid, self.contents.species)
             functions, base = self._seen(self._solved(sample.structure, molecule), molecule, drawn.places, "cpu")
             rows.append((functions, base, torch.from_numpy(drawn.target), torch.from_numpy(drawn.volume)))
