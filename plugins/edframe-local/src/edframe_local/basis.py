@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edframe_local.harmonics import harmonic_rows
+from edframe_local.harmonics import harmonic_rows, orders
 from edframe_local.neighbours import Surroundings
+from edframe_local.squares import Squares
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -27,16 +29,19 @@ def radial(distances: Float[Tensor, "*points"], count: int, cutoff: float) -> Fl
     """f_n of ``distances`` ``[…]`` in Å for n < ``count``: ``[…, n]``, 0 from the cut-off on, smooth everywhere.
 
     f_n(d) = (1 + cos(πd/r_c))/2 · cos(nπt), t from 0 to 1, like d up to ``CORE`` and like √d beyond: finest where
-    densities are steepest.
+    densities are steepest. One function after the other in memory.
     """
     d = distances.clamp(max=cutoff)
-    fade = 0.5 * (1 + torch.cos((math.pi / cutoff) * d))
-    t = d / (((d * d + CORE**2).sqrt() + CORE) * (math.hypot(cutoff, CORE) - CORE)).sqrt()
-    waves = torch.cos(math.pi * t)
-    functions = [fade, fade * waves]
-    for _ in range(count - 2):  # cos(nx) = 2 cos(x) cos((n−1)x) − cos((n−2)x)
-        functions.append(2 * waves * functions[-1] - functions[-2])
-    return torch.stack(functions[:count]).movedim(0, -1)  # one function after the other in memory
+    scale = math.hypot(cutoff, CORE) - CORE
+    waves = (d * d).add_(CORE**2).sqrt_().add_(CORE).mul_(scale / math.pi**2).rsqrt_().mul_(d).cos_()
+    functions = d.new_empty(count, *d.shape)
+    torch.mul(d, math.pi / cutoff, out=functions[0]).cos_().add_(1).mul_(0.5)
+    if count > 1:
+        torch.mul(functions[0], waves, out=functions[1])
+    waves.mul_(2)
+    for n in range(2, count):  # cos(nx) = 2 cos(x) cos((n−1)x) − cos((n−2)x)
+        torch.mul(waves, functions[n - 1], out=functions[n]).sub_(functions[n - 2])
+    return functions.movedim(0, -1)
 
 
 @dataclass(frozen=True)
@@ -107,31 +112,36 @@ class Basis:
     def __call__(self, around: Surroundings) -> tuple[NDArray[np.int64], Float[Tensor, "n {self.size}"]]:
         """Which points, ``[n]``, and their invariants, ``[n, size]``."""
         two, moments = self.sums(around)
-        real = around.points.reshape(-1) >= 0
-        if not real.all():
-            keep = torch.as_tensor(np.flatnonzero(real), device=two.device)
-            two, moments = two[keep], moments[keep]
         three = self.triples_of(moments, self.triples)
-        return around.points.reshape(-1)[real], torch.cat([two, three, self._more(three, moments)], 1)
+        functions = torch.cat([two, three, self._more(three, moments)])
+        real = around.points.reshape(-1) >= 0
+        return around.points.reshape(-1)[real], functions.T[torch.as_tensor(real, device=functions.device)]
 
-    def sums(self, around: Surroundings) -> tuple[Float[Tensor, "n two"], Float[Tensor, "n lm c"]]:
-        """Σ f_n per species, ``[n, species · pairs]``, and A, ``[n, (l, m), (n, s)]``, see ``place``."""
-        counts = [vectors.shape[2] for vectors in around.vectors]
-        flat = torch.cat([vectors.flatten(0, 1) for vectors in around.vectors], 1)
-        squared = flat.square().sum(-1)
-        functions = radial(squared.sqrt(), max(self.pairs, self.radial), self.cutoff)
-        weights = (
-            flat.new_tensor(self.kinds) if self.kinds else torch.eye(self.species, dtype=flat.dtype, device=flat.device)
-        )
-        own = flat.new_empty(*squared.shape, self.radial, weights.shape[1])  # f_n in each kind of atom
-        two, start = [], 0
-        for index, of_species in enumerate(torch.split(functions, counts, 1)):
-            two.append(of_species[..., : self.pairs].sum(1))
-            own[:, start : start + counts[index]] = of_species[..., : self.radial, None] * weights[index]
-            start += counts[index]
-        rows = harmonic_rows(flat / (squared + CORE**2).sqrt()[..., None], self.largest)
-        harmonics = torch.stack([row for of_one in rows for row in of_one], 1)
-        return torch.cat(two, 1), harmonics @ own.flatten(2)
+    @torch.no_grad()
+    def sums(self, around: Surroundings) -> tuple[Float[Tensor, "two n"], tuple[Float[Tensor, "_ _ n"], ...]]:
+        """Σ f_n per species, ``[species · pairs, n]``, and for each l the A that are needed, ``[c, m, n]``, see
+        ``place``. Points come last, so that what follows is of whole rows. Nothing is differentiated."""
+        vectors, points = around.planes, around.planes.shape[2]
+        squared = vectors.square().sum(0)
+        functions = radial(squared.sqrt(), max(self.pairs, self.radial), self.cutoff).movedim(-1, 0)
+        harmonics = harmonic_rows(vectors * (squared + CORE**2).rsqrt(), self.largest)
+        two = [part.sum(1) for part in torch.split(functions[: self.pairs], list(around.counts), 1)]
+        widths = [-(-width // self.sorts) for width in self.widths]
+        moments = []
+        for width, lines in zip(widths, torch.split(harmonics, self.orders), strict=True):
+            places = vectors.new_zeros(width, self.sorts, len(lines), points)
+            parts = (torch.split(each, list(around.counts), 1) for each in (functions[:width], lines))
+            for weights, f, y in zip(self.weights, *parts, strict=True):
+                _add_products(places, weights, f, y)
+            moments.append(places.flatten(0, 1))
+        return torch.cat(two), tuple(moments)
+
+    @cached_property
+    def weights(self) -> list[list[tuple[int, float]]]:
+        """Of each species the kinds that it counts in, and its weights there."""
+        if not self.kinds:
+            return [[(index, 1.0)] for index in range(self.species)]
+        return [[(kind, weight) for kind, weight in enumerate(row) if weight] for row in self.kinds]
 
     @cached_property
     def largest(self) -> int:
@@ -143,35 +153,55 @@ class Basis:
         return channel % self.radial * self.sorts + channel // self.radial
 
     @cached_property
+    def widths(self) -> list[int]:
+        """For each l, how many channels, the first in A, there are in any of the terms: few for high l."""
+        wanted = [(ell, j) for ell, _, j in self.placed(self.triples)]
+        wanted += [(0, self.place(channel)) for _, channel in self.products_listed]
+        return [max((1 + j for of, j in wanted if of == ell), default=0) for ell in range(self.largest + 1)]
+
+    @cached_property
     def orders(self) -> list[int]:
         """How many m each l has."""
-        return [1 if not ell or self.dimension == 1 else 2 * ell + 1 if self.dimension == 3 else 2
-                for ell in range(self.largest + 1)]  # fmt: skip
-
-    def by_l(self, moments: Float[Tensor, "n lm c"]) -> tuple[Float[Tensor, "n m c"], ...]:
-        """The part of A of each l."""
-        return torch.split(moments, self.orders, 1)
+        return orders(self.dimension, self.largest)
 
     def placed(self, count: int) -> list[tuple[int, int, int]]:
-        """(l, i, j) of the first ``count`` triples, i and j the places of their channels in A."""
-        return [(ell, self.place(i), self.place(j)) for ell, i, j in self.triples_listed[:count]]
+        """(l, i, j) of the first ``count`` triples, i ≤ j the places of their channels in A."""
+        places = ((ell, self.place(i), self.place(j)) for ell, i, j in self.triples_listed[:count])
+        return [(ell, min(i, j), max(i, j)) for ell, i, j in places]
 
-    def widths(self, placed: list[tuple[int, int, int]]) -> list[int]:
-        """For each l, how many places in A, first ones, its triples need: few for high l, by their degree."""
-        return [max((1 + max(i, j) for of, i, j in placed if of == ell), default=0) for ell in range(self.largest + 1)]
+    def triples_of(self, moments: Sequence[Float[Tensor, "_ _ n"]], count: int) -> Float[Tensor, "triples n"]:
+        """The first ``count`` invariants of three bodies, ``[count, n]``, from A."""
+        squares, rows = _squares(self, count)
+        return squares(moments).index_select(0, rows.to(moments[0].device))
 
-    def triples_of(self, moments: Float[Tensor, "n lm c"], count: int) -> Float[Tensor, "n triples"]:
-        """The first ``count`` invariants of three bodies, ``[n, count]``, from A."""
-        placed = self.placed(count)
-        widths = self.widths(placed)
-        starts = [0, *itertools.accumulate(width**2 for width in widths)]
-        listed = [starts[ell] + i * widths[ell] + j for ell, i, j in placed]
-        few = [a[..., :width] for a, width in zip(self.by_l(moments), widths, strict=True)]
-        squares = torch.cat([(a.transpose(1, 2) @ a).flatten(1) for a in few], 1)
-        return squares.index_select(1, torch.tensor(listed, device=squares.device))
+    def _more(
+        self, three: Float[Tensor, "triples n"], moments: Sequence[Float[Tensor, "_ _ n"]]
+    ) -> Float[Tensor, "more n"]:
+        triples, ends = (index.to(three.device) for index in self._products)
+        return three.index_select(0, triples) * moments[0][:, 0].index_select(0, ends)
 
-    def _more(self, three: Tensor, moments: Tensor) -> Tensor:
-        device = three.device
-        triples = torch.tensor([triple for triple, _ in self.products_listed], device=device, dtype=torch.long)
-        places = torch.tensor([self.place(i) for _, i in self.products_listed], device=device, dtype=torch.long)
-        return three.index_select(1, triples) * moments[:, 0].index_select(1, places)
+    @cached_property
+    def _products(self) -> tuple[Tensor, Tensor]:
+        """Of each product the triple, and the place of A_sn00."""
+        triples = torch.tensor([triple for triple, _ in self.products_listed], dtype=torch.long)
+        return triples, torch.tensor([self.place(i) for _, i in self.products_listed], dtype=torch.long)
+
+
+@lru_cache(maxsize=8)
+def _squares(basis: Basis, count: int) -> tuple[Squares, Tensor]:
+    """Those of the first ``count`` triples, and which of them each is."""
+    placed = basis.placed(count)
+    squares = Squares.of(placed)
+    return squares, torch.tensor([squares.row[triple] for triple in placed])
+
+
+def _add_products(
+    places: Float[Tensor, "c sorts m n"],
+    weights: Sequence[tuple[int, float]],
+    functions: Float[Tensor, "c k n"],
+    lines: Float[Tensor, "m k n"],
+) -> None:
+    """Adds Σ_k f Y to ``places`` of some kinds, each with its weight."""
+    for f, y in zip(functions[:, :, None].unbind(1), lines.unbind(1), strict=True):
+        for kind, weight in weights:
+            places[:, kind].addcmul_(f, y, value=weight)

@@ -6,6 +6,7 @@ A_sn00: a matrix product per point gives the factor of each A_sn00, and no colum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from edframe_local.basis import Basis
+from edframe_local.squares import Squares
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -20,60 +22,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contracted:
-    """Coefficients in the order in which sums appear, in float32, with c the channels (s, n).
+    """Coefficients in the order in which sums appear, in float32, with c the channels of A.
 
-    two: ``[species · pairs, s]``. forms: for each spin and each l ``[c, c]``, of which the first ``widths`` rows and
-    columns are not zero. counts: of each l, the channels whose
-    squares products are made of, the first of A. factors: ``[k, c · s]`` of these squares.
+    two: ``[s, species · pairs]``. forms: for each l and spin ``[w, w]`` of the first w channels of A, those that are
+    needed: few for high l, by their degree. squares: those that products are made of. factors: ``[s, c, k]`` of these.
     """
 
-    basis: Basis
-    two: Float[Tensor, "two s"]
-    forms: tuple[Float[Tensor, "l c c"], ...]
-    widths: tuple[int, ...]
-    counts: tuple[int, ...]
-    factors: Float[Tensor, "k cs"]
+    two: Float[Tensor, "s two"]
+    forms: tuple[Float[Tensor, "s _ _"], ...]
+    squares: Squares
+    factors: Float[Tensor, "s c k"]
 
     @classmethod
     def of(cls, basis: Basis, coefficients: Float[Tensor, "size s"]) -> Contracted:
         """Of ``coefficients`` ``[size, s]``."""
-        channels, spins, device = basis.channels, coefficients.shape[1], coefficients.device
-        two, three, more = torch.split(coefficients.float(), list(basis.sizes))
+        spins, device = coefficients.shape[1], coefficients.device
+        two, three, more = torch.split(coefficients.float().T, list(basis.sizes), 1)
         placed = basis.placed(basis.triples)
-        listed = [(ell, min(i, j), max(i, j)) for ell, i, j in placed]
-        places = torch.tensor([(ell * channels + i) * channels + j for ell, i, j in listed], device=device)
-        forms = three.new_zeros(len(basis.orders) * channels**2, spins).index_copy(0, places, three)
-        forms = forms.reshape(len(basis.orders), channels, channels, spins)
-        needed = [listed[triple] for triple, _ in basis.products_listed]
-        counts = [max((1 + j for of, _, j in needed if of == ell), default=0) for ell in range(len(basis.orders))]
-        squares = [(ell, i, j) for ell, count in enumerate(counts) for i in range(count) for j in range(i, count)]
-        row = {square: number for number, square in enumerate(squares)}
+        forms = []
+        for ell in range(len(basis.orders)):
+            mine = [(number, i, j) for number, (of, i, j) in enumerate(placed) if of == ell]
+            width = max((1 + j for _, _, j in mine), default=0)
+            numbers = torch.tensor([number for number, _, _ in mine], device=device, dtype=torch.long)
+            places = torch.tensor([i * width + j for _, i, j in mine], device=device, dtype=torch.long)
+            form = three.new_zeros(spins, width**2).index_copy(1, places, three.index_select(1, numbers))
+            forms.append(form.reshape(spins, width, width))
+        wanted = [placed[triple] for triple, _ in basis.products_listed]
+        squares = Squares.of(wanted)
         ends = [basis.place(channel) for _, channel in basis.products_listed]
-        cells = [row[square] * channels + end for square, end in zip(needed, ends, strict=True)]
-        factors = more.new_zeros(len(squares) * channels, spins)
-        factors = factors.index_copy(0, torch.tensor(cells, device=device, dtype=torch.long), more)
-        widths, factors = tuple(basis.widths(placed)), factors.reshape(len(squares), channels * spins)
-        return cls(basis, two, forms.unbind(-1), widths, tuple(counts), factors)
+        cells = [end * len(squares.row) + squares.row[square] for square, end in zip(wanted, ends, strict=True)]
+        count = max(ends, default=-1) + 1
+        factors = more.new_zeros(spins, count * len(squares.row))
+        factors = factors.index_copy(1, torch.tensor(cells, device=device, dtype=torch.long), more)
+        return cls(two, tuple(forms), squares, factors.reshape(spins, count, len(squares.row)))
 
-    def __call__(self, two: Float[Tensor, "n two"], moments: Float[Tensor, "n lm c"]) -> Float[Tensor, "n 3 s"]:
+    def __call__(
+        self, two: Float[Tensor, "two n"], moments: Sequence[Float[Tensor, "_ _ n"]]
+    ) -> Float[Tensor, "n 3 s"]:
         """ρ − ρ₀ by body order, ``[n, 3, s]`` in e/Å^d, from the sums of ``Basis.sums``."""
-        three = torch.stack([self._form(moments, spin) for spin in range(len(self.forms))], 1)
-        factors = (self._squares(moments).T @ self.factors).reshape(len(two), -1, len(self.forms))
-        more = torch.einsum("nc,ncs->ns", moments[:, 0], factors)
-        return torch.stack([two @ self.two, three, more], 1)
+        squares, first = self.squares(moments), moments[0][: self.factors.shape[1], 0]
+        more = [((factors @ squares) * first).sum(0) for factors in self.factors]
+        three = [self._form(moments, spin) for spin in range(len(self.factors))]
+        return torch.stack([self.two @ two, torch.stack(three), torch.stack(more)]).permute(2, 0, 1)
 
-    def _form(self, moments: Float[Tensor, "n lm c"], spin: int) -> Float[Tensor, "n"]:
+    def _form(self, moments: Sequence[Float[Tensor, "_ _ n"]], spin: int) -> Float[Tensor, "n"]:
         """The part of three bodies: Σ_m of A times its form."""
-        total = moments.new_zeros(len(moments))
-        for form, width, of_one in zip(self.forms[spin], self.widths, self.basis.by_l(moments), strict=True):
-            flat = of_one[..., :width].flatten(0, 1)
-            total = total + ((flat @ form[:width, :width]) * flat).reshape(len(moments), -1).sum(1)
-        return total
-
-    def _squares(self, moments: Float[Tensor, "n lm c"]) -> Float[Tensor, "k n"]:
-        """Σ_m A_l,i,m A_l,j,m for i ≤ j < counts, ``[k, n]``: points last, so that each product is of whole rows."""
-        rows = []
-        for count, of_one in zip(self.counts, self.basis.by_l(moments), strict=True):
-            last = of_one[..., :count].permute(1, 2, 0).contiguous()
-            rows += [(last[:, i : i + 1] * last[:, i:]).sum(0) for i in range(count)]
-        return torch.cat(rows) if rows else moments.new_zeros(0, len(moments))
+        parts = []
+        for form, of_one in zip(self.forms, moments, strict=True):
+            flat = of_one[: form.shape[1]].flatten(1)
+            parts.append(((form[spin] @ flat) * flat).sum(0).view(of_one.shape[1:]).sum(0))
+        return torch.stack(parts).sum(0)

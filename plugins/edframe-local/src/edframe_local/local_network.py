@@ -98,7 +98,7 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         for around in surroundings(coordinates, images, together=8, entries=ENTRIES):
             two, moments = self.basis.sums(around)
             real = around.points.reshape(-1)
-            seen = torch.cat([two, self.basis.triples_of(moments, self.seen - two.shape[1])], 1)
+            seen = torch.cat([two, self.basis.triples_of(moments, self.seen - len(two))]).T
             at = here[torch.as_tensor(real)]
             spread = self.posterior.deviations(network.hidden(seen, at, contracted(two, moments).sum(1)))
             weight = torch.as_tensor(np.where(real >= 0, 1 / probability[chosen][real], 0.0))
@@ -151,7 +151,7 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         def evaluate(around: Surroundings) -> Tensor:
             two, moments = self.basis.sums(around)
             answer = contracted(two, moments)
-            seen = torch.cat([two, self.basis.triples_of(moments, self.seen - two.shape[1])], 1)
+            seen = torch.cat([two, self.basis.triples_of(moments, self.seen - len(two))]).T
             here = base[torch.as_tensor(around.points.reshape(-1), device=base.device)]
             return torch.cat([answer, network(seen, here, answer.sum(1))[:, None]], 1)
 

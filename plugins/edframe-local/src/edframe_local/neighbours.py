@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 NOWHERE = 1e3
 """Distance in Å, in every coordinate, of the atom that fills up lists: beyond every cut-off."""
+GROUPS = 4096
+"""Of points, whose atoms are listed at once."""
+ROUNDS = 8
+"""Groups that are divided at once: a power of two."""
 WIDE = 1.5
 """Å that a group of points may extend, in the median: wider ones list atoms in vain."""
 
@@ -57,12 +61,20 @@ class Images:
 class Surroundings:
     """Points in groups, and the way from each point to the atoms near its group.
 
-    points: ``[g, p]``, which points, −1 where a group has fewer. vectors: of each species ``[g, p, k, d]`` in Å, from
-    the point to the atom; atoms that fill up lists are farther than any cut-off.
+    points: ``[g, p]``, which points, −1 where a group has fewer. planes: ``[d, k, n]`` in Å, from each of the n = g p
+    points to the atoms, of one species after the other, ``counts`` of each; atoms that fill up lists are farther than
+    any cut-off.
     """
 
     points: NDArray[np.int64]
-    vectors: tuple[Float[Tensor, "g p _ d"], ...]
+    planes: Float[Tensor, "d k n"]
+    counts: tuple[int, ...]
+
+    @property
+    def vectors(self) -> tuple[Float[Tensor, "g p _ d"], ...]:
+        """The same of each species."""
+        every = self.planes.reshape(*self.planes.shape[:2], *self.points.shape).permute(2, 3, 1, 0)
+        return torch.split(every, list(self.counts), 2)
 
 
 def surroundings(
@@ -76,42 +88,64 @@ def surroundings(
 ) -> Iterator[Surroundings]:
     """The neighbours of ``points`` ``[n, d]`` in Å, every point once, in parts of bounded size.
 
-    Up to ``together`` points that lie next to each other share a list of candidates, those within the radius of one of
-    them or a little farther; a part has at most ``entries`` pairs of point and atom of a species, or one group. A tree
-    finds the candidates, so that time per point depends on how many atoms are near, not on how many there are.
+    Up to ``together`` points that lie next to each other share a list of atoms, those within the radius of one of
+    them or a little farther; a part has at most ``entries`` pairs of point and atom, or one group. A tree finds the
+    atoms, so that time per point depends on how many are near, not on how many there are.
     """
     groups = _grouped(points, together)
-    filled = points[np.maximum(groups, 0)]
-    real = (groups >= 0)[..., None]
-    centres = np.where(real, filled, 0).sum(1) / real.sum(1)
-    away = np.where(real[..., 0], np.linalg.norm(filled - centres[:, None], axis=-1), 0.0)
-    radii = images.radius + away.max(1) + 1e-9
-    lists = [_candidates(places, centres, radii) for places in images.places]
-    most = np.maximum(1, np.max([[len(near) for near in one] for one in lists], axis=0))
-    order = np.argsort(most, kind="stable")  # groups with lists of one length are adjacent
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * groups.shape[1] * most[order[stop]] <= entries:
-            stop += 1
-        part = order[start:stop]
-        start = stop
-        inside = torch.as_tensor(filled[part] - centres[part, None], dtype=dtype, device=device)
-        vectors = []
-        for places, one in zip(images.places, lists, strict=True):
-            table = np.full((len(part), max(len(one[i]) for i in part) or 1, points.shape[1]), NOWHERE)
-            for row, i in enumerate(part):
-                table[row, : len(one[i])] = places[one[i]] - centres[i]
-            vectors.append(torch.as_tensor(table, dtype=dtype, device=device)[:, None] - inside[:, :, None])
-        yield Surroundings(groups[part], tuple(vectors))
+    places, species = np.concatenate(images.places), len(images.places)
+    kinds = np.repeat(np.arange(species), [len(each) for each in images.places])
+    tree = cKDTree(places)
+    for first in range(0, len(groups), GROUPS):
+        some = groups[first : first + GROUPS]
+        filled = points[np.maximum(some, 0)]
+        real = (some >= 0)[..., None]
+        centres = np.where(real, filled, 0).sum(1) / real.sum(1)
+        away = np.where(real[..., 0], np.linalg.norm(filled - centres[:, None], axis=-1), 0.0)
+        group, atom = _near(centres, images.radius + away.max(1) + 1e-9, tree)
+        slot = group * species + kinds[atom]
+        order = np.argsort(slot, kind="stable")
+        group, atom, slot = group[order], atom[order], slot[order]
+        counts = np.bincount(slot, minlength=len(some) * species)
+        rank = np.arange(len(slot)) - (np.cumsum(counts) - counts)[slot]
+        counts = counts.reshape(-1, species)
+        begins = np.searchsorted(group, np.arange(len(some) + 1))
+        for part in _parts(counts, entries // some.shape[1]):
+            most = counts[part].max(0)
+            most[0] += not most.any()  # one atom that fills up, where there are none
+            mine = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in part])
+            row = np.repeat(np.arange(len(part)), counts[part].sum(1))
+            table = np.full((points.shape[1], most.sum(), len(part), 1), NOWHERE)
+            column = (np.cumsum(most) - most)[kinds[atom[mine]]] + rank[mine]
+            table[:, column, row, 0] = (places[atom[mine]] - centres[group[mine]]).T
+            inside = np.moveaxis(filled[part] - centres[part, None], -1, 0)[:, None]
+            planes, inside = (torch.as_tensor(each, dtype=dtype, device=device) for each in (table, inside))
+            yield Surroundings(some[part], (planes - inside).flatten(2), tuple(most.tolist()))
 
 
-def _candidates(
-    places: NDArray[np.float64], centres: NDArray[np.float64], radii: NDArray[np.float64]
-) -> list[list[int]]:
-    if not len(places):
-        return [[] for _ in centres]
-    return list(cKDTree(places).query_ball_point(centres, radii, return_sorted=True))
+def _near(
+    centres: NDArray[np.float64], radii: NDArray[np.float64], tree: cKDTree
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of a centre and an atom within its radius."""
+    pairs = cKDTree(centres).sparse_distance_matrix(tree, float(radii.max()), output_type="ndarray")
+    pairs = pairs[pairs["v"] <= radii[pairs["i"]]]
+    return pairs["i"], pairs["j"]
+
+
+def _parts(counts: NDArray[np.int64], entries: int) -> Iterator[NDArray[np.int64]]:
+    """Groups in parts of at most ``entries`` atoms, or one group; those with lists of one length are adjacent.
+
+    counts: ``[g, species]``, how many atoms of each are near each group.
+    """
+    order = np.argsort(counts.sum(1), kind="stable")
+    start, most = 0, counts[order[0]]
+    for stop in range(1, len(order)):
+        wider = np.maximum(most, counts[order[stop]])
+        if (stop + 1 - start) * wider.sum() > entries:
+            yield order[start:stop]
+            start, wider = stop, counts[order[stop]]
+        most = wider
+    yield order[start:]
 
 
 def _grouped(points: NDArray[np.float64], together: int) -> NDArray[np.int64]:
@@ -119,22 +153,44 @@ def _grouped(points: NDArray[np.float64], together: int) -> NDArray[np.int64]:
     quarter, where groups would be wider than ``WIDE``.
 
     Points are divided across their longest extent, again and again, at a multiple of ``together``, so that all groups
-    but one are full.
+    but one are full; the last divisions are made for all at once.
     """
-
-    def divided(members: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        if len(members) <= together:
-            return [members]
-        axis = int(np.ptp(points[members], axis=0).argmax())
-        first = -(-len(members) // (2 * together)) * together
-        members = members[np.argpartition(points[members, axis], first)]
-        return [*divided(members[:first]), *divided(members[first:])]
-
-    parts = divided(np.arange(len(points)))
-    while together > 1 and np.median([np.ptp(points[part], axis=0).max() for part in parts]) > WIDE:
+    parts = _divided(points, np.arange(len(points)), ROUNDS * together)
+    last = parts.pop()
+    groups = np.array(parts, dtype=np.int64).reshape(-1, ROUNDS * together)
+    while groups.shape[1] > together:
+        groups = _halves(points, groups)
+    ends = _divided(points, last, together)
+    while together > 1 and np.median(np.concatenate([_widths(points, groups)] + [
+        _widths(points, each[None]) for each in ends
+    ])) > WIDE:  # fmt: skip
         together //= 2
-        parts = [half for part in parts for half in divided(part)]
-    groups = np.full((len(parts), together), -1, dtype=np.int64)
-    for row, part in zip(groups, parts, strict=True):
-        row[: len(part)] = part
-    return groups
+        groups = _halves(points, groups)
+        ends = [half for each in ends for half in _divided(points, each, together)]
+    filled = [np.pad(each, (0, together - len(each)), constant_values=-1) for each in ends]
+    return np.concatenate([groups, np.stack(filled)])
+
+
+def _divided(points: NDArray[np.float64], members: NDArray[np.int64], together: int) -> list[NDArray[np.int64]]:
+    """Parts of ``members`` of ``together`` each, the last of them of as many at most."""
+    if len(members) <= together:
+        return [members]
+    places = points[members]
+    axis = int((places.max(0) - places.min(0)).argmax())
+    first = -(-len(members) // (2 * together)) * together
+    members = members[np.argpartition(places[:, axis], first)]
+    return [*_divided(points, members[:first], together), *_divided(points, members[first:], together)]
+
+
+def _halves(points: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each of the groups ``[g, p]`` divided into two, ``[2 g, p / 2]``, across its longest extent."""
+    places = points[groups]
+    axis = (places.max(1) - places.min(1)).argmax(1) if len(groups) else np.zeros(0, dtype=np.int64)
+    along = np.take_along_axis(places, axis[:, None, None], 2)[..., 0]
+    order = np.argpartition(along, groups.shape[1] // 2, axis=1)
+    return np.take_along_axis(groups, order, 1).reshape(-1, groups.shape[1] // 2)
+
+
+def _widths(points: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    places = points[groups]
+    return np.asarray((places.max(1) - places.min(1)).max(1)) if len(groups) else np.zeros(0)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 64
 """Grid points next to each other that share a list of atoms."""
-ENTRIES = 2**14
-"""Pairs of a point and an atom at once: with the default basis some 10 kB each."""
+ENTRIES = 2**15
+"""Pairs of a point and an atom at once: with the default basis some 400 bytes each."""
 
 Evaluator = Callable[[Tensor], Callable[[Surroundings], Tensor]]
 """From a base density ``[p, s]`` to what gives the parts of its correction, see ``LocalFeaturizer.evaluator``."""
