@@ -245,7 +245,7 @@ CASES = {
         "abinit", SLAB,
         abinit(SLAB, "ecut 7.5 ngkpt 4 4 1 nshiftk 1 shiftk 0 0 0 nband 18 occopt 4 tsmear 0.01",
                {"Al": (13, "13al.pspnc")}),
-        ".abi", models=("krr", "local"), options=FEW, train=6, test=3,
+        ".abi", models=("krr",), train=6, test=3,
     ),
     "ABINIT: ethanol": Case(
         "abinit", ETHANOL,

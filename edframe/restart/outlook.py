@@ -70,8 +70,8 @@ MEASURED: Mapping[tuple[str, Kind], Outlook] = {
     ("abinit", "molecule"): Outlook(
         "coulomb",
         {2.3e-4: -0.01, 1.5e-3: -0.2, 3e-3: -0.16, 1e-2: -0.33},
-        "H2O: 13 steps by default, 8 at 2e-4 eV/e, 10 to 12 at 1.5e-3 to 3e-3, each dearer; ethanol: 14 and 12 at 1e-2; "
-        "the run of no steps costs a quarter",
+        "H2O: 13 steps by default, 8 at 2e-4 eV/e, 10 to 12 at 1.5e-3 to 3e-3, each dearer; ethanol: 14, and 12 at "
+        "1e-2; the run of no steps costs a quarter",
     ),
     ("abinit", "ionic molecule"): Outlook(
         "coulomb",
@@ -94,9 +94,9 @@ MEASURED: Mapping[tuple[str, Kind], Outlook] = {
     ("pyscf", "molecule"): Outlook(
         "coulomb",
         {1e-3: 0.07, 3.3e-3: -0.03, 9e-3: -0.05},
-        "periodic H2O: 8 cycles by default, 5 and three Fock matrices at 1e-3 to 3e-3 eV/e; ethanol: 10, and 7 at 9e-3; "
-        "ten molecules of QM9 with molecules-hcnof, whose prediction takes as long as six cycles: 11, and 6 to 7 and "
-        "half as much time again; molecules that are not periodic: no time saved",
+        "periodic H2O: 8 cycles by default, 5 and three Fock matrices at 1e-3 to 3e-3 eV/e; ethanol: 10, and 7 at "
+        "9e-3; ten molecules of QM9 with molecules-hcnof, whose prediction takes as long as six cycles: 11, and 6 "
+        "to 7 and half as much time again; molecules that are not periodic: no time saved",
     ),
     ("gpaw", "molecule"): Outlook(
         "coulomb",
