@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 FAR_MEMORY = 4
 """Past differences that are mixed in the log domain: what needs it moves far, and converges slowly."""
 
+ASTRAY = 100.0
+"""A hard solve goes back to its best iterate once the error is this many times that one's: it was mixed too boldly."""
+
 ABSURD = 1e5
 """No log scaling is as large: its potential would be that of a move by 450 blurs."""
 
@@ -266,6 +269,8 @@ def _iterate(problem: Problem, step: Transition, x: Tensor, limit: int) -> Solut
     active = torch.arange(len(x), device=x.device)
     stopped, trusted = torch.zeros_like(active, dtype=torch.bool), torch.ones_like(active, dtype=torch.bool)
     best = before = torch.full_like(active, torch.inf, dtype=x.dtype)
+    hard = step.logarithmic or problem.islands is not None
+    nearest = x
     finished: list[tuple[Tensor, ...]] = []
     for iteration in range(1, limit + 1):
         first, last, islands = problem.masses[0], problem.masses[-1], problem.islands
@@ -286,6 +291,13 @@ def _iterate(problem: Problem, step: Transition, x: Tensor, limit: int) -> Solut
             if islands:  # what goes across a border may be right by chance while the density beside it is not
                 error = torch.where(islands.several, torch.maximum(newest, before), newest)
             before = newest
+            astray = (error > ASTRAY * best) & (best < 1)
+            if hard and iteration < limit and bool(astray.any()):  # go back, and forget what led there
+                x[astray] = nearest[astray]
+                mixing = AndersonMixing(last.value.flatten(1), memory, relaxation)
+                continue
+            if hard:
+                nearest = torch.where((error <= best).reshape(-1, *[1] * (x.ndim - 1)), x, nearest)
             trusted &= error <= DISTRUST * best
             best = torch.minimum(best, error)
             now = ~stopped & ((error <= tol) | (iteration == limit))
@@ -304,6 +316,7 @@ def _iterate(problem: Problem, step: Transition, x: Tensor, limit: int) -> Solut
                     problem = problem[going]
                     active, x, residual, stopped = active[going], x[going], residual[going], stopped[going]
                     trusted, best, before = trusted[going], best[going], before[going]
+                    nearest = nearest[going]
                     mixing.keep(going)
         del implied, image
         if problem.correction and iteration <= CORRECTED:
