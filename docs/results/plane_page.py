@@ -85,14 +85,22 @@ def looks(recipe: Mapping[str, Any], effects: Sequence[Row], first: Sequence[Row
     every = []
     for number_, questions, known_ in ((1, recipe["questions"], first), (2, again, effects)):
         answered = [_effect(question, known_) for question in questions]
-        if number_ == 2:  # before a pair of it is there, there is no second look
-            answered = [e if e and e["pairs"] > recipe["looks"]["first"] else None for e in answered]
+        if number_ == 2:  # there is no second look before all of its pairs are there
+            answered = [e if e and e["pairs"] >= pairs_of(recipe, e) else None for e in answered]
         values = holm([effect["p"] if effect else 1.0 for effect in answered])
         every += [
             Look(question, number_, effect, min(1.0, recipe["looks"]["count"] * p))
             for question, effect, p in zip(questions, answered, values, strict=True)
         ]
     return every
+
+
+def pairs_of(recipe: Mapping[str, Any], asked: Row) -> int:
+    """How many pairs are planned of a condition and a loss."""
+    return max(
+        part["seeds"] for part in recipe["runs"]
+        if asked["condition"] in part["conditions"] and asked["loss"] in part["losses"]
+    )  # fmt: skip
 
 
 def _effect(question: Row, effects: Sequence[Row]) -> Row | None:
@@ -318,8 +326,12 @@ def training(rows: Sequence[Row]) -> bytes:
     the mean of its kind, spread evenly over its steps."""
     conditions = list(dict.fromkeys(row["condition"] for row in rows))
     with styled():
-        figure, axes = panels(len(conditions), 2.6 * len(conditions) + 1.6, 3.0)
-        for ax, condition in zip(axes, conditions, strict=True):
+        figure, (spare,) = panels(1, 11.5, 6.0)
+        spare.remove()
+        axes = figure.subplots(2, len(conditions) // 2 + 1).ravel()  # one at the end for the names of the losses
+        for ax in axes[len(conditions) :]:
+            ax.set_axis_off()
+        for ax, condition in zip(axes, conditions, strict=False):
             here = [row for row in rows if row["condition"] == condition]
             for loss in _losses(here):
                 paths = np.array([row["validation_nmae"] for row in here if row["loss"] == loss])
@@ -331,7 +343,7 @@ def training(rows: Sequence[Row]) -> bytes:
             ax.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
             ax.set_ylim(0.4, 60)
             ax.minorticks_off()
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7.5)
+        axes[-1].legend(*axes[0].get_legend_handles_labels(), loc="center", fontsize=8.5)
         return png(figure)
 
 

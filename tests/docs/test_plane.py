@@ -63,12 +63,14 @@ def test_two_looks_cost_a_factor_of_two(page) -> None:
         {**effect, "metric": "dipole_error", "pairs": 10, "p": 0.03},
     ]
     second = [{**one, "pairs": 20, "p": 0.02} for one in first]
-    recipe = {"questions": questions, "looks": {"first": 10, "count": 2}}
+    runs = [{"conditions": ["a"], "losses": ["b"], "seeds": seeds} for seeds in (10, 20)]
+    recipe = {"questions": questions, "looks": {"first": 10, "count": 2}, "runs": runs}
     seen = [(look.number, look.p, look.answer) for look in page.looks(recipe, second, first)]
     assert [number for number, _, _ in seen] == [1, 1, 2]
     assert [p for _, p, _ in seen] == pytest.approx([0.04, 0.06, 0.04])
     assert [word for _, _, word in seen] == ["lower", "open", "lower"]
-    assert page.looks(recipe, first, first)[-1].answer == "open: not run"
+    some = [{**one, "pairs": 19} for one in second]
+    assert page.looks(recipe, some, first)[-1].answer == "open: not run"
 
 
 def test_pairs_that_would_answer_are_enough(page) -> None:
