@@ -31,7 +31,7 @@ MOST = 1500
 """Points of each training molecule, at most."""
 
 
-def main(file: str, seeds: Sequence[int]) -> None:
+def main(file: str, seeds: Sequence[int], sizes: Sequence[int]) -> None:
     """A line for each number of molecules and seed that has none."""
     every, parts = trained_on()
     qm9, places = tested("qm9", file, None)
@@ -39,7 +39,7 @@ def main(file: str, seeds: Sequence[int]) -> None:
     options.pop("name")
     done = {(row["molecules"], row["seed"]) for row in records(RESULTS)} if RESULTS.exists() else set()
     for seed in seeds:
-        for count in (*SIZES, len(parts.train)):
+        for count in sizes or (*SIZES, len(parts.train)):
             if (count, seed) in done:
                 continue
             start = time.process_time()
@@ -62,5 +62,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", help="of the geometries of QM9")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="numbers of molecules; default: all of them")
     given = parser.parse_args()
-    main(given.file, given.seeds)
+    main(given.file, given.seeds, given.sizes)

@@ -197,7 +197,7 @@ def drawn(every: Rows) -> None:
         side, end = ((7, "left"), (-7, "right"))[place % 2]  # of two that are as wrong, one on each side
         sizes.annotate(label, (heavy(row) + shifts[row["of"]], row["nmae"]), xytext=(side, -2), ha=end,
                        textcoords="offset points", fontsize=7)  # fmt: skip
-    sizes.set(xlabel="heavy atoms", ylabel="NMAE, %", ylim=(0, None))
+    sizes.set(xlabel="heavy atoms", ylabel="NMAE, %", xlim=(0, 8.6), ylim=(0, None))
     beforehand.axvline(1, color="0.5", lw=0.8)
     beforehand.set(xlabel="distance of the warning", ylabel="NMAE, %", ylim=(0, None))
     ends = np.array([0.0, 1.1 * max(row["expected"] for row in every)])

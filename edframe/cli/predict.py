@@ -111,7 +111,7 @@ def predict(
 
     An ensemble, made by `edframe ensemble`, also writes the spread of its members, which is the standard deviation to
     expect at each point, into a second file, and says which NMAE to expect; so does one run whose featurizer knows it,
-    such as local-network. A structure with atoms in surroundings
+    such as local-network or orbitals. A structure with atoms in surroundings
     that were not trained on is predicted with a warning. The distance that is printed is from the training data, in
     units in which 1 is the edge of what they hold.
 

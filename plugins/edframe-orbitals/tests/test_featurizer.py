@@ -12,7 +12,7 @@ from edframe.errors import DataError
 from edframe.interfaces import Contents
 from edframe.testing import examples
 
-SMALL = {"orbital_steps": 40, "orbital_points": 200, "table": 2000, "steps": 60, "width": 16, "batch": 256}
+SMALL = {"orbital_steps": 12, "orbital_points": 150, "table": 1500, "steps": 60, "width": 16, "batch": 256}
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def density_matrix(hamiltonian: Float[Tensor, "m m"], electrons: float) -> Float
 
     The derivative is that of perturbation theory, (f_i − f_j)/(ε_i − ε_j), and finite where levels are degenerate.
     """
-    matrix: Tensor = _Filled.apply(hamiltonian, electrons)
+    matrix: Tensor = _Filled.apply(hamiltonian, electrons)  # type: ignore[no-untyped-call]
     return matrix
 
 
@@ -40,7 +40,8 @@ class _Filled(torch.autograd.Function):
         levels, orbitals = torch.linalg.eigh(hamiltonian)
         filled = occupations(levels, electrons)
         ctx.save_for_backward(levels, orbitals, filled)
-        return (orbitals * filled) @ orbitals.T
+        matrix: Tensor = (orbitals * filled) @ orbitals.T
+        return matrix
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

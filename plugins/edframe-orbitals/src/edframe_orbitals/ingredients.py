@@ -97,7 +97,7 @@ def quantities(prepared: Prepared, points: Float[Tensor, "p 3"]) -> Float[Tensor
     gradient = 2 * torch.stack([(filled * slope).sum(1) for slope in slopes], 1)
     kinetic = torch.stack([slope.square().sum(1) for slope in slopes]).sum(0)
     projected = filled @ prepared.occupied.T  # the density matrix times the orbitals
-    laplacian = 2 * (projected * laplacians).sum(1)
+    laplacian = 2 * (projected * laplacians).sum(1)  # of the density, less twice the kinetic energy density
     s = (orbitals.shown % 4 == 0).float()
     in_s, in_p = values * s, values * (1 - s)
     ours = values @ prepared.inside
