@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from edframe_local import subgrid
+from edframe_local import parts, subgrid
 from edframe_local.baseline import Baseline
 from edframe_local.local import LocalFeaturizer
 from edframe_local.local_network import LocalNetworkFeaturizer
@@ -78,8 +78,34 @@ def test_points_need_no_halo(featurizer, structure):
     model = Baseline(BaselineConfig(), 1, 1, 3)
     features = featurizer([structure], GRID, "cpu")
     whole = model(features.channels, features.baseline, GRID, torch.tensor([8.5]))[0]
-    parts = tiles(GRID, model, GRID.points // 5)
-    assert sum(np.prod(tile.seen.shape) for tile in parts) == GRID.points
+    pieces = tiles(GRID, model, GRID.points // 5)
+    assert sum(np.prod(tile.seen.shape) for tile in pieces) == GRID.points
     on = featurizer.tiled(structure, GRID, "cpu")
-    density = predicted(model, on, Basis(GRID, np.eye(3, dtype=np.int64)), 8.5, parts, None, "cpu")
+    density = predicted(model, on, Basis(GRID, np.eye(3, dtype=np.int64)), 8.5, pieces, None, "cpu")
     assert nmae(density, whole.numpy()) < 1e-6
+
+
+def test_where_all_points_are_near_atoms_every_one_is_evaluated(featurizer, structure, monkeypatch):
+    grid = Grid.of(GRID.vectors * 0.5, (18, 14, 14))
+    small = Structure(Lattice(grid.vectors), structure.species, structure.frac_coords)
+    monkeypatch.setattr(subgrid, "NEAR", 40.0)
+    assert subgrid.near_atoms(small.frac_coords, grid).all()
+    whole = featurizer([small], grid, "cpu").baseline
+    assert whole.isfinite().all()
+    assert nmae(featurizer.tiled(small, grid, "cpu")(grid.region()).baseline.numpy(), whole.numpy()) < 1e-6
+
+
+def test_memory_is_that_of_some_points_whatever_is_asked_for_at_once(featurizer, structure, monkeypatch):
+    whole = featurizer.tiled(structure, GRID, "cpu")(GRID.region()).baseline
+    monkeypatch.setattr(parts, "AT_ONCE", 3001)
+    largest = []
+    search = parts.surroundings
+
+    def counting(points, *arguments, **options):
+        largest.append(len(points))
+        return search(points, *arguments, **options)
+
+    monkeypatch.setattr(parts, "surroundings", counting)
+    split = featurizer.tiled(structure, GRID, "cpu")(GRID.region()).baseline
+    assert max(largest) == 3001
+    assert nmae(split.numpy(), whole.numpy()) < 1e-6

@@ -22,7 +22,7 @@ from edframe_local.drawing import Draw, drawn_from
 from edframe_local.evaluation import Contracted
 from edframe_local.kinds import kinds_of
 from edframe_local.neighbours import Images, Surroundings
-from edframe_local.parts import Parts, evaluated
+from edframe_local.parts import Parts, coordinates_on, evaluated
 from edframe_local.plugin import LocalConfig
 
 if TYPE_CHECKING:
@@ -154,7 +154,9 @@ class LocalFeaturizer(FittedFeaturizer):
         coordinates = np.where(grid.periodic, fractions % 1.0, fractions) @ grid.vectors
         images, base = self._images(structure, grid), features.baseline[0]
         with torch.no_grad():
-            corrections = evaluated(self.evaluator(base.T), coordinates, np.arange(len(points)), images, base.device)
+            corrections = evaluated(
+                self.evaluator(base.T), coordinates.__getitem__, np.arange(len(points)), images, base.device
+            )
         return with_corrections(features, corrections[None])
 
     @torch.no_grad()
@@ -170,9 +172,9 @@ class LocalFeaturizer(FittedFeaturizer):
     ) -> Float[Tensor, "part s *grid"]:
         """The parts of the correction of ``base`` ``[s, …]`` in e/Å^d: ``[part, s, …]`` float32 on its device."""
         evaluate, images = self.evaluator(base.flatten(1).T), self._images(structure, grid)
-        coordinates = grid.coordinates().reshape(-1, grid.dimension)
-        if subgrid.halved(grid):
-            which = subgrid.chosen(structure.frac_coords[:, : grid.dimension], grid)
+        coordinates = coordinates_on(grid, grid.region().indices(grid))
+        which = subgrid.chosen(structure.frac_coords[:, : grid.dimension], grid) if subgrid.halved(grid) else None
+        if which is not None and which.rest:
             points = [which.second, which.near, which.probes]
             corrections = evaluated(evaluate, coordinates, np.concatenate(points), images, base.device)
             coarse, exact, probed = torch.split(corrections, [len(part) for part in points], dim=2)

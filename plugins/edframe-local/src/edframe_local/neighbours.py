@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 NOWHERE = 1e3
 """Distance in Å, in every coordinate, of the atom that fills up lists: beyond every cut-off."""
-GROUPS = 4096
-"""Of points, whose atoms are listed at once."""
 ROUNDS = 8
 """Groups that are divided at once: a power of two."""
 WIDE = 1.5
@@ -96,31 +94,29 @@ def surroundings(
     places, species = np.concatenate(images.places), len(images.places)
     kinds = np.repeat(np.arange(species), [len(each) for each in images.places])
     tree = cKDTree(places)
-    for first in range(0, len(groups), GROUPS):
-        some = groups[first : first + GROUPS]
-        filled = points[np.maximum(some, 0)]
-        real = (some >= 0)[..., None]
-        centres = np.where(real, filled, 0).sum(1) / real.sum(1)
-        away = np.where(real[..., 0], np.linalg.norm(filled - centres[:, None], axis=-1), 0.0)
-        group, atom = _near(centres, images.radius + away.max(1) + 1e-9, tree)
-        slot = group * species + kinds[atom]
-        order = np.argsort(slot, kind="stable")
-        group, atom, slot = group[order], atom[order], slot[order]
-        counts = np.bincount(slot, minlength=len(some) * species)
-        rank = np.arange(len(slot)) - (np.cumsum(counts) - counts)[slot]
-        counts = counts.reshape(-1, species)
-        begins = np.searchsorted(group, np.arange(len(some) + 1))
-        for part in _parts(counts, entries // some.shape[1]):
-            most = counts[part].max(0)
-            most[0] += not most.any()  # one atom that fills up, where there are none
-            mine = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in part])
-            row = np.repeat(np.arange(len(part)), counts[part].sum(1))
-            table = np.full((points.shape[1], most.sum(), len(part), 1), NOWHERE)
-            column = (np.cumsum(most) - most)[kinds[atom[mine]]] + rank[mine]
-            table[:, column, row, 0] = (places[atom[mine]] - centres[group[mine]]).T
-            inside = np.moveaxis(filled[part] - centres[part, None], -1, 0)[:, None]
-            planes, inside = (torch.as_tensor(each, dtype=dtype, device=device) for each in (table, inside))
-            yield Surroundings(some[part], (planes - inside).flatten(2), tuple(most.tolist()))
+    filled = points[np.maximum(groups, 0)]
+    real = (groups >= 0)[..., None]
+    centres = np.where(real, filled, 0).sum(1) / real.sum(1)
+    away = np.where(real[..., 0], np.linalg.norm(filled - centres[:, None], axis=-1), 0.0)
+    group, atom = _near(centres, images.radius + away.max(1) + 1e-9, tree)
+    slot = group * species + kinds[atom]
+    order = np.argsort(slot, kind="stable")
+    group, atom, slot = group[order], atom[order], slot[order]
+    counts = np.bincount(slot, minlength=len(groups) * species)
+    rank = np.arange(len(slot)) - (np.cumsum(counts) - counts)[slot]
+    counts = counts.reshape(-1, species)
+    begins = np.searchsorted(group, np.arange(len(groups) + 1))
+    for part in _parts(counts, entries // groups.shape[1]):
+        most = counts[part].max(0)
+        most[0] += not most.any()  # one atom that fills up, where there are none
+        mine = np.concatenate([np.arange(begins[i], begins[i + 1]) for i in part])
+        row = np.repeat(np.arange(len(part)), counts[part].sum(1))
+        table = np.full((points.shape[1], most.sum(), len(part), 1), NOWHERE)
+        column = (np.cumsum(most) - most)[kinds[atom[mine]]] + rank[mine]
+        table[:, column, row, 0] = (places[atom[mine]] - centres[group[mine]]).T
+        inside = np.moveaxis(filled[part] - centres[part, None], -1, 0)[:, None]
+        planes, inside = (torch.as_tensor(each, dtype=dtype, device=device) for each in (table, inside))
+        yield Surroundings(groups[part], (planes - inside).flatten(2), tuple(most.tolist()))
 
 
 def _near(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -27,6 +28,8 @@ TOGETHER = 64
 """Grid points next to each other that share a list of atoms."""
 ENTRIES = 2**15
 """Pairs of a point and an atom at once: with the default basis some 400 bytes each."""
+AT_ONCE = 2**18
+"""Points whose neighbours are searched at once."""
 
 Evaluator = Callable[[Tensor], Callable[[Surroundings], Tensor]]
 """From a base density ``[p, s]`` to what gives the parts of its correction, see ``LocalFeaturizer.evaluator``."""
@@ -34,22 +37,39 @@ Evaluator = Callable[[Tensor], Callable[[Surroundings], Tensor]]
 
 def evaluated(
     evaluate: Callable[[Surroundings], Float[Tensor, "n part s"]],
-    coordinates: NDArray[np.float64],
+    coordinates: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     points: NDArray[np.int64],
     images: Images,
     device: torch.device,
 ) -> Float[Tensor, "part s p"]:
-    """``evaluate`` at ``points``, places in ``coordinates`` ``[n, d]`` in Å: ``[part, s, p]``. Where a gradient is
-    wanted, only the result of each part of the points stays in memory: the part is computed again on the way back."""
-    values, places = [], []
-    for around in surroundings(coordinates[points], images, together=TOGETHER, entries=ENTRIES, device=device):
-        real = around.points >= 0
-        here = replace(around, points=np.where(real, points[around.points], -1))
-        block = checkpoint(evaluate, here, use_reentrant=False) if torch.is_grad_enabled() else evaluate(here)
-        values.append(block[torch.as_tensor(real.ravel(), device=device)])
-        places.append(around.points[real])
-    order = torch.as_tensor(np.argsort(np.concatenate(places)), device=device)
-    return torch.cat(values)[order].permute(1, 2, 0)
+    """``evaluate`` at ``points``, whose ``coordinates`` ``[p, d]`` are in Å: ``[part, s, p]``. Beside the result,
+    memory is that of ``AT_ONCE`` points. Where a gradient is wanted, only the result of each part of the points is held
+    in memory: the part is computed again on the way back."""
+    done = []
+    for some in np.split(points, range(AT_ONCE, len(points), AT_ONCE)):
+        values, places = [], []
+        for around in surroundings(coordinates(some), images, together=TOGETHER, entries=ENTRIES, device=device):
+            real = around.points >= 0
+            here = replace(around, points=np.where(real, some[around.points], -1))
+            block = checkpoint(evaluate, here, use_reentrant=False) if torch.is_grad_enabled() else evaluate(here)
+            values.append(block[torch.as_tensor(real.ravel(), device=device)])
+            places.append(around.points[real])
+        order = torch.as_tensor(np.argsort(np.concatenate(places)), device=device)
+        done.append(torch.cat(values)[order])
+    return torch.cat(done).permute(1, 2, 0)
+
+
+def coordinates_on(
+    grid: Grid, indices: Sequence[NDArray[np.int64]]
+) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+    """From flat indices of the points that have these ``indices`` along each axis to their coordinates in Å."""
+    axes = [index / n for index, n in zip(indices, grid.shape, strict=True)]
+
+    def coordinates(points: NDArray[np.int64]) -> NDArray[np.float64]:
+        places = np.unravel_index(points, [len(axis) for axis in axes])
+        return np.asarray(np.stack([axis[place] for axis, place in zip(axes, places, strict=True)], 1) @ grid.vectors)
+
+    return coordinates
 
 
 class Parts:
@@ -108,10 +128,8 @@ class Parts:
     ) -> Tensor:
         """The parts of the correction at the points of these indices along each axis, ``[part, s, …]``; chosen: at some
         of them by flat index, ``[part, s, p]``."""
-        grid = self._grid
-        fractions = np.stack(np.meshgrid(*[i / n for i, n in zip(indices, grid.shape, strict=True)], indexing="ij"), -1)
-        coordinates = fractions.reshape(-1, grid.dimension) @ grid.vectors
-        points = np.arange(len(coordinates)) if chosen is None else chosen
+        coordinates = coordinates_on(self._grid, indices)
+        points = np.arange(math.prod(len(index) for index in indices)) if chosen is None else chosen
         values = evaluated(self._evaluator(base.flatten(1).T), coordinates, points, self._images, base.device)
         return values if chosen is not None else values.reshape(*values.shape[:2], *(len(i) for i in indices))
 
@@ -131,14 +149,17 @@ class Parts:
         return wrapped, base
 
     def _skipping(self, probes: Probes, known: Float[Tensor, "p s"], total: float) -> bool:
-        """Whether interpolation changes the density little enough, by the base ``known`` at ``probes.points``."""
-        places = np.stack(np.unravel_index(probes.points, self._grid.shape), 1) / np.array(self._grid.shape)
+        """Whether interpolation changes the density little enough, by the base ``known`` at ``probes.points``, and
+        leaves any point out."""
+        if not probes.count:
+            return False
+        places = coordinates_on(self._grid, self._grid.region().indices(self._grid))(probes.points)
         every = np.arange(len(places))
-        values = evaluated(self._evaluator(known), places @ self._grid.vectors, every, self._images, known.device)
+        values = evaluated(self._evaluator(known), places.__getitem__, every, self._images, known.device)
         weights = torch.as_tensor(probes.weights, dtype=values.dtype, device=values.device)
         owners = torch.as_tensor(probes.owners, device=values.device)
         off = values.new_zeros(*values.shape[:2], probes.count).index_add_(2, owners, values * weights)
-        far = float(off.sum(0).abs().mean()) * probes.rest if probes.count else 0.0
+        far = float(off.sum(0).abs().mean()) * probes.rest
         return far <= self._interpolation * total
 
 
