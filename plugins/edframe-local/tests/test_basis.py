@@ -127,6 +127,13 @@ def test_invariants_are_sums_over_pairs_of_neighbours(together) -> None:
         np.testing.assert_allclose(products, [by_hand[t] * first[c] for t, c in listed], atol=1e-7)
 
 
+@pytest.mark.parametrize("basis", [BASIS, replace(BASIS, kinds=((1.0, 0.0), (0.0, 1.0), (0.3, 1.5)))])
+def test_many_atoms_are_summed_as_few_are(basis, monkeypatch) -> None:
+    few = values(FRACTIONS, basis=basis)
+    monkeypatch.setattr("edframe_local.basis.MANY", 3)
+    torch.testing.assert_close(values(FRACTIONS, basis=basis), few, rtol=0, atol=1e-9)
+
+
 def test_terms_of_lowest_degree_are_kept_and_budgets_hold_for_many_species() -> None:
     for species in (1, 3, 5):
         basis = Basis(species, 3, 5.0, pairs=8, radial=6, angular=4, triples=300, products=100)

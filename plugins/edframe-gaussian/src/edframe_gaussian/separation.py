@@ -89,13 +89,7 @@ def separated(function: Profile, spacing: float, radius: float) -> Separation | 
     """With a core of ``radius`` Å and a tail for a grid of ``spacing`` Å; None where the tail is not smooth enough."""
     radii, values = _tabulated(function)
     shells = 4 * np.pi * radii**2 * STEP
-    nyquist = np.pi / spacing
-    # As many waves as tell apart the ends of a function of this length.
-    more = max(7 * nyquist, SHARPEST)
-    count = int(np.ceil(1.5 * more * function.cutoff / np.pi))
-    step = more / count
-    waves = nyquist + step * (np.arange(count) + 0.5)
-    bessel = np.sinc(np.outer(waves, radii) / np.pi)
+    waves, step, bessel = _waves(spacing, function.cutoff)
     inside = int(np.searchsorted(radii, radius, side="right"))
     intervals = max(4, int(np.ceil(1.5 * radius / spacing)) + 3)
     splines = _splines(np.minimum(radii[:inside] / radius, 1 - 1e-12) * intervals, intervals)
@@ -146,8 +140,24 @@ def _between(values: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray
     return between
 
 
+@lru_cache(maxsize=4)
+def _waves(spacing: float, cutoff: float) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+    """Wave numbers beyond the Nyquist wave number of ``spacing``, as many as tell apart the ends of a function of this
+    length, the step between them, and sin(kr)/(kr) ``[wave, radius]``."""
+    nyquist = np.pi / spacing
+    more = max(7 * nyquist, SHARPEST)
+    count = int(np.ceil(1.5 * more * cutoff / np.pi))
+    step = more / count
+    waves: NDArray[np.float64] = nyquist + step * (np.arange(count, dtype=np.float64) + 0.5)
+    return waves, step, np.sinc(np.outer(waves, _radii(cutoff)) / np.pi)
+
+
+def _radii(cutoff: float) -> NDArray[np.float64]:
+    return np.asarray(STEP * np.arange(int(np.floor(cutoff / STEP + 1e-6)) + 1, dtype=np.float64))
+
+
 @lru_cache(maxsize=64)
 def _tabulated(function: Profile) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    radii = STEP * np.arange(int(np.floor(function.cutoff / STEP + 1e-6)) + 1, dtype=np.float64)
+    radii = _radii(function.cutoff)
     squared = torch.as_tensor(radii**2, dtype=torch.float32)
     return radii, np.asarray(function(squared).double().cpu().numpy())

@@ -25,6 +25,10 @@ CORE = 0.2
 """Å within which radial functions and harmonics flatten out, so that they are smooth at the nucleus itself."""
 
 
+MANY = 24
+"""Atoms of a species beyond which a product of small matrices for each point is sooner done than one for each atom."""
+
+
 def radial(distances: Float[Tensor, "*points"], count: int, cutoff: float) -> Float[Tensor, "*points {count}"]:
     """f_n of ``distances`` ``[…]`` in Å for n < ``count``: ``[…, n]``, 0 from the cut-off on, smooth everywhere.
 
@@ -127,13 +131,17 @@ class Basis:
         harmonics = harmonic_rows(vectors * (squared + CORE**2).rsqrt(), self.largest)
         two = [part.sum(1) for part in torch.split(functions[: self.pairs], list(around.counts), 1)]
         widths = [-(-width // self.sorts) for width in self.widths]
-        moments = []
-        for width, lines in zip(widths, torch.split(harmonics, self.orders), strict=True):
-            places = vectors.new_zeros(width, self.sorts, len(lines), points)
-            parts = (torch.split(each, list(around.counts), 1) for each in (functions[:width], lines))
-            for weights, f, y in zip(self.weights, *parts, strict=True):
-                _add_products(places, weights, f, y)
+        pairs = [torch.split(each, list(around.counts), 1) for each in (functions[: max(widths)], harmonics)]
+        sums = [_sum_of_products(f, y) for f, y in zip(*pairs, strict=True)]
+        moments, first = [], 0
+        for width, m in zip(widths, self.orders, strict=True):
+            places = vectors.new_zeros(width, self.sorts, m, points)
+            for weights, terms in zip(self.weights, sums, strict=True):
+                for f, y in terms:
+                    for kind, weight in weights:
+                        places[:, kind].addcmul_(f[:width, first : first + m], y[first : first + m], value=weight)
             moments.append(places.flatten(0, 1))
+            first += m
         return torch.cat(two), tuple(moments)
 
     @cached_property
@@ -195,13 +203,10 @@ def _squares(basis: Basis, count: int) -> tuple[Squares, Tensor]:
     return squares, torch.tensor([squares.row[triple] for triple in placed])
 
 
-def _add_products(
-    places: Float[Tensor, "c sorts m n"],
-    weights: Sequence[tuple[int, float]],
-    functions: Float[Tensor, "c k n"],
-    lines: Float[Tensor, "m k n"],
-) -> None:
-    """Adds Σ_k f Y to ``places`` of some kinds, each with its weight."""
-    for f, y in zip(functions[:, :, None].unbind(1), lines.unbind(1), strict=True):
-        for kind, weight in weights:
-            places[:, kind].addcmul_(f, y, value=weight)
+def _sum_of_products(functions: Float[Tensor, "c k n"], lines: Float[Tensor, "lm k n"]) -> list[tuple[Tensor, Tensor]]:
+    """Terms f, y whose products f y ``[c, lm, n]`` are, in sum, Σ_k f Y: one of many atoms, else one for each."""
+    if functions.shape[1] <= MANY:
+        wide = functions[:, None].expand(-1, len(lines), -1, -1)
+        return list(zip(wide.unbind(2), lines.unbind(1), strict=True))
+    total = (functions.permute(2, 0, 1) @ lines.permute(2, 1, 0)).permute(1, 2, 0)
+    return [(total, lines.new_ones(len(lines), 1))]

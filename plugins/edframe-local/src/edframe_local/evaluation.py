@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 class Contracted:
     """Coefficients in the order in which sums appear, in float32, with c the channels of A.
 
-    two: ``[s, species · pairs]``. forms: for each l and spin ``[w, w]`` of the first w channels of A, those that are
-    needed: few for high l, by their degree. squares: those that products are made of. factors: ``[s, c, k]`` of these.
+    two: ``[s, species · pairs]``. three: ``[s, triples]``. forms: the same for each l and spin, ``[w, w]`` of the first
+    w channels of A, those that are needed: few for high l, by their degree. squares: those that products are made of.
+    factors: ``[s, c, k]`` of these.
     """
 
     two: Float[Tensor, "s two"]
+    three: Float[Tensor, "s triples"]
     forms: tuple[Float[Tensor, "s _ _"], ...]
     squares: Squares
     factors: Float[Tensor, "s c k"]
@@ -54,16 +56,23 @@ class Contracted:
         count = max(ends, default=-1) + 1
         factors = more.new_zeros(spins, count * len(squares.row))
         factors = factors.index_copy(1, torch.tensor(cells, device=device, dtype=torch.long), more)
-        return cls(two, tuple(forms), squares, factors.reshape(spins, count, len(squares.row)))
+        return cls(two, three, tuple(forms), squares, factors.reshape(spins, count, len(squares.row)))
 
     def __call__(
-        self, two: Float[Tensor, "two n"], moments: Sequence[Float[Tensor, "_ _ n"]]
+        self,
+        two: Float[Tensor, "two n"],
+        moments: Sequence[Float[Tensor, "_ _ n"]],
+        triples: Float[Tensor, "some n"] | None = None,
     ) -> Float[Tensor, "n 3 s"]:
-        """ρ − ρ₀ by body order, ``[n, 3, s]`` in e/Å^d, from the sums of ``Basis.sums``."""
+        """ρ − ρ₀ by body order, ``[n, 3, s]`` in e/Å^d, from the sums of ``Basis.sums``. triples: the first ones, where
+        they are known: when they are all, they are not summed again."""
         squares, first = self.squares(moments), moments[0][: self.factors.shape[1], 0]
-        more = [((factors @ squares) * first).sum(0) for factors in self.factors]
-        three = [self._form(moments, spin) for spin in range(len(self.factors))]
-        return torch.stack([self.two @ two, torch.stack(three), torch.stack(more)]).permute(2, 0, 1)
+        more = torch.stack([((factors @ squares) * first).sum(0) for factors in self.factors])
+        if triples is not None and len(triples) == self.three.shape[1]:
+            three = self.three @ triples
+        else:
+            three = torch.stack([self._form(moments, spin) for spin in range(len(self.factors))])
+        return torch.stack([self.two @ two, three, more]).permute(2, 0, 1)
 
     def _form(self, moments: Sequence[Float[Tensor, "_ _ n"]], spin: int) -> Float[Tensor, "n"]:
         """The part of three bodies: Σ_m of A times its form."""

@@ -98,9 +98,9 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         for around in surroundings(coordinates, images, together=8, entries=ENTRIES):
             two, moments = self.basis.sums(around)
             real = around.points.reshape(-1)
-            seen = torch.cat([two, self.basis.triples_of(moments, self.seen - len(two))]).T
-            at = here[torch.as_tensor(real)]
-            spread = self.posterior.deviations(network.hidden(seen, at, contracted(two, moments).sum(1)))
+            triples = self.basis.triples_of(moments, self.seen - len(two))
+            at, answer = here[torch.as_tensor(real)], contracted(two, moments, triples).sum(1)
+            spread = self.posterior.deviations(network.hidden(torch.cat([two, triples]).T, at, answer))
             weight = torch.as_tensor(np.where(real >= 0, 1 / probability[chosen][real], 0.0))
             total += float((weight * spread.double() * network.unit(at)[:, 0].double()).sum())
         return total * grid.volume / SPREAD
@@ -150,8 +150,8 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
 
         def evaluate(around: Surroundings) -> Tensor:
             two, moments = self.basis.sums(around)
-            answer = contracted(two, moments)
-            seen = torch.cat([two, self.basis.triples_of(moments, self.seen - len(two))]).T
+            triples = self.basis.triples_of(moments, self.seen - len(two))
+            answer, seen = contracted(two, moments, triples), torch.cat([two, triples]).T
             here = base[torch.as_tensor(around.points.reshape(-1), device=base.device)]
             return torch.cat([answer, network(seen, here, answer.sum(1))[:, None]], 1)
 
