@@ -140,7 +140,7 @@ def _between(values: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray
     return between
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _waves(spacing: float, cutoff: float) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
     """Wave numbers beyond the Nyquist wave number of ``spacing``, as many as tell apart the ends of a function of this
     length, the step between them, and sin(kr)/(kr) ``[wave, radius]``."""
