@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import BSpline
-from scipy.optimize import nnls
-from scipy.sparse import csr_array
 
 from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.sample import Sample
 from edframe_gaussian.pairs import pairs
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 CUTOFF = 5.0
 """Å, where an atom ends, with zero slope and curvature."""
@@ -55,6 +56,9 @@ def splines(radii: NDArray[np.float64]) -> csr_array:
     The first two are taken as one, so that the slope at the nucleus is zero; the last three, which would be left at
     the cutoff with value, slope or curvature, are left out.
     """
+    from scipy.interpolate import BSpline
+    from scipy.sparse import csr_array
+
     inside = np.minimum(radii, CUTOFF)
     values = BSpline.design_matrix(inside, _KNOTS, 3)
     count = values.shape[1]
@@ -141,6 +145,8 @@ def design_matrix(
     points: NDArray[np.float64], fractions: NDArray[np.float64], kinds: NDArray[np.int64], species: int, grid: Grid
 ) -> NDArray[np.float64]:
     """Φ ``[point, species · spline]`` at ``points`` ``[p, d]``, as ``pairs`` takes them."""
+    from scipy.sparse import csr_array
+
     point, atom, distance = pairs(points, fractions[:, : grid.dimension], grid, CUTOFF)
     values = splines(distance)
     blocks = []
@@ -159,6 +165,8 @@ def _solve(
     Columns are scaled to unit diagonal. The one constraint is a row that outweighs all others; what it leaves open,
     1e-8 or so, is undone by a common factor.
     """
+    from scipy.optimize import nnls
+
     size = len(vector)
     scale = 1 / np.sqrt(np.diag(matrix) + 1e-12 * np.diag(matrix).max())
     scaled = matrix * scale * scale[:, None] + 1e-10 * np.eye(size)
