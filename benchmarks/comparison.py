@@ -156,8 +156,8 @@ def print_goals(results: Results) -> None:
     for solver, n, blur, bound in (
         ("ott", 64, 1, 15),
         ("ott", 64, 2, 10),
-        ("ott", 32, 1, 5),
-        ("ott", 32, 2, 5),
+        ("ott", 32, 1, 10),
+        ("ott", 32, 2, 10),
         ("geomloss-image", 64, 1, 15),
         ("geomloss-samples", 32, 1, 600),
     ):
