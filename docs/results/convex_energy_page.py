@@ -107,7 +107,7 @@ def worth(rows: Sequence[Row], cycles: Sequence[Mapping[str, int]]) -> str:
 def energies(rows: Sequence[Row], cycles: Sequence[Mapping[str, int]]) -> str:
     """The energies and cycles of one test."""
     share = f"in the largest {LARGEST}, % of the sum"
-    lines = head("|ΔE|, meV/atom", "structures", "mean", "median", "0.9 quantile", share, "ΔE > 0, %", "SCF cycles",
+    lines = head("absolute ΔE, meV/atom", "structures", "mean", "median", "0.9 quantile", share, "ΔE > 0, %", "SCF cycles",
                  "minus own start")  # fmt: skip
     for name in names(rows):
         signed = np.array([row["energy"][name] for row in rows])
@@ -148,7 +148,10 @@ def metrics(rows: Sequence[Row]) -> str:
 def following(rows: Sequence[Row]) -> str:
     """How well metrics rank |ΔE|: Spearman's coefficient over structures and losses, and within each loss, the mean."""
     learnt = [name for name in names(rows) if name != NOTHING]
-    lines = head("Spearman's coefficient with |ΔE|", *(METRICS.get(metric, metric) for metric in OF_THE_ERROR))
+    lines = head(
+        "Spearman's coefficient with the absolute ΔE",
+        *({**METRICS, "rmse": "RMSE, e/Å³"}[metric] for metric in OF_THE_ERROR),
+    )
     energy = {name: absolute(rows, name) for name in learnt}
     values = {
         metric: {name: np.array([row["metrics"][name][metric] for row in rows]) for name in learnt}
