@@ -107,8 +107,8 @@ def worth(rows: Sequence[Row], cycles: Sequence[Mapping[str, int]]) -> str:
 def energies(rows: Sequence[Row], cycles: Sequence[Mapping[str, int]]) -> str:
     """The energies and cycles of one test."""
     share = f"in the largest {LARGEST}, % of the sum"
-    lines = head("absolute ΔE, meV/atom", "structures", "mean", "median", "0.9 quantile", share, "ΔE > 0, %", "SCF cycles",
-                 "minus own start")  # fmt: skip
+    lines = head("absolute ΔE, meV/atom", "structures", "mean", "median", "0.9 quantile", share, "ΔE > 0, %",
+                 "SCF cycles", "minus own start")  # fmt: skip
     for name in names(rows):
         signed = np.array([row["energy"][name] for row in rows])
         values = np.sort(np.abs(signed))
@@ -181,12 +181,13 @@ def residuals(rows: Sequence[Row]) -> str:
 
 
 def figure(rows: Sequence[Row]) -> bytes:
-    """|ΔE| of each structure by loss, |ΔE| against the electrostatic energy of the error, and cycles saved."""
+    """|ΔE| of each structure by loss, |ΔE| against W₂, and SCF cycles where some are counted."""
     tested = [row for row in rows if "energy" in row]
+    started = [row["cycles"] for row in rows if "cycles" in row]
     every = names(tested)
     random = np.random.default_rng(0)
     with styled():
-        drawing, (left, middle, right) = panels(3, 12, 3.8)
+        drawing, (left, middle, *rest) = panels(3 if started else 2, 12 if started else 9, 3.8)
         for place, name in enumerate(every):
             for shift, (test, filled) in zip((-0.18, 0.18), (("inner", True), ("corners", False)), strict=True):
                 here = [row for row in tested if row["test"] == test]
@@ -197,18 +198,16 @@ def figure(rows: Sequence[Row]) -> bytes:
                           markerfacecolor=COLOUR[name] if filled else "none", markeredgewidth=0.6)  # fmt: skip
                 left.plot([at - 0.15, at + 0.15], [np.median(values)] * 2, color=INK, linewidth=1.6)
                 left.plot([at - 0.15, at + 0.15], [values.mean()] * 2, color=INK, linewidth=1, linestyle=":")
-            error = [row["metrics"][name]["coulomb_error"] for row in tested]
+            error = [row["metrics"][name]["w2"] for row in tested]
             middle.plot(error, absolute(tested, name), "o", color=COLOUR[name], markersize=2.8, label=short(name))
         labels = [short(name) for name in every]
         left.set(yscale="log", ylabel="|ΔE|, meV/atom (lines: median, dotted: mean)")
         left.set_xticks(range(len(every)), labels, rotation=30, ha="right")
-        middle.set(
-            xscale="log", yscale="log", xlabel="electrostatic energy of the error, eV/e", ylabel="|ΔE|, meV/atom"
-        )
+        middle.set(xscale="log", yscale="log", xlabel=METRICS["w2"], ylabel="|ΔE|, meV/atom")
         middle.legend(fontsize=7.5)
-        if cycles := [row["cycles"] for row in rows if "cycles" in row]:
+        for right in rest:
             for place, name in enumerate(["", *every]):
-                counts = np.array([one[name] for one in cycles])
+                counts = np.array([one[name] for one in started])
                 right.plot(place + random.uniform(-0.2, 0.2, len(counts)), counts, "o", markersize=2.8,
                            color=COLOUR.get(name, INK))  # fmt: skip
                 right.plot([place - 0.3, place + 0.3], [counts.mean()] * 2, color=INK, linewidth=1.6)
