@@ -50,7 +50,8 @@ def curve() -> str:
     every = points()
     for size in np.unique(every[:, 0]):
         some = every[every[:, 0] == size]
-        cells = [f"{some[:, k].mean():.2f} ({', '.join(f'{x:.2f}' for x in some[:, k])})" for k in (2, 3)]
+        each = [f" ({', '.join(f'{x:.2f}' for x in some[:, k])})" if len(some) > 1 else "" for k in (2, 3)]
+        cells = [f"{some[:, k].mean():.2f}{beside}" for k, beside in zip((2, 3), each, strict=True)]
         text.append(f"| {size:.0f} | {len(some)} | {cells[0]} | {cells[1]} |")
     factor, exponent = power()
     for size in (600, 10_000):
