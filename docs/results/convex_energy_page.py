@@ -21,6 +21,8 @@ Row = Mapping[str, Any]
 
 REFERENCE, NOTHING = "l1", "atoms"
 COLOUR = {**COLOURS, "0.9 l1 + 0.1 sinkhorn 0.15": "#a6761d", NOTHING: GREY}
+LEAST = 4
+"""Structures from which SCF cycles are counted on; fewer say nothing."""
 OF_THE_ERROR = ("nmae", "rmse", "coulomb_error", "low_g_error", "w2", "dipole_error", "low_density_nmae")
 """What the energy is compared with, structure by structure."""
 
@@ -29,6 +31,8 @@ def texts(rows: Sequence[Row]) -> dict[str, str]:
     """What stands between the markers of the page, by their names."""
     solved = [row for row in rows if "objective" in row]
     tested, counted = ([row for row in rows if kind in row] for kind in ("energy", "cycles"))
+    if len(counted) < LEAST:
+        counted = []
     if not tested:
         return {"worth": "", "energies": "Not run yet.\n"}
     parts = []
@@ -184,6 +188,7 @@ def figure(rows: Sequence[Row]) -> bytes:
     """|ΔE| of each structure by loss, |ΔE| against W₂, and SCF cycles where some are counted."""
     tested = [row for row in rows if "energy" in row]
     started = [row["cycles"] for row in rows if "cycles" in row]
+    started = started if len(started) >= LEAST else []
     every = names(tested)
     random = np.random.default_rng(0)
     with styled():
