@@ -89,8 +89,8 @@ MEASURED: Mapping[tuple[str, Kind], Outlook] = {
     ("abinit", "metal surface"): Outlook(
         "low_g",
         {1.9e-5: -0.02},
-        "an Al slab, two geometries: 17 steps by default, 11 to 12 at 2e-5 eV/e below 1 Å⁻¹, each dearer, and the run of "
-        "no steps costs a sixth",
+        "an Al slab, two geometries: 17 steps by default, 11 to 12 at 2e-5 eV/e below 1 Å⁻¹, each dearer, and the run "
+        "of no steps costs a sixth",
     ),
     ("pyscf", "ionic molecule"): Outlook(
         "coulomb",
