@@ -20,9 +20,6 @@ from edframe_sinkhorn.transport import Transport
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-FEW = 24**3
-"""Numbers in a batch up to which both self transports are one: there overheads count, not products."""
-
 
 @dataclass(frozen=True)
 class Start:
@@ -159,20 +156,17 @@ def _self_terms(
     first, second = marginals.first, marginals.second
     log_b = scaling_b = None
     outcomes: list[Outcome] = []
-    own_a = own_b = None
     if start:
         half_b, begin = start.reference, start.own / finest.epsilon
-    elif first.value.numel() <= FEW:
-        own_b, own_a = strict(finest).own(second.and_(first), None).halves()
     if not start or reference_gradient:
-        own_b = own_b or strict(finest).own(second, None)
+        own_b = strict(finest).own(second, None)
         outcomes.append(own_b.outcome)
         half_b = finest.value(second, second, own_b) / 2
         log_b = finest.implied(second, own_b.implied) if reference_gradient and marginals.options.debias else None
         scaling_b = own_b.log_scaling
-        if not start and not own_a:  # that of b, which is near where a is near b, and of the right size elsewhere
+        if not start:  # that of b, which is near where a is near b, and of the right size elsewhere
             begin = scaling_b.clone() if second.support is None else scaling_b.where(second.support, own_b.implied)
         del own_b
-    own_a = own_a or strict(finest).own(first, begin)
+    own_a = strict(finest).own(first, begin)
     half_a = finest.value(first, first, own_a) / 2
     return _SelfTerms(half_a, half_b, own_a.implied, log_b, (*outcomes, own_a.outcome)), scaling_b

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -26,10 +25,6 @@ class Masses:
 
     def __getitem__(self, samples: Tensor | slice) -> Masses:
         return Masses(self.value[samples], None if self.support is None else self.support[samples])
-
-    def and_(self, other: Masses) -> Masses:
-        """Both as one batch."""
-        return Masses.of(torch.cat((self.value, other.value)))
 
     def inside(self, field: Float[Tensor, "b *grid"], outside: float = 0.0) -> Float[Tensor, "b *grid"]:
         """``field`` where there is mass and ``outside`` elsewhere, in place."""

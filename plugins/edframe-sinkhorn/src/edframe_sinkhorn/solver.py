@@ -64,23 +64,6 @@ class Solution:
     implied: Float[Tensor, "b *grid"]
     outcome: Outcome
 
-    def halves(self) -> tuple[Solution, Solution]:
-        """Of the first half of the batch and of the second; each took its share of the applications."""
-        half = len(self.log_scaling) // 2
-        first, second = (
-            Solution(
-                self.log_scaling[part],
-                self.implied[part],
-                replace(
-                    self.outcome,
-                    marginal_error=self.outcome.marginal_error[part],
-                    iterations=self.outcome.iterations[part],
-                ),
-            )
-            for part in (slice(half), slice(half, None))
-        )
-        return first, second
-
 
 class Transition:
     """x ↦ −λ log K(m eˣ): the log scaling that one mass implies for the other, in one of the two domains."""
