@@ -25,7 +25,8 @@ ALONE = 64**3
 """The same where torch has one thread."""
 
 
-def small(field: Tensor) -> bool:
+def small(field: Float[Tensor, "..."]) -> bool:
+    """Whether numpy is faster for it."""
     points = field.numel()
     if field.device.type != "cpu" or points > ALONE:
         return False
