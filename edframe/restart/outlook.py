@@ -43,8 +43,8 @@ ONE_PERCENT: Mapping[str, float] = {"coulomb": 1e-3, "low_g": 7e-5}
 MEASURED: Mapping[tuple[str, Kind], Outlook] = {
     ("qe", "molecule"): Outlook(
         "coulomb",
-        {2.5e-4: 0.19, 9e-4: 0.17, 2.5e-3: 0.10, 7e-3: 0.11},
-        "H2O, norm-conserving: 8 iterations by default, 5 to 6 at 3e-4 to 9e-4 eV/e, 7 at 6e-3; with PAW 12, and "
+        {2.5e-4: 0.19, 9e-4: 0.11, 2.5e-3: 0.14, 7e-3: 0.11},
+        "H2O, norm-conserving: 8 iterations by default, 5 to 6 at 3e-4 to 1e-3 eV/e, 7 at 6e-3; with PAW 12, and "
         "7 to 8 at 1e-3 to 3e-3; ethanol, ultrasoft: 12, and 9 at 7e-3; the prediction by krr included",
     ),
     ("qe", "ionic molecule"): Outlook(
@@ -59,7 +59,7 @@ MEASURED: Mapping[tuple[str, Kind], Outlook] = {
     ("qe", "covalent crystal"): Outlook(
         "coulomb",
         {4e-4: -0.09, 1.5e-3: -0.03},
-        "Si8: 10 iterations by default, 9 to 10 at 4e-4 to 1.5e-3 eV/e, and 6 from its own density, each dearer",
+        "Si8: 9 iterations by default, 8 to 10 at 4e-4 to 1.5e-3 eV/e, and 4 from its own density, each dearer",
     ),
     ("qe", "metal surface"): Outlook(
         "low_g",
