@@ -127,8 +127,8 @@ class OrbitalsFeaturizer(FittedFeaturizer):
             raise DataError(
                 f"{structure.composition.formula}: its orbitals hold up to {room} electrons, not {electrons:g}"
             )
-        found, _ = self.hamiltonian(kinds, torch.from_numpy(molecule.positions) / BOHR, electrons)
-        return Prepared.of(found, self.hamiltonian.valence)
+        solution, _ = self.hamiltonian(kinds, torch.from_numpy(molecule.positions) / BOHR, electrons)
+        return Prepared.of(solution, self.hamiltonian.valence)
 
     def drawn(self, sample: Sample, seed: int, points: int) -> Draw:
         """About ``points`` points of a sample, more where its density is high, and at nuclei; without a base."""

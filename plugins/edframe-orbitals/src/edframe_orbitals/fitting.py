@@ -62,20 +62,20 @@ def fit(hamiltonian: Hamiltonian, samples: Sequence[Points], steps: int) -> floa
 
 
 def _error(hamiltonian: Hamiltonian, sample: Points) -> Float[Tensor, ""]:
-    found, density = hamiltonian(sample.kinds, sample.positions / BOHR, sample.electrons)
-    values = orbitals_at(found, sample.seen / BOHR)
+    solution, density = hamiltonian(sample.kinds, sample.positions / BOHR, sample.electrons)
+    values = orbitals_at(solution, sample.seen / BOHR)
     held = ((values @ density) * values).sum(1) / BOHR**3
     predicted = torch.zeros_like(sample.target).index_add(0, sample.which, held)
     wanted = (sample.volume * sample.target).sum()
     return (sample.volume * (predicted - sample.target).abs()).sum() / wanted
 
 
-def orbitals_at(found: Orbitals, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p o"]:
+def orbitals_at(solution: Orbitals, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p o"]:
     """The atoms' orbitals at ``points`` in bohr, so that gradients reach their shapes."""
-    apart = points[:, None] - found.positions[None]
+    apart = points[:, None] - solution.positions[None]
     squared = apart.square().sum(-1, keepdim=True)
     s, p = (
-        (torch.exp(-found.exponents[:, ell] * squared) * found.coefficients[:, ell]).sum(-1, keepdim=True)
+        (torch.exp(-solution.exponents[:, ell] * squared) * solution.coefficients[:, ell]).sum(-1, keepdim=True)
         for ell in (0, 1)
     )
-    return torch.cat([s, p * apart], -1).flatten(1)[:, found.shown]
+    return torch.cat([s, p * apart], -1).flatten(1)[:, solution.shown]

@@ -123,11 +123,11 @@ class Hamiltonian(nn.Module):
             charges = charges + (1.0 if turn == ROUNDS - 1 else MIXED) * (self.valence[kinds] - held - charges)
         with torch.no_grad():
             levels, vectors = torch.linalg.eigh(orthogonal)
-            found = Orbitals(
+            orbitals = Orbitals(
                 kinds, positions, exponents, coefficients, shown, inverse.T @ vectors, levels,
                 occupations(levels, electrons), overlap, charges,
             )  # fmt: skip
-        return found, density
+        return orbitals, density
 
     def _bare(self, kinds: Tensor, owners: Tensor, shells: Tensor, overlap: Tensor) -> Tensor:
         """H without charges."""

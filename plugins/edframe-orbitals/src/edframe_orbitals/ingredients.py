@@ -47,40 +47,40 @@ class Prepared:
     owners: Float[Tensor, "o a"]
 
     @classmethod
-    def of(cls, found: Orbitals, valence: Float[Tensor, "s"]) -> Prepared:
+    def of(cls, solution: Orbitals, valence: Float[Tensor, "s"]) -> Prepared:
         """valence: electrons of each species."""
-        owners, kinds, levels, filled = found.owners, found.kinds, found.levels, found.filled
-        density, atoms = found.density, len(found.kinds)
+        owners, kinds, levels, filled = solution.owners, solution.kinds, solution.levels, solution.filled
+        density, atoms = solution.density, len(solution.kinds)
         of_atom = torch.nn.functional.one_hot(owners, atoms).double()
         of_species = torch.nn.functional.one_hot(kinds, len(valence)).double()
         last = int((filled > 0).sum())
         middle = (levels[last - 1] + levels[min(last, len(levels) - 1)]) / 2
         warm = [2 / (1 + ((levels - middle) / width).clamp(-60, 60).exp()) for width in WARM]
         weights = torch.stack([filled, filled * levels, filled * levels**2, torch.ones_like(levels), *warm], 1)
-        populations = density @ found.overlap
+        populations = density @ solution.overlap
         both = of_atom.T @ (populations * populations.T) @ of_atom
         bonds = both - torch.diag(both.diagonal())
-        is_s = (found.shown % 4 == 0).double()
-        energies = (found.vectors * (filled * levels)) @ found.vectors.T
+        is_s = (solution.shown % 4 == 0).double()
+        energies = (solution.vectors * (filled * levels)) @ solution.vectors.T
         electrons = valence[kinds]
-        apart = torch.cdist(found.positions, found.positions) + 1
+        apart = torch.cdist(solution.positions, solution.positions) + 1
         strength, by_species, lone = bonds.sum(1), bonds @ of_species, of_atom.T @ (populations.diagonal() * is_s)
         attributes = torch.cat([
             torch.stack([
-                found.charges, lone, strength, bonds.square().sum(1), bonds @ found.charges,
-                of_atom.T @ (energies * found.overlap).sum(1) / electrons, (1 / apart) @ found.charges,
+                solution.charges, lone, strength, bonds.square().sum(1), bonds @ solution.charges,
+                of_atom.T @ (energies * solution.overlap).sum(1) / electrons, (1 / apart) @ solution.charges,
                 bonds @ strength, bonds @ lone, both.diagonal(),
             ], 1),
             by_species, bonds @ by_species,
         ], 1)  # fmt: skip
         single = torch.bincount(owners, minlength=atoms)[owners] == 1
         own = torch.where((is_s > 0) | single, 1.0, 0.75) * torch.where(single, 1.0, electrons[owners] / 4)
-        occupied = found.vectors[:, :last] * filled[:last].sqrt()
+        occupied = solution.vectors[:, :last] * filled[:last].sqrt()
         parts = (
-            found.vectors, occupied, weights, density * (owners[:, None] == owners), bonds, attributes, own,
+            solution.vectors, occupied, weights, density * (owners[:, None] == owners), bonds, attributes, own,
             of_species[owners], of_atom,
         )  # fmt: skip
-        return cls(found, *(part.float() for part in parts))
+        return cls(solution, *(part.float() for part in parts))
 
 
 def quantities(prepared: Prepared, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p q"]:
