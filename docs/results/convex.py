@@ -26,7 +26,7 @@ import convex_text
 import numpy as np
 import torch
 from convex_study import BLURS, FOLDS, SINGLE, TESTS, Study, parts, short, solves
-from pages import ROOT, put, records
+from pages import ROOT, put, record, records
 
 from edframe.files import whole
 from edframe.metrics.summary import summarise
@@ -141,8 +141,7 @@ def carry_out(study: Study, only: tuple[str, ...]) -> None:
         begun = time.perf_counter()
         row, each = study.solve(solve)
         np.savez_compressed(RUNS / f"{solve.key}.npz", **each)
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        record(RESULTS, row)
         print(f"{number}/{len(wanted)} {solve.key}: {row['steps']} steps, decrement {row['decrement']:.1e}, "
               f"NMAE {row['inner']['nmae']:.3g}%, {time.perf_counter() - begun:.0f} s", flush=True)  # fmt: skip
 

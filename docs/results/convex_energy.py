@@ -12,7 +12,6 @@ are there, several of these commands may run at once.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from convex_study import TESTS, TRANSPORT, Solve, Study, measured, parts, short,
 from edframe_pyscf.harris import HarrisFunctional
 from edframe_pyscf.li_o_li_geometry import LEVEL
 from l2_vs_transport_dft import ENERGIES, cycles_from
-from pages import ROOT, put, records
+from pages import ROOT, put, record, records
 
 from edframe.files import locked
 from edframe.sample import Sample
@@ -57,7 +56,7 @@ def solutions(study: Study, fit: Fit) -> dict[str, np.ndarray]:
             if not file.exists():
                 row, done = study.optimum(solve, enough=ENOUGH)
                 np.savez_compressed(file, z=done.z)
-                put_down(row)
+                record(RESULTS, row)
     return {solve.name: np.load(file)["z"] for solve, file in files.items()}
 
 
@@ -65,11 +64,6 @@ def chosen(ids: Sequence[int], count: int) -> list[int]:
     """So many of the tests, evenly spread; of fewer than ``ENERGIES`` every so many of these."""
     every = [ids[place] for place in np.linspace(0, len(ids) - 1, ENERGIES).round().astype(int)]
     return every[:: max(1, ENERGIES // count)]
-
-
-def put_down(row: Mapping[str, Any]) -> None:
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def evaluate(study: Study, fit: Fit, z: Mapping[str, np.ndarray]) -> None:
@@ -89,7 +83,7 @@ def evaluate(study: Study, fit: Fit, z: Mapping[str, np.ndarray]) -> None:
                         model = study.tables.on(fit, [index])
                         study.tables.forget()
                         row = make(sample, {name: model.predicted(values) for name, values in z.items()})
-                        put_down({"key": key, "test": test, "group": int(study.dataset.groups[index]), **row})
+                        record(RESULTS, {"key": key, "test": test, "group": int(study.dataset.groups[index]), **row})
                 except BlockingIOError:  # another command is at it
                     continue
                 print(key, row.get("energy", row.get("cycles")), flush=True)

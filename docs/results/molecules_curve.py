@@ -10,7 +10,6 @@ part. One line of JSON for each fit, in molecules_curve.jsonl beside this script
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from edframe_orbitals.featurizer import OrbitalsFeaturizer
 from edframe_orbitals.plugin import OrbitalsConfig
 from molecules_errors import MODEL, at_points, trained_on
 from molecules_errors import samples as tested
-from pages import records
+from pages import record, records
 
 from edframe.train.featurizer import Samples
 
@@ -53,8 +52,7 @@ def main(file: str, seeds: Sequence[int], sizes: Sequence[int]) -> None:
                 "qm9": [at_points(featurizer, qm9[place], 1000) for place in places],
                 "list": [at_points(featurizer, every[place], 1000) for place in parts.test],
             }  # fmt: skip
-            with RESULTS.open("a", encoding="utf-8") as results:
-                results.write(json.dumps(row) + "\n")
+            record(RESULTS, row)
             print(count, seed, [np.mean(row[of], 0).round(3).tolist() for of in ("qm9", "list")], flush=True)
 
 

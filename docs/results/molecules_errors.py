@@ -31,7 +31,7 @@ from edframe_orbitals.featurizer import OrbitalsFeaturizer
 from edframe_pyscf.hcnof import GEOMETRIES, HCNOF
 from edframe_pyscf.plugin import HCNOFConfig, QM9Config
 from edframe_pyscf.qm9 import QM9
-from pages import ROOT, records
+from pages import ROOT, record, records
 
 import edframe
 from edframe.data.prepared import PreparedDataset
@@ -136,8 +136,7 @@ def main(of: str, file: str | None, count: int | None, step: int, first: int, ev
         row["distance"] = None if novelty is None else float(novelty.distance)
         if every and number % every == 0:
             row["whole"] = whole(model, sample)
-        with RESULTS.open("a", encoding="utf-8") as results:
-            results.write(json.dumps(row) + "\n")
+        record(RESULTS, row)
         print(json.dumps(row), flush=True)
 
 

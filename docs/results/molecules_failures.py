@@ -25,7 +25,7 @@ from edframe_pyscf.levels import PBE_TZV2P_QUICK
 from edframe_pyscf.orbitals import Expansion
 from edframe_pyscf.qm9 import boxed
 from molecules_errors import whole
-from pages import records
+from pages import record, records
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
@@ -113,8 +113,7 @@ def main() -> None:
             "id": name, "kind": kind, "charge": charge, "unpaired": unpaired, "whole": whole(model, sample),
             "expected": predicted.expected_nmae, "warnings": list(predicted.notes),
         }  # fmt: skip
-        with RESULTS.open("a", encoding="utf-8") as results:
-            results.write(json.dumps(row, ensure_ascii=False) + "\n")
+        record(RESULTS, row)
         print(json.dumps(row, ensure_ascii=False), flush=True)
 
 

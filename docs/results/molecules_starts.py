@@ -22,7 +22,7 @@ from edframe_pyscf.levels import PBE_TZV2P_QUICK
 from edframe_pyscf.plugin import QM9Config
 from edframe_pyscf.qm9 import QM9
 from edframe_pyscf.scf import LADDER, cell_of, drive
-from pages import records
+from pages import record, records
 from pyscf.pbc import dft
 
 import edframe
@@ -64,8 +64,7 @@ def main(file: str) -> None:
             if (dataset.ids[number], start) in done:
                 continue
             row = measured(model, dataset[number], start)
-            with RESULTS.open("a", encoding="utf-8") as results:
-                results.write(json.dumps(row) + "\n")
+            record(RESULTS, row)
             print(json.dumps(row), flush=True)
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,12 @@ def finished(recipe: str, runs: Path) -> list[tuple[Planned, Outcome]]:
 def records(path: Path) -> list[dict[str, Any]]:
     """The lines of a file of JSON; none where it is not there."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def record(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a line to a file of JSON."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def head(*titles: str) -> list[str]:

@@ -22,7 +22,7 @@ import numpy as np
 import plane_page as page
 import torch
 from convex_study import FOLDS, TESTS, parts, short
-from pages import ROOT, put, records
+from pages import ROOT, put, record, records
 from plane_study import Planned, carry_out, experiment_of, planned, recipe, tested
 
 from edframe.comparison.statistics import paired
@@ -54,8 +54,7 @@ def run_all(only: tuple[str, ...]) -> None:
                     continue
                 row, each = carry_out(plan, asked, registry)
                 np.savez_compressed(RUNS / f"{plan.key}.npz", **each)
-                with RESULTS.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                record(RESULTS, row)
         except BlockingIOError:  # another command is at it
             continue
         print(

@@ -41,11 +41,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pages import records
+from pages import record, records
 from restart_cases import CASES, Case, pseudopotentials
 
 from edframe.data.level import Level
 from edframe.errors import DataError
+from edframe.files import whole
 from edframe.grid import Grid
 from edframe.io import Volume, read, write
 from edframe.io.units import BOHR
@@ -132,17 +133,16 @@ def one_geometry(name: str, case: Case, path: Path, starts: list[str]) -> None:
     work = path.with_suffix("")
     work.mkdir(exist_ok=True)
 
-    def record(start: str, **facts: Any) -> None:
+    def put_down(start: str, **facts: Any) -> None:
         row = {"case": name, "geometry": path.stem, "start": start, **facts}
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        record(RESULTS, row)
         print(json.dumps(row), flush=True)
 
     code = code_of(case.code)
     exact = converged(code, path, work)
     done = {row["start"] for row in rows}
     if "default" not in done:
-        record("default", iterations=exact.outcome.iterations, seconds=round(exact.outcome.seconds, 3))
+        put_down("default", iterations=exact.outcome.iterations, seconds=round(exact.outcome.seconds, 3))
     made: dict[str, tuple[Start, float]] = {"own": (Start(exact.density, Level()), 0.0)}
 
     def start_of(name: str) -> tuple[Start, float]:
@@ -164,11 +164,11 @@ def one_geometry(name: str, case: Case, path: Path, starts: list[str]) -> None:
 
     for start in wanted:
         if start not in done and start != "default":
-            record(start, **started(code, path, work / start.replace(" ", ""), *start_of(start), exact))
+            put_down(start, **started(code, path, work / start.replace(" ", ""), *start_of(start), exact))
     for each in fixed:
         if each not in done:
             start = each.removeprefix("bands, ")
-            record(each, **at_fixed_density(case, path, work, start, *start_of(start), exact))
+            put_down(each, **at_fixed_density(case, path, work, start, *start_of(start), exact))
 
 
 def converged(code: Any, path: Path, work: Path) -> Converged:
@@ -234,7 +234,8 @@ def again(folder: Path, names: list[str], starts: list[str]) -> None:
         {**row, "before": made[key_of(row)]} if key_of(row) in made and not row["start"].endswith("equal") else row
         for row in records(RESULTS)
     ]
-    RESULTS.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with whole(RESULTS) as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def errors(density: Volume, reference: Volume) -> dict[str, float]:

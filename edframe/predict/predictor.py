@@ -1,4 +1,7 @@
-"""The trained model of a run, for structures without a density: atoms in, density out."""
+"""The trained model of a run, for structures without a density: atoms in, density out.
+
+Longer than other modules because a prediction is one object: what it loads, how it predicts, and what it warns of.
+"""
 
 from __future__ import annotations
 
