@@ -7,11 +7,12 @@ import pytest
 import torch
 from edframe_orbitals.elements import norms, start
 from edframe_orbitals.filling import density_matrix, occupations
-from edframe_orbitals.hamiltonian import EV, Hamiltonian
+from edframe_orbitals.hamiltonian import Hamiltonian
 from edframe_orbitals.overlap import overlaps
 from pyscf import gto
 
 from edframe.errors import DataError
+from edframe.io.units import HARTREE
 
 POSITIONS = torch.tensor([[0.0, 0.0, 0.0], [1.2, -0.7, 1.9], [-2.1, 0.4, 0.8]], dtype=torch.float64)
 
@@ -48,7 +49,7 @@ def test_levels_of_hydrogen_are_those_of_two_orbitals() -> None:
     hamiltonian = Hamiltonian(("H",))
     hamiltonian.valence[:] = 1
     found, density = hamiltonian(torch.tensor([0, 0]), POSITIONS[:2] / 2, 2.0)
-    s, h = float(found.overlap[0, 1]), -13.6 * EV
+    s, h = float(found.overlap[0, 1]), -13.6 / HARTREE
     expected = [(h + 1.75 * s * h) / (1 + s), (h - 1.75 * s * h) / (1 - s)]
     np.testing.assert_allclose(found.levels.numpy(), expected, rtol=1e-9)
     np.testing.assert_allclose(density.detach().numpy(), np.full((2, 2), 1 / (1 + s)), rtol=1e-9)

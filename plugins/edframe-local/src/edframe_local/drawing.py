@@ -21,6 +21,8 @@ RARE = 0.05
 NUCLEUS = 20.0
 """How often the point nearest to a nucleus is drawn, in units of that: a base may be wrong there by more than anywhere
 else, such as that of a pseudopotential whose density has a hole, and no other point tells by how much."""
+SPREAD, JUDGED = 8_000, 1000
+"""Points of the cell, and how many of them, more where the density is high, an expected error is the mean over."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,16 @@ def chances(
     wanted = np.minimum(1.0, RARE + density / TYPICAL)
     wanted[nuclei] = NUCLEUS
     return np.asarray(np.minimum(1.0, wanted * min(1.0, count / wanted.sum())))
+
+
+def judged(
+    density: NDArray[np.floating], volume: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Some of the points of a cell of ``volume``, more where ``density`` ``[p]`` is high: which, and the volume that
+    each counts in an integral over the cell. The points are spread evenly."""
+    probability = chances(density, JUDGED)
+    chosen = np.flatnonzero(rng.random(len(density)) < probability)
+    return chosen, volume / (len(density) * probability[chosen])
 
 
 def nearest(sample: Sample) -> NDArray[np.int64]:

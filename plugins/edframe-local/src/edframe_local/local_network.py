@@ -16,7 +16,7 @@ from edframe.interfaces import Contents, Loss, PointFeaturizer
 from edframe.sample import Sample
 from edframe.seeds import seed_for
 from edframe_local import linear, refining
-from edframe_local.drawing import chances
+from edframe_local.drawing import SPREAD, judged
 from edframe_local.evaluation import Contracted
 from edframe_local.local import ORDERS, LocalFeaturizer
 from edframe_local.neighbours import Surroundings, surroundings
@@ -27,9 +27,6 @@ from edframe_local.posterior import Posterior
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
-
-SPREAD, JUDGED = 8_000, 1000
-"""Points of the cell, and how many of them, more where the density is high, an expected error is the mean over."""
 
 
 class LocalNetworkFeaturizer(LocalFeaturizer):
@@ -65,18 +62,8 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
             weights, rate = list(self.network.parameters()), 0.05 * self.config.rate
             numbers |= refining.refine(self, samples, weights, lambda: None, loss, self.config.loss_steps, rate)
         self.network.eval().requires_grad_(False)
-        self.judge(functions, base, answer, volume)
+        self.posterior.learn(self.network, functions, base, answer, volume)
         return numbers
-
-    @torch.no_grad()
-    def judge(
-        self, functions: Float[Tensor, "p seen"], base: Float[Tensor, "p s"], answer: Float[Tensor, "p s"],
-        volume: Float[Tensor, "p"],
-    ) -> None:  # fmt: skip
-        """The posterior of the last layer, from the points that the network was trained on."""
-        parts = zip(*(torch.split(tensor, 8192) for tensor in (functions, base, answer)), strict=True)
-        hidden = torch.cat([self.network.hidden(*part) for part in parts])
-        self.posterior.fit(hidden, volume * self.network.unit(base)[:, 0])
 
     @torch.no_grad()
     def expected_error(self, structure: Structure, grid: Grid) -> float | None:
@@ -89,8 +76,7 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
         fractions = rng.random((SPREAD, grid.dimension))
         base = self.base.at(structure, grid, torch.from_numpy(fractions), "cpu").baseline
         assert base is not None
-        probability = chances(base[0, 0].double().numpy(), JUDGED)
-        chosen = np.flatnonzero(rng.random(SPREAD) < probability)
+        chosen, volumes = judged(base[0, 0].double().numpy(), grid.volume, rng)
         here = base[0].T[chosen]
         network, contracted = self.network.to("cpu"), Contracted.of(self.basis, self.coefficients)
         coordinates, images = fractions[chosen] @ grid.vectors, self._images(structure, grid)
@@ -101,9 +87,9 @@ class LocalNetworkFeaturizer(LocalFeaturizer):
             triples = self.basis.triples_of(moments, self.seen - len(two))
             at, answer = here[torch.as_tensor(real)], contracted(two, moments, triples).sum(1)
             spread = self.posterior.deviations(network.hidden(torch.cat([two, triples]).T, at, answer))
-            weight = torch.as_tensor(np.where(real >= 0, 1 / probability[chosen][real], 0.0))
+            weight = torch.as_tensor(np.where(real >= 0, volumes[real], 0.0))
             total += float((weight * spread.double() * network.unit(at)[:, 0].double()).sum())
-        return total * grid.volume / SPREAD
+        return total
 
     def _table(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Points of the samples: what the network sees of the invariants, base, linear answer, target, volume."""

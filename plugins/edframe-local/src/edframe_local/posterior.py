@@ -14,6 +14,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from edframe_local.network import PointNetwork
+
 PRIOR = 1e-6
 """Of the weights' precision: this part of the largest eigenvalue of Σ v h hᵀ is added to all."""
 
@@ -45,6 +47,16 @@ class Posterior(nn.Module):
         total /= float(volume.sum(dtype=torch.float64))
         total.diagonal().add_(PRIOR * float(torch.linalg.eigvalsh(total)[-1]))
         self.factor.copy_(torch.linalg.inv(torch.linalg.cholesky(total)))
+
+    @torch.no_grad()
+    def learn(
+        self, network: PointNetwork, functions: Float[Tensor, "p inputs"], base: Float[Tensor, "p s"],
+        answer: Float[Tensor, "p s"], volume: Float[Tensor, "p"],
+    ) -> None:  # fmt: skip
+        """From what ``network`` was trained on, see ``PointNetwork``; volume: what each point counts."""
+        parts = zip(*(torch.split(tensor, 8192) for tensor in (functions, base, answer)), strict=True)
+        hidden = torch.cat([network.hidden(*part) for part in parts])
+        self.fit(hidden, volume * network.unit(base)[:, 0])
 
     def deviations(self, hidden: Float[Tensor, "p width"]) -> Float[Tensor, "p"]:
         """The root for the last hidden layer at some points; its mean square at the points trained on is about h."""

@@ -47,7 +47,7 @@ def slater(number: int) -> float:
 def start(number: int) -> tuple[Float[Tensor, "2 g"], Float[Tensor, "2 g"]]:
     """Exponents in 1/bohr² and coefficients of normalised Gaussians, of the s and the p orbital of an element.
 
-    The coefficients are those nearest to r^k exp(−ζr), k = 0 in the first period and 1 in others.
+    The coefficients are those nearest to r^k exp(−ζr), k = l in the first period and 1 in others.
     """
     zeta = slater(number)
     shape = torch.tensor(GAUSSIANS_1S if number <= 2 else GAUSSIANS, dtype=torch.float64)
@@ -55,9 +55,9 @@ def start(number: int) -> tuple[Float[Tensor, "2 g"], Float[Tensor, "2 g"]]:
     exponents = torch.stack([shape * scale, shape * scale])
     r = torch.linspace(0.02, 12 / zeta, 400, dtype=torch.float64)
     rows = []
-    for ell, power in ((0, 0 if number <= 2 else 1), (1, 0 if number <= 2 else 1)):
+    for ell in (0, 1):
         radial = torch.exp(-exponents[ell][None] * r[:, None] ** 2) * norms(exponents[ell], ell) * r[:, None] ** ell
-        wanted = r**power * torch.exp(-zeta * r) * (1.0 if power == ell or number > 2 else r)
+        wanted = r ** (ell if number <= 2 else 1) * torch.exp(-zeta * r)
         rows.append(torch.linalg.lstsq(radial * r[:, None], (wanted * r)[:, None]).solution[:, 0])
     return exponents, torch.stack(rows)
 

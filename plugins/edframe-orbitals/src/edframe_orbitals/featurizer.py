@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from edframe_local import subgrid
-from edframe_local.drawing import Draw, chances, draw
+from edframe_local.drawing import SPREAD, Draw, draw, judged
 from edframe_local.network import PointNetwork, train
 from edframe_local.posterior import Posterior
 from numpy.typing import NDArray
@@ -20,20 +20,19 @@ from edframe.errors import DataError
 from edframe.grid import Grid
 from edframe.interfaces import Contents, Features, FittedFeaturizer
 from edframe.io.structures import charge_of
+from edframe.io.units import BOHR
 from edframe.sample import Sample
 from edframe_orbitals import fitting
 from edframe_orbitals.hamiltonian import Hamiltonian
 from edframe_orbitals.ingredients import Prepared, count, ingredients, quantities
-from edframe_orbitals.molecule import BOHR, Molecule
+from edframe_orbitals.molecule import Molecule
 from edframe_orbitals.plugin import OrbitalsConfig
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Shaped
+    from jaxtyping import Float, Int, Shaped
 
 BLOCK = 4096
 """Points at once."""
-SPREAD, JUDGED = 8_000, 1000
-"""Points of the cell, and how many of them, more where the density is high, an expected error is the mean over."""
 AGREES = 0.05
 """Electrons by which a sample may differ from its atoms and its charge."""
 
@@ -95,11 +94,13 @@ class OrbitalsFeaturizer(FittedFeaturizer):
             )  # fmt: skip
             self.networks[seed] = network.eval().requires_grad_(False)
             numbers[f"network {seed + 1}: error over that of the orbitals, at training points"] = left
-        with torch.no_grad():
-            parts = zip(*(torch.split(tensor, BLOCK) for tensor in (functions, base, nothing)), strict=True)
-            hidden = torch.cat([self._first.hidden(*part) for part in parts])
-            self.posterior.fit(hidden, volume * self._first.unit(base)[:, 0])
+        self.posterior.learn(self._first, functions, base, nothing, volume)
         return numbers
+
+    @property
+    def _parts(self) -> nn.ModuleDict:
+        """All that is fitted."""
+        return nn.ModuleDict({"hamiltonian": self.hamiltonian, "networks": self.networks, "posterior": self.posterior})
 
     @property
     def _first(self) -> PointNetwork:
@@ -117,11 +118,15 @@ class OrbitalsFeaturizer(FittedFeaturizer):
             )
         return torch.tensor(valence.electrons, dtype=torch.float64)
 
+    def _electrons(self, kinds: Int[Tensor, "a"], structure: Structure) -> float:
+        """Of atoms with the charge of ``structure``, if it has one."""
+        return float(self.hamiltonian.valence[kinds].sum()) - charge_of(structure)
+
     def _solved(self, structure: Structure, molecule: Molecule) -> Prepared:
         """The orbitals of a molecule with the charge of ``structure``, if it has one. Raises DataError where they do
         not hold its electrons."""
         kinds = torch.from_numpy(molecule.kinds)
-        electrons = float(self.hamiltonian.valence[kinds].sum()) - charge_of(structure)
+        electrons = self._electrons(kinds, structure)
         room = 2 * int(torch.where(self.hamiltonian.heavy[kinds], 4, 1).sum())
         if not 0 < electrons <= room:
             raise DataError(
@@ -144,7 +149,7 @@ class OrbitalsFeaturizer(FittedFeaturizer):
         which, seen = molecule.near(torch.from_numpy(drawn.places))
         target, volume = torch.from_numpy(drawn.target[:, 0]), torch.from_numpy(drawn.volume)
         kinds, positions = torch.from_numpy(molecule.kinds), torch.from_numpy(molecule.positions)
-        atoms = float(self.hamiltonian.valence[kinds].sum()) - charge_of(sample.structure)
+        atoms = self._electrons(kinds, sample.structure)
         if abs(atoms - sample.electrons) > AGREES:
             raise DataError(
                 f"{sample.id}: its atoms and its charge have {atoms:g} valence electrons, and the sample "
@@ -226,33 +231,19 @@ class OrbitalsFeaturizer(FittedFeaturizer):
         molecule = Molecule.of(structure, grid, self.contents.species)
         prepared = self._solved(structure, molecule)
         functions, base = self._seen(prepared, molecule, places, "cpu")
-        probability = chances(base[:, 0].double().numpy(), JUDGED)
-        chosen = torch.from_numpy(np.flatnonzero(rng.random(SPREAD) < probability))
+        chosen, volumes = judged(base[:, 0].double().numpy(), grid.volume, rng)
         functions, base = functions[chosen], base[chosen]
         spread = self.posterior.deviations(self._first.hidden(functions, base, torch.zeros_like(base)))
-        weight = torch.from_numpy(1 / probability)[chosen]
-        total = (weight * spread.double() * self._first.unit(base)[:, 0].double()).sum()
-        return float(total) * grid.volume / SPREAD
+        return float((torch.from_numpy(volumes) * spread.double() * self._first.unit(base)[:, 0].double()).sum())
 
     def state(self) -> Mapping[str, Shaped[Tensor, "..."]]:
         """The Hamiltonian, the networks' weights, and the posterior of the first one's last layer."""
-        parts = {"hamiltonian": self.hamiltonian, "networks": self.networks, "posterior": self.posterior}
-        return {
-            f"{name}.{key}": tensor.detach()
-            for name, part in parts.items()
-            for key, tensor in part.state_dict().items()
-        }
+        return dict(self._parts.state_dict())
 
     def restore(self, state: Mapping[str, Shaped[Tensor, "..."]]) -> None:
         """Raises DataError for a state of other options or contents."""
         try:
-            for name, part in {
-                "hamiltonian": self.hamiltonian, "networks": self.networks, "posterior": self.posterior
-            }.items():  # fmt: skip
-                own = {
-                    key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")
-                }
-                part.load_state_dict(own)
+            self._parts.load_state_dict(dict(state))
         except RuntimeError as error:
             raise DataError(f"what is stored for orbitals belongs to other options or other data: {error}") from None
         self.hamiltonian.requires_grad_(False)

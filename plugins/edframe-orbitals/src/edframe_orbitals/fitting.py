@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edframe.io.units import BOHR
 from edframe_orbitals.hamiltonian import Hamiltonian, Orbitals
-from edframe_orbitals.molecule import BOHR
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -10,6 +10,7 @@ import torch
 from pymatgen.core.periodic_table import Element
 from torch import Tensor, nn
 
+from edframe.io.units import HARTREE
 from edframe_orbitals import elements
 from edframe_orbitals.filling import density_matrix, occupations
 from edframe_orbitals.overlap import overlaps
@@ -17,8 +18,6 @@ from edframe_orbitals.overlap import overlaps
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-EV = 1 / 27.211386
-"""Hartree."""
 ROUNDS = 8
 """Of charges and potentials. A fixed number, so that the density is a smooth function of the positions."""
 MIXED = 0.4
@@ -74,7 +73,7 @@ class Hamiltonian(nn.Module):
         elements.known(tuple(species))
         numbers = [Element(symbol).Z for symbol in species]
         starts = [elements.start(number) for number in numbers]
-        levels = torch.tensor([elements.LEVELS[symbol] for symbol in species], dtype=torch.float64) * EV
+        levels = torch.tensor([elements.LEVELS[symbol] for symbol in species], dtype=torch.float64) / HARTREE
         self.heavy = torch.tensor([number > 2 for number in numbers])
         count = len(numbers)
         self.register_buffer("exponents", torch.stack([exponents for exponents, _ in starts]))

@@ -20,8 +20,6 @@ from edframe.grid import Grid
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-BOHR = 0.529177210903
-"""Å."""
 REACH = 4.0
 """Å from an atom within which a molecule has a density."""
 APART = 2.2

@@ -6,6 +6,7 @@ Both use the same memory. numpy's products are stacks of matrices so small that 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,21 +36,20 @@ def small(field: Float[Tensor, "..."]) -> bool:
 
 def exp_(field: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """In place."""
-    if not small(field):
-        return field.exp_()
-    values = field.numpy()
-    with np.errstate(all="ignore"):
-        np.exp(values, out=values)
-    return field
+    return _in_place(field, np.exp, torch.exp_)
 
 
 def log_(field: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """In place."""
+    return _in_place(field, np.log, torch.log_)
+
+
+def _in_place(field: Tensor, by_numpy: np.ufunc, by_torch: Callable[[Tensor], Tensor]) -> Tensor:
     if not small(field):
-        return field.log_()
+        return by_torch(field)
     values = field.numpy()
     with np.errstate(all="ignore"):
-        np.log(values, out=values)
+        by_numpy(values, out=values)
     return field
 
 
