@@ -123,7 +123,7 @@ def converge(atoms: Any, density: Float[NDArray[np.float64], "s x y z"] | None =
     if density is not None:
         _set(dft.density, density - pseudo_densities(dft))
         dft.density.normalize(dft.pot_calc.charge)
-        _passes(dft)
+        passes(dft)
         print("from the density")
     for step in atoms.calc.iconverge(atoms):
         print(f"iteration {step.niter}: {step.energies.total_extrapolated * HARTREE:.9f} eV")
@@ -145,7 +145,7 @@ def _set(density: Any, change: NDArray[np.float64]) -> None:
     values += change * BOHR**3
 
 
-def _passes(dft: Any) -> None:
+def passes(dft: Any) -> None:
     """The eigensolver at the density that is there, and the density of its orbitals."""
     loop = dft.scf_loop
     dft.potential, energies, _ = dft.pot_calc.calculate(dft.density, dft.ibzwfs, dft.potential.vHt_x)

@@ -12,6 +12,7 @@ from edframe.config.experiment import BLOCKS
 from edframe.contract.registry import Registry
 from edframe.data.level import Level
 from edframe.errors import PluginError
+from edframe.files import whole
 from edframe.predict.ensemble import FILE as ENSEMBLE
 from edframe.predict.ensemble import Ensemble
 from edframe.predict.files import saved
@@ -82,13 +83,14 @@ def export_into(run: Path, name: str, package: Path, *, domain: str, licence: st
         for path in former.get("files", {}).keys() - contents.keys():
             (target / path).unlink(missing_ok=True)
         for path, data in contents.items():
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            (target / path).write_bytes(data)
+            with whole(target / path) as file:
+                file.write(data)
         if not (target / CARD).exists():
             values = distribution_values(name, ()) | facts | {"files": ""}
             card = next(text for place, text in templates("pretrained", values) if place.name == CARD)
             (target / CARD).write_text(card, encoding="utf-8")
-        (target / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        with whole(target / RECORD) as file:
+            file.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
         raise PluginError(f"{target} cannot be written ({error.strerror or error})") from error
     return target
