@@ -2,6 +2,8 @@
 
 python docs/results/plane.py                  every run of plane.yaml that is not finished, in its order
 python docs/results/plane.py --only "atoms"   those whose key begins so: condition; loss; seed
+python docs/results/plane.py cost             time and memory of a training step of each loss, with
+                                              MALLOC_MMAP_THRESHOLD_=65536, so that what is freed is given back
 python docs/results/plane.py table            what is there, into plane.md and its figures
 
 Each finished run is a line of plane.jsonl; its errors by sample, which the intervals need, are in the folder of runs,
@@ -15,6 +17,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,7 @@ import plane_page as page
 import torch
 from convex_study import FOLDS, TESTS, parts, short
 from pages import ROOT, put, record, records
-from plane_study import Planned, carry_out, experiment_of, planned, recipe, tested
+from plane_study import Planned, carry_out, cost, experiment_of, planned, recipe, tested
 
 from edframe.comparison.statistics import paired
 from edframe.contract.registry import Registry
@@ -119,7 +123,7 @@ def write() -> None:
     asked, done = recipe(), rows()
     kept = json.loads(SUMMARY.read_text(encoding="utf-8"))
     effects = kept["effects"]
-    for name, text in page.texts(asked, done, effects, kept["first"]).items():
+    for name, text in page.texts(asked, done, effects, kept["first"], kept["cost"]).items():
         put(PAGE, name, text)
     FIGURES.joinpath("plane-effects.png").write_bytes(page.forest(asked, effects))
     FIGURES.joinpath("plane-training.png").write_bytes(page.training(done))
@@ -127,7 +131,7 @@ def write() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["table"], help="instead of runs")
+    parser.add_argument("what", nargs="?", choices=["cost", "table"], help="instead of runs")
     parser.add_argument("--only", nargs="+", default=[""], help="beginnings of keys: 'atoms, 25; l1'")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -137,10 +141,24 @@ def main() -> None:
         except Interrupted:
             sys.exit("stopped; the same command goes on with the run that was begun")
         return
-    if RUNS.is_dir() and (kept := effects_of(rows()))["effects"]:
-        with whole(SUMMARY) as file:
-            file.write((json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
+    if options.what == "cost":
+        keep(cost=costs())
+    elif RUNS.is_dir() and (new := effects_of(rows()))["effects"]:
+        keep(**new)
     write()
+
+
+def costs() -> dict[str, dict[str, float]]:
+    """By loss; each in a process of its own, so that none finds memory that another has left."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as process:
+        return {loss: process.submit(cost, loss).result() for loss in recipe()["losses"]}
+
+
+def keep(**values: Any) -> None:
+    """Beside the rows: "effects", "first" and "cost"."""
+    kept = json.loads(SUMMARY.read_text(encoding="utf-8")) if SUMMARY.exists() else {}
+    with whole(SUMMARY) as file:
+        file.write((json.dumps({**kept, **values}, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -51,9 +51,14 @@ def detectable(spread: float, pairs: int, questions: int) -> float:
 
 
 def texts(
-    recipe: Mapping[str, Any], rows: Sequence[Row], effects: Sequence[Row], first: Sequence[Row]
+    recipe: Mapping[str, Any],
+    rows: Sequence[Row],
+    effects: Sequence[Row],
+    first: Sequence[Row],
+    cost: Mapping[str, Row],
 ) -> dict[str, str]:
-    """What stands between the markers of the page, by their names. first: the effects of the first look."""
+    """What stands between the markers of the page, by their names. first: the effects of the first look. cost: of a
+    step, by loss."""
     every = looks(recipe, effects, first)
     return {
         "known": known(recipe, effects, every),
@@ -63,6 +68,7 @@ def texts(
         "trained": trained(rows),
         "seconds": taken(rows),
         "power": power(recipe),
+        "cost": cost_table(cost),
     }
 
 
@@ -268,6 +274,15 @@ def taken(rows: Sequence[Row]) -> str:
 
 def _end(value: float | Sequence[float]) -> float:
     return float(value[-1]) if isinstance(value, Sequence) else float(value)
+
+
+def cost_table(costs: Mapping[str, Row]) -> str:
+    """Time and memory of a training step."""
+    lines = head("loss", "processor ms per step", "over l1", "MB above that before training")
+    for loss, cost in costs.items():
+        times = cost["ms"] / costs["l1"]["ms"]
+        lines.append(f"| {loss} | {number(cost['ms'])} | {times:.1f} | {number(cost['mb'])} |")
+    return "\n".join(lines) + "\n"
 
 
 def power(recipe: Mapping[str, Any]) -> str:

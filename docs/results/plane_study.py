@@ -23,14 +23,17 @@ from edframe.data.loading import Loader
 from edframe.metrics.standard import nmae
 from edframe.runs.build import build, fabric_for
 from edframe.runs.directory import Run
-from edframe.runs.events import Step, Validation
+from edframe.runs.events import Event, Step, Validation
 from edframe.runs.execute import learn
 from edframe.train.checkpoint import Checkpoint
 from edframe.train.loop import predict
+from edframe.train.peak_memory import forget_peak, peak_memory
 
 RECIPE = Path(__file__).with_name("plane.yaml")
 TOGETHER = 16
 """Samples that are predicted at once."""
+MEASURED = 100
+"""Steps of a training whose cost is measured."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,28 @@ def carry_out(plan: Planned, recipe: dict[str, Any], registry: Registry) -> tupl
         each |= {f"{test} {name}": value for name, value in values.items()}
         row[test] = {name: short(float(value.mean())) for name, value in values.items()}
     return row, each
+
+
+def cost(loss: str) -> dict[str, float]:
+    """Processor ms of a training step, the median, and the most MB in use during training above that before it: of a
+    loss from fitted atoms, by one thread."""
+    torch.set_num_threads(1)
+    asked, registry, device, times = recipe(), Registry.discover(), torch.device("cpu"), []
+    chosen = {**asked["base"]["training"], "steps": MEASURED, "evaluate_every": MEASURED, "checkpoint_every": MEASURED}
+    asked["base"] = {**asked["base"], "training": chosen}
+    experiment = experiment_of(Planned("atoms, 25", loss, 0), asked, registry)
+    built = build(experiment, registry, lambda done, total: None)
+
+    def show(event: Event) -> None:
+        if isinstance(event, Step):
+            times.append(time.process_time())
+
+    forget_peak(device)
+    before = peak_memory(device)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(Path(folder), "plane", experiment.to_yaml())
+        learn(experiment, built, run, fabric_for(experiment), start=Checkpoint(), show=show)
+    return {"ms": short(1e3 * float(np.median(np.diff(times)))), "mb": short((peak_memory(device) - before) / 1e6)}
 
 
 def tested(indices: Sequence[int]) -> Sequence[int]:
