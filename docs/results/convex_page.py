@@ -21,7 +21,7 @@ METRICS = {
 }  # fmt: skip
 LABELS = {"l1": (-7, -9), "l2": (-7, -9), "l1, ρ ≥ 0": (7, 5), "l2, ρ ≥ 0": (-7, 4), "sinkhorn 0.15": (-7, -9)}
 """Where names stand beside their optima, in points; others on the right."""
-FRONT = 10
+FRONT = 25
 """Training samples of the solves of the fronts."""
 TESTS = {"inner": "others of the same kind", "corners": "corners"}
 COLOURS = {
@@ -159,7 +159,8 @@ def complete(rows: Sequence[Row]) -> list[int]:
 
 
 def fronts(rows: Sequence[Row]) -> bytes:
-    """The fronts from l1 and from l2 to transport in planes of two metrics, with each loss's optimum marked."""
+    """The fronts from l1 and from l2 to transport in planes of two metrics, the mean over folds and each fold, with the
+    optimum of each loss marked."""
     folds = complete(rows)
     here = [row for row in rows if row["fold"] in folds]
     with styled():
@@ -167,6 +168,9 @@ def fronts(rows: Sequence[Row]) -> bytes:
         planes = (("nmae", "w2"), ("nmae", "coulomb_error"), ("low_density_nmae", "dipole_error"))
         for ax, (x, y) in zip(axes, planes, strict=True):
             for first in ("l1", "l2"):
+                for fold in folds:
+                    own = [(point["inner"][x], point["inner"][y]) for _, point in front(rows, first, [fold])]
+                    ax.plot(*np.array(own).reshape(-1, 2).T, color=COLOURS[first], linewidth=0.6, alpha=0.5, zorder=1)
                 points = front(rows, first, folds)
                 line = np.array([[point["inner"][x], point["inner"][y]] for _, point in points]).reshape(-1, 2)
                 ax.plot(*line.T, color=COLOURS[first], linewidth=1.6, zorder=2)
