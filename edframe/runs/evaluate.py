@@ -42,7 +42,7 @@ def evaluate(
     for index in indices:
         event = known.get(ids[index])
         if event is None:
-            record, extras = _measure(model, next(batches), losses)
+            record, extras = measured(model, next(batches), losses)
             event = Evaluated(ids[index], record, int(groups[index]), extras)
             run.log(event)
         evaluated.append(event)
@@ -65,8 +65,8 @@ def evaluate(
     show(results)
 
 
-def _measure(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> tuple[dict[str, float], dict[str, float]]:
-    """The metrics of a sample, and the diagnostics of the losses, each after the loss's name and a dot."""
+def measured(model: nn.Module, batch: Batch, losses: Mapping[str, Loss]) -> tuple[dict[str, float], dict[str, float]]:
+    """The metrics of a batch of one sample, and the diagnostics of the losses, each after the loss's name and a dot."""
     predicted = predict(model, batch)
     positions = batch.samples[0].positions
     values = standard(predicted, batch.density, batch.grid, torch.from_numpy(positions)[None], batch.electrons)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edframe.comparison.outcome import Outcome
-from edframe.comparison.statistics import effects
+from edframe.comparison.statistics import Effect, effects
 
 
 @pytest.fixture
@@ -71,18 +71,37 @@ def test_energies_say_what_their_mean_is_made_of(study, outcomes):
         outcomes[0], units={**outcomes[0].units, "energy_error": "meV/atom"},
         samples={f"s{i}": {**outcomes[0].samples[f"s{i}"], "energy_error": value} for i, value in enumerate(values)},
     )  # fmt: skip
-    known = study.spread(run, {"s0": 6, "s1": 8})["energies"]
+    cycles = {run.run.name: {"s0": 6, "s1": 8, "of another test": 20}, "": {"s0": 9, "s1": 10, "s2": 30}}
+    known = study.spread(run, cycles)["energies"]
     assert (known["structures"], known["median"]) == (12, 1.0)
     assert known["high"] == pytest.approx(0.1 * 2 + 0.9 * 40, rel=1e-3)  # 0.9 of 11 intervals: between the last but two
     assert known["largest"] == pytest.approx(92 / 101, abs=1e-3)
     row = {"variant": "l1", "energy_error": float(np.mean(values)), "energies": known}
-    assert study.energies([row])[-1] == "| l1 | 12 | 8.42 | 1.00 | 36.2 | 91.1 | 7.0 |"
+    assert study.energies([row])[-1] == "| l1 | 12 | 8.42 | 1.00 | 36.2 | 91.1 | 7.0 | 9.5 |"
     assert study.spread(outcomes[0], {}) == {}
+
+
+def test_primary_questions_are_corrected_for_their_number(study):
+    """Of p 0.01, 0.02, 0.03 and 0.5, Holm's are 0.04, 0.06, 0.06 and 0.5."""
+    every = [
+        Effect(
+            metric=metric, unit="Å", condition=tuple(study.ASKED.items()), variant=study.MIX, reference="l1", pairs=5,
+            variant_mean=0.9, reference_mean=1.0, difference=-0.1, low=-0.2, high=0.3, p=p,
+        )
+        for metric, p in zip(study.PRIMARY, (0.01, 0.03, 0.02, 0.5), strict=True)
+    ]  # fmt: skip
+    other = replace(every[0], condition=(("training.size", "100"),), p=1e-9)  # not asked
+    text = study.answers({"effects": [asdict(effect) for effect in (*every, other)]})
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    assert [row[4:] for row in rows] == [
+        ["0.040", "lower"], ["0.060", "open"], ["0.060", "open"], ["0.50", "open"],
+    ]  # fmt: skip
+    assert [row[3] for row in rows] == ["**−10** (−20 to +30)", *["−10 (−20 to +30)"] * 3]
 
 
 def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
-    markers = "<!-- small -->\nold\n<!-- /small -->\nbetween\n<!-- full -->\n<!-- /full -->\n"
+    markers = "<!-- answers -->\n<!-- /answers -->\n<!-- small -->\nold\n<!-- /small -->\nbetween\n<!-- full -->\n<!-- /full -->\n"
     page.write_text(f"before\n{markers}")
     monkeypatch.setattr(study, "PAGE", page)
     monkeypatch.setattr(study, "FIGURES", tmp_path)
@@ -91,7 +110,8 @@ def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, m
     (tmp_path / "l2-vs-transport-small.json").write_text(json.dumps(result))
     study.write_page()
     text = page.read_text(encoding="utf-8")
-    assert text.startswith("before\n<!-- small -->\n#### training.size: 25\n")
+    assert text.startswith("before\n<!-- answers -->\n| metric |")
+    assert "<!-- /answers -->\n<!-- small -->\n#### training.size: 25\n" in text
     assert text.endswith("<!-- /small -->\nbetween\n<!-- full -->\nNot run yet.\n<!-- /full -->\n")
     assert "old" not in text
     assert (tmp_path / "l2-vs-transport-small.png").read_bytes().startswith(b"\x89PNG")

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from edframe.comparison.outcome import Outcome
+from edframe.config.experiment import Experiment
 from edframe.config.resolve import resolve
 from edframe.contract.registry import Registry
 from edframe.data.loading import Batch, Loader
 from edframe.grid import Grid
 from edframe.predict.predictor import load_best
-from edframe.runs.build import build
+from edframe.runs.build import Parts, build
 from edframe.runs.directory import Run
 from edframe.train.featurizer import restore_featurizer
 from edframe.train.loop import predict
@@ -91,12 +92,8 @@ def _widest(outcomes: Sequence[Outcome], count: int) -> list[tuple[int, str]]:
 
 def predictions(outcome: Outcome, ids: Sequence[str], registry: Registry) -> list[Shown]:
     """For each sample what the run's best weights predict."""
-    experiment, _ = resolve(registry, outcome.run / "config.yaml")
-    parts = build(experiment, registry, lambda done, total: None)
-    run = Run(outcome.run)
-    load_best(parts.model, run)
-    restore_featurizer(parts.featurizer, run)
-    model, loader = parts.model.eval(), Loader(parts.dataset, parts.featurizer, "cpu")
+    _, parts = restored(outcome, registry)
+    model, loader = parts.model, Loader(parts.dataset, parts.featurizer, "cpu")
     places = {name: index for index, name in enumerate(parts.dataset.ids)}
     shown = []
     with torch.no_grad():
@@ -104,6 +101,16 @@ def predictions(outcome: Outcome, ids: Sequence[str], registry: Registry) -> lis
             batch = loader.batch([places[sample]])
             shown.append(Shown(batch, predict(model, batch)[0, 0].float().numpy(), outcome.samples[sample]["nmae"]))
     return shown
+
+
+def restored(outcome: Outcome, registry: Registry) -> tuple[Experiment, Parts]:
+    """The experiment of a run, and its parts with the best weights, on the CPU. Raises RunError when it has none."""
+    experiment, _ = resolve(registry, outcome.run / "config.yaml")
+    parts, run = build(experiment, registry, lambda done, total: None), Run(outcome.run)
+    load_best(parts.model, run)
+    restore_featurizer(parts.featurizer, run)
+    parts.model.eval()
+    return experiment, parts
 
 
 def _example(shown: Mapping[str, Shown], reference: str) -> Example:
