@@ -25,7 +25,7 @@ def ratios(effects: Sequence[Effect], called: Mapping[str, str]) -> bytes:
     conditions = list(dict.fromkeys(effect.condition for effect in effects))
     variants = list(dict.fromkeys(effect.variant for effect in effects))
     with styled():
-        figure, axes = panels(len(called), 11, 1.3 + 0.19 * len(variants) * len(conditions))
+        figure, axes = panels(len(called), 1.8 * len(called), 1.3 + 0.19 * len(variants) * len(conditions))
         for ax, (metric, name) in zip(axes, called.items(), strict=True):
             here = [effect for effect in effects if effect.metric == metric]
             for effect in here:
