@@ -166,31 +166,12 @@ def approach(
     kernel, masses, damping, alone = problem.kernel, problem.masses, problem.damping, problem.alone
     b = masses[-1].value.to(precision.type)
     a = b if alone else masses[0].value.to(precision.type)
+    begun = _begun(problem, start, precision)
+    if begun is None:
+        return None
+    v, shift, known, moved = begun
     outside = [None if mass.support is None else ~mass.support for mass in (masses[0], masses[-1])]
-    known, moved, shift = None, [True] * len(b), b.new_zeros(len(b), *[1] * (b.ndim - 1), dtype=torch.float64)
-    applications = 0
-    if start is None:
-        v = kernel.apply(a.clone())
-        v = v.rsqrt_() if damping == 1 else v.pow_(-damping / (1 + damping))
-        applications += 1
-    elif isinstance(start, Approach):
-        known, moved, shift = start.known, start.moved.copy(), start.shift
-        v = start.scaling.to(precision.type, copy=True)
-        if known is not None:
-            for sample, was_moved in enumerate(moved):
-                if not was_moved:
-                    v[sample] = exp_(known[sample] - shift[sample])
-    else:
-        known, moved = start, [False] * len(b)
-        lows, tops = (each.tolist() for each in start.flatten(1).aminmax(dim=1))
-        # Of two scalings one may be multiplied, and the other divided, by any number.
-        if damping == 1 and not alone:
-            shift = shift + torch.tensor(tops, device=b.device).reshape(shift.shape) - precision.largest
-        elif not max(tops) <= precision.largest:
-            return None
-        if not all(top - low < precision.span for top, low in zip(tops, lows, strict=True)):
-            return None
-        v = exp_((start - shift).to(precision.type))
+    applications = int(start is None)
     mixing: Chebyshev | AndersonMixing | None = None
     first, second = torch.empty_like(v), torch.empty_like(v)
     sums = torch.empty_like(v) if precision is DOUBLE else None
@@ -271,6 +252,36 @@ def approach(
         if outside[0] is not None:
             sums.masked_fill_(sums < math.exp(precision.floor), 0.0)
     return Approach(scaling, shift, sums, known, moved, lasting, counts, applications)
+
+
+def _begun(
+    problem: Problem, start: Tensor | Approach | None, precision: Precision
+) -> tuple[Tensor, Tensor, Tensor | None, list[bool]] | None:
+    """``scaling``, ``shift``, ``known`` and ``moved`` of the first iterate, see ``Approach``; None out of range. Where
+    there is no start, it takes an application of the kernel."""
+    masses, damping, alone = problem.masses, problem.damping, problem.alone
+    count, device = len(masses[-1].value), masses[-1].value.device
+    shift = torch.zeros(count, *[1] * (masses[-1].value.ndim - 1), dtype=torch.float64, device=device)
+    if start is None:
+        v = problem.kernel.apply(masses[0].value.to(precision.type, copy=True))
+        return v.rsqrt_() if damping == 1 else v.pow_(-damping / (1 + damping)), shift, None, [True] * count
+    if isinstance(start, Approach):
+        known, shift = start.known, start.shift
+        v = start.scaling.to(precision.type, copy=True)
+        if known is not None:
+            for sample, was_moved in enumerate(start.moved):
+                if not was_moved:
+                    v[sample] = exp_(known[sample] - shift[sample])
+        return v, shift, known, start.moved.copy()
+    lows, tops = (each.tolist() for each in start.flatten(1).aminmax(dim=1))
+    # Of two scalings one may be multiplied, and the other divided, by any number.
+    if damping == 1 and not alone:
+        shift = shift + torch.tensor(tops, device=device).reshape(shift.shape) - precision.largest
+    elif not max(tops) <= precision.largest:
+        return None
+    if not all(top - low < precision.span for top, low in zip(tops, lows, strict=True)):
+        return None
+    return exp_((start - shift).to(precision.type)), shift, start, [False] * count
 
 
 def _within(sums: Tensor, outside: Tensor | None, totals: Sequence[float], precision: Precision) -> bool:
