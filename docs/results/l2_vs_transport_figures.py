@@ -74,7 +74,7 @@ def gradients() -> bytes:
     That is where a model which multiplies the density, as ours do, is told to put electrons, and to take them from.
     """
     registry = Registry.discover()
-    layers, _ = merge(settings=["data.samples=25"])
+    layers, _ = merge(choices={"featurizer": "sad"}, settings=["data.samples=25"])
     experiment = validate(layers, registry)
     dataset = experiment.data.make(registry)
     sample = dataset[len(dataset) // 2]
