@@ -99,6 +99,20 @@ def test_primary_questions_are_corrected_for_their_number(study):
     assert [row[3] for row in rows] == ["**−10** (−20 to +30)", *["−10 (−20 to +30)"] * 3]
 
 
+def test_a_run_is_compared_on_both_test_sets(study, outcomes, tmp_path):
+    """With what is kept of the others of the same kind, no model is built."""
+    for run in outcomes:
+        kept = {"samples": {"other": {"nmae": 2.0, "dipole_error": 0.1, "sinkhorn": 1e-4}}, "groups": {"other": 5}}
+        (tmp_path / f"{run.run.name}.json").write_text(json.dumps(kept))
+    every = study.both(outcomes, tmp_path)
+    assert [run.condition[study.TESTED] for run in every] == ["others of the same kind", "corners"] * len(outcomes)
+    others, corners = every[0], every[1]
+    assert (list(others.samples), dict(others.groups)) == (["other"], {"other": 5})
+    assert corners.samples == outcomes[0].samples
+    tested = {dict(effect.condition)[study.TESTED]: effect for effect in effects(study.asked(every), "l1")}
+    assert tested["others of the same kind"].pairs == tested["corners"].pairs == 3
+
+
 def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     markers = "<!-- answers -->\n<!-- /answers -->\n<!-- small -->\nold\n<!-- /small -->\nbetween\n<!-- full -->\n<!-- /full -->\n"
