@@ -115,7 +115,8 @@ def test_a_run_is_compared_on_both_test_sets(study, outcomes, tmp_path):
 
 def test_a_page_keeps_what_stands_around_its_tables(study, outcomes, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
-    markers = "<!-- answers -->\n<!-- /answers -->\n<!-- small -->\nold\n<!-- /small -->\nbetween\n<!-- full -->\n<!-- /full -->\n"
+    answers = "<!-- answers -->\n<!-- /answers -->\n"
+    markers = f"{answers}<!-- small -->\nold\n<!-- /small -->\nbetween\n<!-- full -->\n<!-- /full -->\n"
     page.write_text(f"before\n{markers}")
     monkeypatch.setattr(study, "PAGE", page)
     monkeypatch.setattr(study, "FIGURES", tmp_path)
