@@ -62,6 +62,7 @@ study-convex: install
 # Two commands at a time share the runs between them.
 study-plane: install
 	seq 2 | OMP_NUM_THREADS=1 xargs -P 2 -I '{}' $(BIN)/python docs/results/plane.py
+	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=65536 $(BIN)/python docs/results/plane.py cost
 	OMP_NUM_THREADS=1 $(BIN)/python docs/results/plane.py table
 
 study: install

@@ -15,7 +15,6 @@ line replaces the old one. Several of these commands may run at once.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,8 @@ import convex_text
 import numpy as np
 import torch
 from convex_study import BLURS, FOLDS, SINGLE, TESTS, Study, parts, short, solves
-from pages import ROOT, put, record, records
+from pages import ROOT, keep, put, record, records, summary
 
-from edframe.files import whole
 from edframe.metrics.summary import summarise
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
@@ -39,16 +37,6 @@ RUNS, FIGURES = ROOT / "runs" / "convex", ROOT / "docs" / "figures"
 def rows() -> list[dict[str, Any]]:
     """The finished solves; one that two commands have finished is there once."""
     return list({row["key"]: row for row in records(RESULTS)}.values())
-
-
-def summary() -> dict[str, Any]:
-    """What is kept beside the rows: "effects", "blindness" and "cost"."""
-    return json.loads(SUMMARY.read_text(encoding="utf-8")) if SUMMARY.exists() else {}
-
-
-def keep(name: str, value: Any) -> None:
-    with whole(SUMMARY) as file:
-        file.write((json.dumps({**summary(), name: value}, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def effects_of(study: Study) -> list[dict[str, Any]]:
@@ -92,7 +80,7 @@ def blindness(study: Study) -> dict[str, Any]:
 
 def write() -> None:
     """The tables between their markers in the page, and the figures."""
-    done, known = rows(), summary()
+    done, known = rows(), summary(SUMMARY)
     for test, called in page.TESTS.items():
         parts = []
         for size in page.counts(done):
@@ -120,12 +108,12 @@ def main() -> None:
     torch.set_num_threads(1)
     study = Study()
     if options.what == "blindness":
-        keep("blindness", blindness(study))
+        keep(SUMMARY, blindness=blindness(study))
     elif options.what == "cost":
-        keep("cost", convex_measure.evaluations(study.loss, SINGLE))
+        keep(SUMMARY, cost=convex_measure.evaluations(study.loss, SINGLE))
     elif options.what == "table":
         if RUNS.is_dir() and (new := effects_of(study)):
-            keep("effects", new)
+            keep(SUMMARY, effects=new)
         write()
     else:
         carry_out(study, tuple(options.only))

@@ -5,8 +5,8 @@ python docs/results/l2_vs_transport.py full --scheduler tcp://host:8786      `ma
 python docs/results/l2_vs_transport.py --pages                               tables and figures alone, from the results
 
 The runs are those of ``edframe compare`` with the recipes of ``configs/comparisons``. Added is what a comparison does
-not know and no loss is trained on: W₂ itself, and the energy that DFT gives a predicted density without iterating; and
-where a recipe holds out a test set, others of the kind that was trained on are tested, too.
+not know and no loss is trained on: W₂ itself, and the energy that DFT gives a predicted density without iterating. The
+runs of the small study, which holds out a test set, are tested on others of the kind that was trained on, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from convex_page import interval
+from convex_page import TESTS, interval
 from l2_vs_transport_dft import Cycles, energies, joined, spread, with_dft
 from l2_vs_transport_figures import errors, gradients, ratios
 from l2_vs_transport_tests import TESTED, both
@@ -39,7 +39,8 @@ from edframe.report.numbers import number
 PAGE = Path(__file__).with_name("l2-vs-transport.md")
 FIGURES = ROOT / "docs" / "figures"
 COMPARISONS = ROOT / "comparisons"
-STUDIES = {"small": ("l2-vs-transport-small",), "full": ("l2-vs-transport", "l2-vs-transport-clusters")}
+SMALL = "l2-vs-transport-small"
+STUDIES = {"small": (SMALL,), "full": ("l2-vs-transport", "l2-vs-transport-clusters")}
 
 METRICS = {
     "nmae": "NMAE", "low_density_nmae": "NMAE where ρ < 0.05 e/Å³", "dipole_error": "dipole", "w2": "W₂",
@@ -48,7 +49,7 @@ METRICS = {
 """Columns of the tables. The last five are trained on by nothing but, as a square, the transport losses (W₂)."""
 PRIMARY = ("dipole_error", "w2", "low_density_nmae", "energy_error")
 """The questions of the small study, of ``MIX`` against the reference under the condition ``ASKED``."""
-MIX, ASKED = "l1 + sinkhorn", {"training.size": "25", TESTED: "others of the same kind"}
+MIX, ASKED = "l1 + sinkhorn", {"training.size": "25", TESTED: TESTS["inner"]}
 
 
 def answers(result: Mapping[str, Any]) -> str:
@@ -172,7 +173,7 @@ def write_page() -> None:
                 called = {metric: METRICS[metric] for metric in result["units"]}
                 FIGURES.joinpath(f"{name}.png").write_bytes(ratios(effects_of(result), called))
                 parts.append(tables(result))
-                if name == "l2-vs-transport-small":
+                if name == SMALL:
                     put(PAGE, "answers", answers(result))
         put(PAGE, size, "\n".join(parts) or "Not run yet.\n")
 
@@ -190,7 +191,7 @@ def main() -> None:
             command = [recipe, "--out", str(folder.relative_to(ROOT)), "--runs", str(RUNS.relative_to(ROOT)), *passed]
             edframe("compare", *command)
             outcomes, reference = runs_of(name)
-            if name == "l2-vs-transport-small":
+            if name == SMALL:
                 outcomes = both(outcomes, folder / "others")
             cycles: dict[str, Cycles] = {}
             if name != "l2-vs-transport-clusters":  # one evaluation of a cluster's energy takes half a minute

@@ -50,7 +50,7 @@ def on_the_kind(outcome: Outcome) -> dict[str, dict[str, Any]]:
     train, others, _ = parts(dataset, size, experiment.splits.fold, outcome.seed)
     assert tuple(train) == built.split.train, "the run has other training samples than the studies of the plane"
     loader = Loader(dataset, built.featurizer, "cpu")
-    losses = {name: loss for name, loss in built.metrics.items() if name == "sinkhorn"}  # which W₂ is the root of
+    losses = {"sinkhorn": built.metrics["sinkhorn"]}  # W₂ is its root
     values = [measured(built.model, loader.batch([index]), losses)[0] for index in others]
     ids = [dataset.ids[index] for index in others]
     return {

@@ -17,6 +17,7 @@ from edframe.comparison.plan import Comparison, Planned, comparison
 from edframe.config.experiment import SECTION
 from edframe.config.resolve import merge, validate
 from edframe.contract.registry import Registry
+from edframe.files import whole
 
 ROOT = Path(__file__).parents[2]
 RECIPES, RUNS = ROOT / "configs" / "comparisons", ROOT / "runs" / "compared"
@@ -63,6 +64,17 @@ def record(path: Path, row: Mapping[str, Any]) -> None:
     """Add a line to a file of JSON."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def summary(path: Path) -> dict[str, Any]:
+    """What a file of JSON has by name; nothing where it is not there."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def keep(path: Path, **values: Any) -> None:
+    """Put values into such a file, beside the others."""
+    with whole(path) as file:
+        file.write((json.dumps({**summary(path), **values}, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def head(*titles: str) -> list[str]:

@@ -14,7 +14,6 @@ replaces the old one. Several of these commands may run at once: each takes runs
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,12 +25,12 @@ import numpy as np
 import plane_page as page
 import torch
 from convex_study import FOLDS, TESTS, parts, short
-from pages import ROOT, put, record, records
+from pages import ROOT, keep, put, record, records, summary
 from plane_study import Planned, carry_out, cost, experiment_of, planned, recipe, tested
 
 from edframe.comparison.statistics import paired
 from edframe.contract.registry import Registry
-from edframe.files import locked, whole
+from edframe.files import locked
 from edframe.train.loop import Interrupted
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
@@ -121,7 +120,7 @@ def effects_of(done: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def write() -> None:
     """The tables between their markers in the page, and the figures."""
     asked, done = recipe(), rows()
-    kept = json.loads(SUMMARY.read_text(encoding="utf-8"))
+    kept = summary(SUMMARY)
     effects = kept["effects"]
     for name, text in page.texts(asked, done, effects, kept["first"], kept["cost"]).items():
         put(PAGE, name, text)
@@ -142,9 +141,10 @@ def main() -> None:
             sys.exit("stopped; the same command goes on with the run that was begun")
         return
     if options.what == "cost":
-        keep(cost=costs())
-    elif RUNS.is_dir() and (new := effects_of(rows()))["effects"]:
-        keep(**new)
+        keep(SUMMARY, cost=costs())
+        return
+    if RUNS.is_dir() and (new := effects_of(rows()))["effects"]:
+        keep(SUMMARY, **new)
     write()
 
 
@@ -152,13 +152,6 @@ def costs() -> dict[str, dict[str, float]]:
     """By loss; each in a process of its own, so that none finds memory that another has left."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as process:
         return {loss: process.submit(cost, loss).result() for loss in recipe()["losses"]}
-
-
-def keep(**values: Any) -> None:
-    """Beside the rows: "effects", "first" and "cost"."""
-    kept = json.loads(SUMMARY.read_text(encoding="utf-8")) if SUMMARY.exists() else {}
-    with whole(SUMMARY) as file:
-        file.write((json.dumps({**kept, **values}, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from edframe.config.resolve import merge, validate, varied
 from edframe.contract.registry import Registry
 from edframe.data.loading import Loader
 from edframe.metrics.standard import nmae
-from edframe.runs.build import build, fabric_for
+from edframe.runs.build import Parts, build, fabric_for
 from edframe.runs.directory import Run
-from edframe.runs.events import Event, Step, Validation
+from edframe.runs.events import Event, Show, Step, Validation
 from edframe.runs.execute import learn
 from edframe.train.checkpoint import Checkpoint
 from edframe.train.loop import predict
@@ -76,14 +76,7 @@ def carry_out(plan: Planned, recipe: dict[str, Any], registry: Registry) -> tupl
     """
     experiment, events, begun = experiment_of(plan, recipe, registry), [], time.process_time()
     built = build(experiment, registry, lambda done, total: None)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder), "plane", experiment.to_yaml())
-        fabric = fabric_for(experiment)
-        model, loader = learn(experiment, built, run, fabric, start=Checkpoint(), show=events.append)
-        last = Checkpoint.load(run).tensors
-        model.load_state_dict(
-            {name.removeprefix("average."): value for name, value in last.items() if name.startswith("average.")}
-        )
+    model, loader = trained(experiment, built, events.append)
     seconds = time.process_time() - begun
     validations = [event for event in events if isinstance(event, Validation)]
     steps = [event.seconds for event in events if isinstance(event, Step)]
@@ -104,14 +97,26 @@ def carry_out(plan: Planned, recipe: dict[str, Any], registry: Registry) -> tupl
     return row, each
 
 
+def trained(experiment: Experiment, built: Parts, show: Show) -> tuple[nn.Module, Loader]:
+    """The model with the averaged weights of the end, and the loader of its samples."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(Path(folder), "plane", experiment.to_yaml())
+        model, loader = learn(experiment, built, run, fabric_for(experiment), start=Checkpoint(), show=show)
+        last = Checkpoint.load(run).tensors
+    model.load_state_dict(
+        {name.removeprefix("average."): value for name, value in last.items() if name.startswith("average.")}
+    )
+    return model, loader
+
+
 def cost(loss: str) -> dict[str, float]:
     """Processor ms of a training step, the median, and the most MB in use during training above that before it: of a
     loss from fitted atoms, by one thread."""
     torch.set_num_threads(1)
-    asked, registry, device, times = recipe(), Registry.discover(), torch.device("cpu"), []
-    chosen = {**asked["base"]["training"], "steps": MEASURED, "evaluate_every": MEASURED, "checkpoint_every": MEASURED}
-    asked["base"] = {**asked["base"], "training": chosen}
-    experiment = experiment_of(Planned("atoms, 25", loss, 0), asked, registry)
+    registry, device, times = Registry.discover(), torch.device("cpu"), []
+    full = experiment_of(Planned("atoms, 25", loss, 0), recipe(), registry)
+    steps = dict.fromkeys(("training.steps", "training.evaluate_every", "training.checkpoint_every"), MEASURED)
+    experiment = varied(full.dump(), steps, registry, "the cost")
     built = build(experiment, registry, lambda done, total: None)
 
     def show(event: Event) -> None:
@@ -120,9 +125,7 @@ def cost(loss: str) -> dict[str, float]:
 
     forget_peak(device)
     before = peak_memory(device)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder), "plane", experiment.to_yaml())
-        learn(experiment, built, run, fabric_for(experiment), start=Checkpoint(), show=show)
+    trained(experiment, built, show)
     return {"ms": short(1e3 * float(np.median(np.diff(times)))), "mb": short((peak_memory(device) - before) / 1e6)}
 
 
